@@ -1,0 +1,1 @@
+//! Measures of masks and classifiers, and the burden of infection.

@@ -1,0 +1,1 @@
+//! CT preparation: windows, CLAHE, lung region, morphology, resizing, and the way back.

@@ -1,0 +1,1 @@
+//! Networks, losses, schedules, the training loop, model bundles and prediction.

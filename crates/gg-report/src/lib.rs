@@ -1,0 +1,1 @@
+//! Plots, figures and reports for people to look at.
