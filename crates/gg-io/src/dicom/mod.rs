@@ -1,0 +1,1 @@
+//! DICOM CT series: from a folder of files to one volume, and back.
