@@ -1,0 +1,405 @@
+//! Batches as plain arrays, made on other threads while the network computes.
+//!
+//! The order of samples is fixed by (seed, epoch), the change of each by (seed, epoch, its place in that order): the
+//! batches are the same bytes at any number of threads, and an epoch can be entered at any step.
+
+use crate::augment::{AugmentConfig, augment};
+use crate::random::{Purpose, Stream};
+use crate::sample::{SampleSource, Task};
+use crate::BatchError;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Samples laid side by side for a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Grey values from 0 to 1, `[n, channels, size, size]`.
+    pub images: Vec<f32>,
+    /// Truth, 0 or 1: `[n, 1, size, size]` for masks, `[n]` for slice labels.
+    pub targets: Vec<f32>,
+    /// Weight of each sample in the loss, `[n]`; 1 unless class weights were set.
+    pub weights: Vec<f32>,
+    /// Index of each sample in its source, `[n]`.
+    pub samples: Vec<usize>,
+    /// Number of samples.
+    pub n: usize,
+    /// Channels per picture: 1, or an odd number of neighbouring slices with the labelled one in the middle.
+    pub channels: usize,
+    /// Side of the square slices in pixels.
+    pub size: usize,
+}
+
+/// How batches are made.
+#[derive(Debug, Clone)]
+pub struct LoaderConfig {
+    /// Which truth goes into `targets`.
+    pub task: Task,
+    /// Samples per batch.
+    pub batch: usize,
+    /// Seed of order and augmentation.
+    pub seed: u64,
+    /// Whether each epoch has an order of its own; without, the order is that of the chosen samples.
+    pub shuffle: bool,
+    /// Whether the last batch of an epoch is left out where it is not full.
+    pub drop_last: bool,
+    /// Random changes; `None` for evaluation.
+    pub augment: Option<AugmentConfig>,
+    /// Share of positive slices that every epoch is drawn with (repeats fill it); `None` takes each sample once.
+    pub positive_share: Option<f64>,
+    /// Loss weights of negative and positive slices; `None` for 1 and 1.
+    pub class_weights: Option<[f32; 2]>,
+    /// 1, or an odd number of neighbouring slices as channels (meant for crops that do not differ between slices).
+    pub channels: usize,
+    /// Threads that make batches.
+    pub threads: usize,
+    /// Finished batches that may wait.
+    pub queue: usize,
+}
+
+impl LoaderConfig {
+    /// Plain batches in the given order, each sample once, nothing changed.
+    pub fn evaluation(task: Task, batch: usize) -> Self {
+        Self {
+            task,
+            batch,
+            seed: 0,
+            shuffle: false,
+            drop_last: false,
+            augment: None,
+            positive_share: None,
+            class_weights: None,
+            channels: 1,
+            threads: 1,
+            queue: 4,
+        }
+    }
+
+    /// Shuffled batches for training.
+    pub fn training(task: Task, batch: usize, seed: u64, augment: AugmentConfig) -> Self {
+        Self { seed, shuffle: true, augment: Some(augment), ..Self::evaluation(task, batch) }
+    }
+}
+
+/// Makes the batches of any epoch over chosen samples of a source.
+#[derive(Clone)]
+pub struct BatchLoader {
+    source: Arc<dyn SampleSource>,
+    chosen: Arc<[usize]>,
+    config: LoaderConfig,
+}
+
+impl BatchLoader {
+    /// A loader over the samples `chosen` (indices into `source.infos()`).
+    ///
+    /// # Errors
+    /// [`BatchError`] where nothing is chosen, a sample lacks the task's truth or a setting is out of range.
+    pub fn new(
+        source: Arc<dyn SampleSource>,
+        chosen: Vec<usize>,
+        config: LoaderConfig,
+    ) -> Result<Self, BatchError> {
+        check(&config)?;
+        if chosen.is_empty() {
+            return Err(BatchError::Empty);
+        }
+        let infos = source.infos();
+        let found = chosen.iter().filter(|&&i| !infos.get(i).is_some_and(|s| s.has_target(config.task))).count();
+        if found > 0 {
+            return Err(BatchError::NoTarget { found, of: chosen.len(), task: config.task.name() });
+        }
+        Ok(Self { source, chosen: chosen.into(), config })
+    }
+
+    /// How the batches are made.
+    pub fn config(&self) -> &LoaderConfig {
+        &self.config
+    }
+
+    /// The samples that are drawn from.
+    pub fn chosen(&self) -> &[usize] {
+        &self.chosen
+    }
+
+    /// Where the samples come from.
+    pub fn source(&self) -> &Arc<dyn SampleSource> {
+        &self.source
+    }
+
+    /// Numbers of negative and positive slices among the chosen ones, e.g. for class weights.
+    pub fn class_counts(&self) -> [usize; 2] {
+        let infos = self.source.infos();
+        let positive = self.chosen.iter().filter(|&&i| infos[i].is_positive(self.config.task)).count();
+        [self.chosen.len() - positive, positive]
+    }
+
+    /// Batches in one epoch.
+    pub fn steps_per_epoch(&self) -> usize {
+        let (n, batch) = (self.chosen.len(), self.config.batch);
+        if self.config.drop_last && n >= batch { n / batch } else { n.div_ceil(batch) }
+    }
+
+    /// The samples of one epoch in their order.
+    pub fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut stream = Stream::new(self.config.seed, Purpose::Order, epoch, 0);
+        let mut order = match self.config.positive_share {
+            None => self.chosen.to_vec(),
+            Some(share) => self.balanced(share, &mut stream),
+        };
+        if self.config.shuffle {
+            stream.shuffle(&mut order);
+        }
+        order
+    }
+
+    /// The batches of one epoch from `start_step` on; dropping the iterator ends its threads.
+    pub fn epoch(&self, epoch: u64, start_step: usize) -> Batches {
+        Batches::start(self.clone(), epoch, start_step)
+    }
+
+    /// As many draws as chosen samples, `share` of them positive; each kind is used up before it repeats.
+    fn balanced(&self, share: f64, stream: &mut Stream) -> Vec<usize> {
+        let infos = self.source.infos();
+        let (positive, negative): (Vec<usize>, Vec<usize>) =
+            self.chosen.iter().partition(|&&i| infos[i].is_positive(self.config.task));
+        if positive.is_empty() || negative.is_empty() {
+            return self.chosen.to_vec();
+        }
+        let wanted = (share * self.chosen.len() as f64).round() as usize;
+        let mut order = draw(&positive, wanted, stream);
+        order.extend(draw(&negative, self.chosen.len() - wanted, stream));
+        order
+    }
+
+    /// Makes the batch of one step.
+    fn make(&self, order: &[usize], epoch: u64, step: usize) -> Result<Batch, BatchError> {
+        let config = &self.config;
+        let from = step * config.batch;
+        let to = (from + config.batch).min(order.len());
+        let size = self.source.size();
+        let plane = size * size;
+        let n = to - from;
+        let target_len = if config.task == Task::Classify { 1 } else { plane };
+        let mut batch = Batch {
+            images: Vec::with_capacity(n * config.channels * plane),
+            targets: Vec::with_capacity(n * target_len),
+            weights: Vec::with_capacity(n),
+            samples: order[from..to].to_vec(),
+            n,
+            channels: config.channels,
+            size,
+        };
+        for (place, &index) in (from..to).zip(&order[from..to]) {
+            self.append(&mut batch, index, epoch, place)?;
+        }
+        Ok(batch)
+    }
+
+    /// Adds one sample, changed as its place in the epoch says.
+    fn append(&self, batch: &mut Batch, index: usize, epoch: u64, place: usize) -> Result<(), BatchError> {
+        let config = &self.config;
+        let sample = self.source.sample(index)?;
+        let info = self.source.infos()[index];
+        let missing = || BatchError::NoTarget { found: 1, of: 1, task: config.task.name() };
+        let mask = match config.task {
+            Task::Classify => None,
+            Task::Lung => Some(sample.lung.ok_or_else(missing)?),
+            Task::Infection => Some(sample.infection.ok_or_else(missing)?),
+        };
+        let mut images = Vec::with_capacity(config.channels);
+        let reach = (config.channels / 2) as isize;
+        for offset in -reach..=reach {
+            let neighbour = self.neighbour(index, offset);
+            images.push(if neighbour == index { sample.image.clone() } else { self.source.image(neighbour)? });
+        }
+        let mut masks: Vec<Vec<u8>> = mask.into_iter().collect();
+        if let Some(changes) = &config.augment {
+            let image_refs: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+            let mask_refs: Vec<&[u8]> = masks.iter().map(Vec::as_slice).collect();
+            let seed = [config.seed, epoch, place as u64];
+            let changed = augment(&image_refs, &mask_refs, batch.size, changes, seed);
+            (images, masks) = (changed.images, changed.masks);
+        }
+        for image in &images {
+            batch.images.extend(image.iter().map(|&v| f32::from(v) / 255.0));
+        }
+        match masks.first() {
+            Some(mask) => batch.targets.extend(mask.iter().map(|&v| f32::from(u8::from(v != 0)))),
+            None => batch.targets.push(f32::from(u8::from(info.infected == Some(true)))),
+        }
+        let class = usize::from(info.is_positive(config.task));
+        batch.weights.push(config.class_weights.map_or(1.0, |w| w[class]));
+        Ok(())
+    }
+
+    /// The sample `offset` slices away in the same case, or the last one before a gap.
+    fn neighbour(&self, index: usize, offset: isize) -> usize {
+        let infos = self.source.infos();
+        let mut at = index;
+        for _ in 0..offset.unsigned_abs() {
+            let Some(next) = at.checked_add_signed(offset.signum()).filter(|&n| n < infos.len()) else { break };
+            let here = infos[at];
+            if infos[next].case != here.case || Some(infos[next].z) != here.z.checked_add_signed(offset.signum()) {
+                break;
+            }
+            at = next;
+        }
+        at
+    }
+}
+
+fn check(config: &LoaderConfig) -> Result<(), BatchError> {
+    let setting = |what, found: String, right| Err(BatchError::Setting { what, found, right });
+    if config.batch == 0 {
+        return setting("the batch size", "0".into(), "at least 1");
+    }
+    if config.channels.is_multiple_of(2) {
+        return setting("the number of channels", config.channels.to_string(), "an odd number");
+    }
+    if let Some(share) = config.positive_share.filter(|s| !(0.0..=1.0).contains(s)) {
+        return setting("the share of positive slices", share.to_string(), "from 0 to 1");
+    }
+    Ok(())
+}
+
+/// `n` draws that use every item once before any repeats.
+fn draw(items: &[usize], n: usize, stream: &mut Stream) -> Vec<usize> {
+    let mut out = Vec::with_capacity(n);
+    while out.len() < n {
+        let mut round = items.to_vec();
+        stream.shuffle(&mut round);
+        round.truncate(n - out.len());
+        out.append(&mut round);
+    }
+    out
+}
+
+/// What the threads of one epoch share.
+struct Shared {
+    state: Mutex<State>,
+    /// A batch was finished, or a thread ended.
+    made: Condvar,
+    /// A batch was taken, or all is over.
+    taken: Condvar,
+}
+
+struct State {
+    /// Next step that nobody makes yet.
+    unclaimed: usize,
+    /// Next step that the reader wants.
+    wanted: usize,
+    finished: BTreeMap<usize, Result<Batch, BatchError>>,
+    stop: bool,
+    alive: usize,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The batches of one epoch, in order.
+pub struct Batches {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    steps: usize,
+    failed: bool,
+}
+
+impl Batches {
+    fn start(loader: BatchLoader, epoch: u64, start_step: usize) -> Self {
+        let steps = loader.steps_per_epoch();
+        let count = loader.config.threads.max(1).min(steps.saturating_sub(start_step));
+        let queue = loader.config.queue.max(1);
+        let order: Arc<[usize]> = loader.order(epoch).into();
+        let state = State {
+            unclaimed: start_step,
+            wanted: start_step,
+            finished: BTreeMap::new(),
+            stop: false,
+            alive: count,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), made: Condvar::new(), taken: Condvar::new() });
+        let threads = (0..count)
+            .map(|_| {
+                let (shared, loader, order) = (shared.clone(), loader.clone(), order.clone());
+                std::thread::spawn(move || work(&shared, &loader, &order, epoch, steps, queue))
+            })
+            .collect();
+        Self { shared, threads, steps, failed: false }
+    }
+
+    /// The step whose batch comes next.
+    pub fn step(&self) -> usize {
+        self.shared.lock().wanted
+    }
+}
+
+/// Tells the reader that a thread is gone, also where it panicked.
+struct Leaving<'a>(&'a Shared);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.lock().alive -= 1;
+        self.0.made.notify_all();
+    }
+}
+
+fn work(shared: &Shared, loader: &BatchLoader, order: &[usize], epoch: u64, steps: usize, queue: usize) {
+    let _leaving = Leaving(shared);
+    loop {
+        let mut state = shared.lock();
+        while !state.stop && state.unclaimed < steps && state.unclaimed >= state.wanted + queue {
+            state = shared.taken.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.stop || state.unclaimed >= steps {
+            return;
+        }
+        let step = state.unclaimed;
+        state.unclaimed += 1;
+        drop(state);
+        let batch = loader.make(order, epoch, step);
+        shared.lock().finished.insert(step, batch);
+        shared.made.notify_all();
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let mut state = self.shared.lock();
+        if state.wanted >= self.steps {
+            return None;
+        }
+        loop {
+            let wanted = state.wanted;
+            if let Some(batch) = state.finished.remove(&wanted) {
+                state.wanted += 1;
+                self.shared.taken.notify_all();
+                self.failed = batch.is_err();
+                return Some(batch);
+            }
+            if state.alive == 0 {
+                self.failed = true;
+                return Some(Err(BatchError::ThreadLost));
+            }
+            state = self.shared.made.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.taken.notify_all();
+        for thread in self.threads.drain(..) {
+            // A panic of the thread has already reached the reader as `ThreadLost`.
+            let _ = thread.join();
+        }
+    }
+}
