@@ -1,0 +1,393 @@
+//! What was typed: the command line as clap reads it. What it means is decided in `commands`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use gg_volume::{IntensityKind, Orientation};
+use std::path::PathBuf;
+
+/// From a chest CT to a defensible COVID-19 (viral pneumonia) burden report.
+///
+/// Research use only, not a medical device. Nothing is sent over a network.
+#[derive(Debug, Parser)]
+#[command(name = "groundglass", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Number of threads (default: all cores). Results do not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
+    /// No progress and no remarks on stderr; errors still appear.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print the answer as JSON on stdout.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say what a file, folder or data set is: format, geometry, kind of grey values, oddities
+    Inspect(InspectArgs),
+    /// Turn a DICOM series or slice pictures into one NIfTI file, geometry kept
+    Convert(ConvertArgs),
+    /// Prepare a data set for the networks, and draw every step for one slice
+    Prepare(PrepareArgs),
+    /// Write a split file: which patient is in which fold
+    Split(SplitArgs),
+    /// Train a network on a data set
+    Train(TrainArgs),
+    /// Print all settings, or check a settings file
+    Config(ConfigArgs),
+    /// Score model bundles, or the masks of any other program, against the truth
+    Evaluate(EvaluateArgs),
+    /// The main job: from CT to masks, percentages, severity and a report
+    Analyze(AnalyzeArgs),
+    /// Make synthetic chest CT with exact truth
+    Phantom(PhantomArgs),
+    /// See the whole pipeline at work on phantoms, from nothing to a report
+    Quickstart(QuickstartArgs),
+}
+
+/// How CT is read.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ReadArgs {
+    /// Kind of the grey values, instead of detecting it: hu, lung_window_8bit, contrast_8bit, hu_plus_1024,
+    /// unit_range or unknown
+    #[arg(long, value_name = "KIND", value_parser = parse_intensity)]
+    pub(crate) intensity: Option<IntensityKind>,
+    /// Which series of a DICOM folder to take, by its number in the table that `inspect` prints
+    #[arg(long, value_name = "N")]
+    pub(crate) series: Option<String>,
+    /// Accept a DICOM series in which slices are missing
+    #[arg(long)]
+    pub(crate) allow_gaps: bool,
+    /// Believe the spacing of files whose header does not earn it, so that millilitres are reported
+    #[arg(long)]
+    pub(crate) trust_spacing: bool,
+}
+
+/// Which folder to write to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutArgs {
+    /// Folder for the outputs; it must be new, empty, or one that groundglass wrote
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Replace an existing output folder that groundglass wrote
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Which settings to use.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SettingsArgs {
+    /// Where unset settings come from: the paper's values, or this program's repaired defaults
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ProfileName>,
+    /// Settings file (TOML); `config print` shows every key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// One setting, as in `--set lung.epochs=20`; may be repeated, wins over the file
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileName {
+    Groundglass,
+    Paper,
+}
+
+/// Which part of a data set to hold out.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FoldArgs {
+    /// Split file, as `split` writes it (default: the data set's own folds, else a split by patient)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) split: Option<PathBuf>,
+    /// Fold that is held out for testing
+    #[arg(long, value_name = "K")]
+    pub(crate) fold: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass inspect scans/patient7/")]
+pub(crate) struct InspectArgs {
+    /// A CT file, a folder of DICOM or pictures, or a data set
+    pub(crate) path: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass convert scans/patient7/ patient7.nii.gz")]
+pub(crate) struct ConvertArgs {
+    /// DICOM folder, slice pictures or NIfTI
+    pub(crate) ct: PathBuf,
+    /// NIfTI file to write, .nii or .nii.gz
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass prepare data/covid --out prepared --case case-003 --slice 42")]
+pub(crate) struct PrepareArgs {
+    /// Data set folders
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Case to draw the figures for (default: the one with the largest infection)
+    #[arg(long, value_name = "CASE_ID")]
+    pub(crate) case: Option<String>,
+    /// Slice to draw, counted from the feet (default: the one with the largest infection)
+    #[arg(long, value_name = "N")]
+    pub(crate) slice: Option<usize>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass split data/covid --folds 5 --out split.toml")]
+pub(crate) struct SplitArgs {
+    /// Data set folders; a patient that stands in several is kept together
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// Number of folds
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub(crate) folds: usize,
+    /// Seed of the assignment
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Split file to write
+    #[arg(long, default_value = "split.toml", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Split slices instead of patients, as the paper's lineage does; needs `--profile paper`, and every result
+    /// is then labelled as leaking
+    #[arg(long)]
+    pub(crate) by_slice: bool,
+    /// `paper` allows `--by-slice`
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ProfileName>,
+    /// Draw new folds even where the data set has a fold column
+    #[arg(long)]
+    pub(crate) ignore_table: bool,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TaskName {
+    /// Does a slice show infection?
+    Classify,
+    /// Where are the lungs?
+    Lung,
+    /// Where is the infection?
+    Infection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass train infection data/covid --split split.toml --fold 0 --out runs/infection")]
+pub(crate) struct TrainArgs {
+    /// What the network is to learn
+    pub(crate) task: TaskName,
+    /// Data set folders
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// Run folder: checkpoints, metrics, curves, and the model bundle
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Go on from the last checkpoint in the run folder
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Seed of weights, order and augmentation (default: the settings' seed)
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Where to keep prepared slices (default: a folder `cache` beside the run folder)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) fold: FoldArgs,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass config print --profile paper > paper.toml")]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print every setting with its value and meaning
+    Print(ConfigPrintArgs),
+    /// Check a settings file
+    Check(ConfigCheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigPrintArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigCheckArgs {
+    /// Settings file (TOML)
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  groundglass evaluate data/covid --model runs/lung/model.safetensors --model \
+    runs/infection/model.safetensors --split split.toml --fold 0 --out scores\n  groundglass evaluate data/covid \
+    --pred masks-of-another-program --out scores")]
+pub(crate) struct EvaluateArgs {
+    /// Data set folders
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// Model bundle; may be repeated, one per task
+    #[arg(long, value_name = "BUNDLE", num_args = 1.., required_unless_present = "pred")]
+    pub(crate) model: Vec<PathBuf>,
+    /// Folder with masks of any program: CASE_ID/lung_mask.nii.gz and CASE_ID/infection_mask.nii.gz, or
+    /// lung_mask/CASE_ID.nii.gz and infection_mask/CASE_ID.nii.gz
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub(crate) pred: Option<PathBuf>,
+    /// Which part to score
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) part: PartName,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    #[command(flatten)]
+    pub(crate) fold: FoldArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// Number of bootstrap resamples behind each interval
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    pub(crate) resamples: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartName {
+    /// The test part where a split or fold is given, else all cases
+    Auto,
+    Test,
+    Val,
+    Train,
+    All,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  groundglass analyze ct.nii.gz --out result\n  groundglass analyze dicom/ --out \
+    result --model runs/infection/model.safetensors")]
+pub(crate) struct AnalyzeArgs {
+    /// CTs: NIfTI files, DICOM folders, folders of slices
+    #[arg(required = true)]
+    pub(crate) ct: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Model bundle instead of the one in the program; may be repeated, one per task
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) model: Vec<PathBuf>,
+    /// Name of the case in all outputs, once per CT (default: case-001, case-002, ...)
+    #[arg(long, value_name = "ID")]
+    pub(crate) case_id: Vec<String>,
+    /// Directions in which the stored axes grow, for files that do not say, e.g. LPS
+    #[arg(long, value_name = "AXES", value_parser = parse_orientation)]
+    pub(crate) orientation: Option<Orientation>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass phantom --out phantoms --count 8 --seed 7 --size 192x192x48")]
+pub(crate) struct PhantomArgs {
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Number of phantoms
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) count: usize,
+    /// Seed of the set
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Columns x rows x slices
+    #[arg(long, default_value = "160x160x40", value_name = "XxYxZ", value_parser = parse_size)]
+    pub(crate) size: [usize; 3],
+    /// Write DICOM series instead of NIfTI (the masks stay NIfTI)
+    #[arg(long)]
+    pub(crate) dicom: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass quickstart --out quickstart")]
+pub(crate) struct QuickstartArgs {
+    #[command(flatten)]
+    pub(crate) out: OutQuickstart,
+    /// Seed of phantoms and training
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutQuickstart {
+    /// Folder for everything it makes
+    #[arg(long, default_value = "groundglass-quickstart", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Replace an existing output folder that groundglass wrote
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+fn parse_intensity(text: &str) -> Result<IntensityKind, String> {
+    IntensityKind::from_name(text).ok_or_else(|| {
+        let names: Vec<_> = IntensityKind::ALL.iter().map(|k| k.name()).collect();
+        format!("not one of {}", names.join(", "))
+    })
+}
+
+fn parse_orientation(text: &str) -> Result<Orientation, String> {
+    Orientation::parse(text).ok_or_else(|| "one letter each of L/R, P/A and S/I, as in LPS".to_owned())
+}
+
+/// Columns x rows x slices, turned into `[z, y, x]`.
+fn parse_size(text: &str) -> Result<[usize; 3], String> {
+    let wrong = || "columns x rows x slices, as in 160x160x40, each from 16 to 1024".to_owned();
+    let numbers: Vec<usize> =
+        text.split('x').map(|t| t.trim().parse()).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    match numbers[..] {
+        [x, y, z] if [x, y, z].iter().all(|n| (16..=1024).contains(n)) => Ok([z, y, x]),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_size_reads_as_columns_rows_slices() {
+        assert_eq!(parse_size("160x120x40"), Ok([40, 120, 160]));
+        assert!(parse_size("160x120").is_err());
+        assert!(parse_size("0x1x1").is_err());
+    }
+}

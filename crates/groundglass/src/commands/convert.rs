@@ -1,0 +1,47 @@
+//! `convert`: a DICOM series or slice pictures as one NIfTI file, so that masks have something to lie on.
+
+use super::Context;
+use crate::args::ConvertArgs;
+use crate::failure::Usage;
+use crate::output;
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct Answer {
+    shape: [usize; 3],
+    spacing_mm: Option<[f64; 3]>,
+    orientation: Option<gg_volume::Orientation>,
+    intensity: gg_volume::Intensity,
+    warnings: Vec<gg_volume::Warning>,
+}
+
+pub(super) fn run(context: &Context, args: ConvertArgs) -> Result<()> {
+    let name = args.out.to_string_lossy().to_lowercase();
+    if !name.ends_with(".nii") && !name.ends_with(".nii.gz") {
+        return Err(Usage(format!("{} should end in .nii or .nii.gz", args.out.display())).into());
+    }
+    output::check_file_free(&args.out, args.force)?;
+    let mut warnings = Vec::new();
+    let scan = gg_io::read_ct(&args.ct, &args.read.options())
+        .with_context(|| args.ct.display().to_string())?
+        .drain_into(&mut warnings);
+    for (path, reason) in &scan.skipped {
+        context.console.say(format!("left out: {}: {reason}", path.display()));
+    }
+    for warning in &warnings {
+        context.console.warn(&warning.message);
+    }
+    gg_io::write_ct_nifti(&args.out, &scan.ct).with_context(|| format!("writing {}", args.out.display()))?;
+    let grid = &scan.ct.grid;
+    let answer = Answer {
+        shape: grid.shape,
+        spacing_mm: grid.spacing_mm,
+        orientation: grid.orientation(),
+        intensity: scan.ct.intensity.clone(),
+        warnings,
+    };
+    context.answer(&answer, || {
+        format!("{}: {} slices of {} x {}", args.out.display(), grid.shape[0], grid.shape[1], grid.shape[2])
+    })
+}

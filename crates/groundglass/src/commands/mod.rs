@@ -1,0 +1,79 @@
+//! One file per command: what was typed becomes calls into the crates, and their answers become files and lines.
+
+mod analyze;
+mod config;
+mod convert;
+mod evaluate;
+mod inspect;
+mod phantom;
+mod prepare;
+mod quickstart;
+mod split;
+mod train;
+
+use crate::args::{Cli, Command, ReadArgs};
+use crate::interrupt::Interrupt;
+use crate::progress::Console;
+use anyhow::{Context as _, Result};
+use gg_io::ReadOptions;
+
+/// What every command gets besides its own arguments.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) console: Console,
+    pub(crate) interrupt: Interrupt,
+    /// Whether the answer on stdout is JSON.
+    pub(crate) json: bool,
+}
+
+/// Runs the command that was typed.
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    if let Some(threads) = cli.global.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .context("starting the threads")?;
+    }
+    let context = Context {
+        console: Console::new(cli.global.quiet),
+        interrupt: Interrupt::listen(),
+        json: cli.global.json,
+    };
+    match cli.command {
+        Command::Inspect(args) => inspect::run(&context, args),
+        Command::Convert(args) => convert::run(&context, args),
+        Command::Prepare(args) => prepare::run(&context, args),
+        Command::Split(args) => split::run(&context, args),
+        Command::Train(args) => train::run(&context, args),
+        Command::Config(args) => config::run(&context, args),
+        Command::Evaluate(args) => evaluate::run(&context, args),
+        Command::Analyze(args) => analyze::run(&context, args),
+        Command::Phantom(args) => phantom::run(&context, args),
+        Command::Quickstart(args) => quickstart::run(&context, args),
+    }
+}
+
+impl Context {
+    /// Prints an answer: as JSON where that was asked for, else as the given text.
+    #[allow(clippy::print_stdout)] // stdout is for answers
+    pub(crate) fn answer(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(value)?);
+        } else {
+            println!("{}", text());
+        }
+        Ok(())
+    }
+}
+
+impl ReadArgs {
+    pub(crate) fn options(&self) -> ReadOptions {
+        ReadOptions {
+            series: self.series.clone(),
+            allow_gaps: self.allow_gaps,
+            intensity: self.intensity,
+            trust_spacing: self.trust_spacing,
+            ..ReadOptions::default()
+        }
+    }
+}

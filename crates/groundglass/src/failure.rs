@@ -1,0 +1,55 @@
+//! From an error to one sentence on stderr and an exit code.
+
+use std::process::ExitCode;
+use thiserror::Error;
+
+/// The user asked for something that makes no sense: exit code 2.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Ctrl-C: exit code 130.
+#[derive(Debug, Error)]
+#[error("interrupted; {0}")]
+pub(crate) struct Interrupted(pub(crate) String);
+
+/// Prints the chain of causes as one sentence and gives the exit code.
+#[allow(clippy::print_stderr)] // the one place where errors are shown
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {}", sentence(error));
+    if error.chain().any(|e| e.is::<Usage>()) {
+        ExitCode::from(2)
+    } else if error.chain().any(|e| e.is::<Interrupted>()) {
+        ExitCode::from(130)
+    } else {
+        ExitCode::from(1)
+    }
+}
+
+/// All causes, outermost first; a cause whose text its parent already holds is not said twice.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let part = cause.to_string();
+        if text.is_empty() {
+            text = part;
+        } else if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn causes_are_joined_and_not_repeated() {
+        let error = anyhow::anyhow!("found 3").context("reading x: found 3").context("case a");
+        assert_eq!(sentence(&error), "case a: reading x: found 3");
+        let error = Err::<(), _>(std::io::Error::other("disk")).context("writing x").unwrap_err();
+        assert_eq!(sentence(&error), "writing x: disk");
+    }
+}

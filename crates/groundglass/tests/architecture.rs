@@ -1,0 +1,135 @@
+//! The rules of ARCHITECTURE.md that a machine can hold.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which of our crates each crate may use. A crate that is not named here does not exist.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("gg-volume", &[]),
+    ("gg-io", &["gg-volume"]),
+    ("gg-imaging", &["gg-volume"]),
+    ("gg-eval", &["gg-volume", "gg-imaging"]),
+    ("gg-phantom", &["gg-volume"]),
+    ("gg-dataset", &["gg-volume", "gg-io", "gg-imaging"]),
+    ("gg-kernels", &[]),
+    ("gg-nn", &["gg-volume", "gg-imaging", "gg-dataset", "gg-eval", "gg-kernels"]),
+    ("gg-report", &["gg-volume", "gg-imaging", "gg-eval"]),
+    ("gg-testkit", &[]),
+    (
+        "groundglass",
+        &["gg-volume", "gg-io", "gg-imaging", "gg-eval", "gg-phantom", "gg-dataset", "gg-nn", "gg-report"],
+    ),
+];
+
+/// Longest file that still reads well; above it, it is two files.
+const MAX_LINES: usize = 800;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
+}
+
+fn crates() -> BTreeMap<String, toml::Table> {
+    fs::read_dir(root().join("crates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|dir| dir.join("Cargo.toml").is_file())
+        .map(|dir| {
+            let manifest: toml::Table =
+                fs::read_to_string(dir.join("Cargo.toml")).unwrap().parse().unwrap();
+            (dir.file_name().unwrap().to_str().unwrap().to_owned(), manifest)
+        })
+        .collect()
+}
+
+fn dependencies(manifest: &toml::Table) -> Vec<String> {
+    manifest.get("dependencies").and_then(|d| d.as_table()).map_or(Vec::new(), |t| t.keys().cloned().collect())
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("crates"), root().join("xtask")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 20, "the walk over the sources found only {}", found.len());
+    found
+}
+
+#[test]
+fn a_crate_uses_only_the_crates_before_it() {
+    let crates = crates();
+    let named: Vec<&str> = MAY_USE.iter().map(|(name, _)| *name).collect();
+    for (name, manifest) in &crates {
+        let position = named.iter().position(|n| n == name);
+        let allowed = position.map(|p| MAY_USE[p].1).unwrap_or_else(|| panic!("{name} is not in the list"));
+        for dependency in dependencies(manifest).iter().filter(|d| crates.contains_key(*d)) {
+            assert!(allowed.contains(&dependency.as_str()), "{name} must not use {dependency}");
+        }
+    }
+    assert_eq!(crates.len(), MAY_USE.len());
+}
+
+#[test]
+fn burn_is_known_to_gg_nn_alone() {
+    for (name, manifest) in crates() {
+        let uses = dependencies(&manifest).iter().any(|d| d == "burn" || d.starts_with("burn-"));
+        assert_eq!(uses, name == "gg-nn", "{name}");
+    }
+}
+
+#[test]
+fn no_server_and_no_async_runtime_in_the_libraries() {
+    for (name, manifest) in crates() {
+        let found = dependencies(&manifest).into_iter().find(|d| d == "axum" || d == "tokio");
+        assert_eq!(found, None, "{name}");
+    }
+}
+
+#[test]
+fn unsafe_code_lives_in_gg_kernels_alone() {
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        let ours = path.components().any(|c| c.as_os_str() == "gg-kernels");
+        let word = ["allow(unsafe", "_code)"].concat();
+        assert!(ours || !text.contains(&word), "{}", path.display());
+    }
+}
+
+#[test]
+fn no_module_is_a_junk_drawer() {
+    for path in sources() {
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let folder = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+        for name in ["util", "utils", "common", "helpers", "helper", "misc"] {
+            assert!(stem != name && folder != name, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_source_file_is_too_long_to_read() {
+    for path in sources() {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= MAX_LINES, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn every_dependency_is_declared_once_in_the_workspace() {
+    for (name, manifest) in crates() {
+        for table in ["dependencies", "dev-dependencies"] {
+            for (dependency, value) in manifest.get(table).and_then(|d| d.as_table()).into_iter().flatten() {
+                let shared = value.get("workspace").and_then(|w| w.as_bool());
+                assert_eq!(shared, Some(true), "{name}: {dependency} should be `workspace = true`");
+            }
+        }
+    }
+}
