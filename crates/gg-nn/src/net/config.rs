@@ -1,0 +1,269 @@
+//! What can be chosen about a network, and what is refused.
+
+use super::{Graph, classifier, unet};
+use serde::{Deserialize, Serialize};
+
+/// Largest number of channels that a layer may have; a configuration beyond it is a typing error.
+const MAX_CHANNELS: usize = 8192;
+/// Most levels of a U-Net: seven halvings of a 128-pixel image leave one pixel.
+const MAX_LEVELS: usize = 8;
+
+/// A network: which one, and its sizes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum NetConfig {
+    /// Segmentation: one logit per pixel.
+    Unet(UnetConfig),
+    /// Classification, first variant of the paper's lineage: four wide convolutions.
+    ClassifierA(ClassifierAConfig),
+    /// Classification, second variant: pairs of narrow convolutions.
+    ClassifierB(ClassifierBConfig),
+}
+
+/// The U-Net: encoder, bottleneck, decoder, skips by concatenation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UnetConfig {
+    /// Channels of the input image.
+    pub in_channels: usize,
+    /// Channels of the first level; each further level doubles them.
+    pub base: usize,
+    /// Resolutions, the bottleneck included; sides of the image must be divisible by `2^(levels - 1)`.
+    pub levels: usize,
+    /// Share of the bottleneck's values set to zero while training.
+    pub dropout: f64,
+    /// Normalisation after each 3x3 convolution.
+    pub norm: Norm,
+    /// Added to the variance before its root.
+    pub norm_eps: f64,
+    /// Share of the old running statistics that is kept per step (Keras's meaning; PyTorch's is one minus this).
+    pub norm_momentum: f64,
+    /// Distribution of the first weights.
+    pub init: Init,
+}
+
+/// Classifier of the first variant: per width a 3x3 convolution, ReLU, max-pool, batch norm; then global average
+/// pool, dense, dropout, one logit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClassifierAConfig {
+    /// Channels of the input image.
+    pub in_channels: usize,
+    /// Channels of the convolutions, one pooling each.
+    pub widths: Vec<usize>,
+    /// Width of the dense layer.
+    pub dense: usize,
+    /// Share of the dense layer's values set to zero while training.
+    pub dropout: f64,
+    /// Added to the variance before its root.
+    pub norm_eps: f64,
+    /// Share of the old running statistics that is kept per step.
+    pub norm_momentum: f64,
+    /// Distribution of the first weights.
+    pub init: Init,
+}
+
+/// Classifier of the second variant: per width two times 3x3 convolution, ReLU, batch norm, then a max-pool; then
+/// global average pool, dense, dropout, one logit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClassifierBConfig {
+    /// Channels of the input image.
+    pub in_channels: usize,
+    /// Channels of the pairs, one pooling each.
+    pub widths: Vec<usize>,
+    /// Width of the dense layer.
+    pub dense: usize,
+    /// Share of the dense layer's values set to zero while training.
+    pub dropout: f64,
+    /// Added to the variance before its root.
+    pub norm_eps: f64,
+    /// Share of the old running statistics that is kept per step.
+    pub norm_momentum: f64,
+    /// Distribution of the first weights.
+    pub init: Init,
+}
+
+/// Normalisation after a convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Norm {
+    /// Batch normalisation; the convolution before it has no bias.
+    Batch,
+    /// None; the convolution has a bias.
+    None,
+}
+
+/// Distribution of the first weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Init {
+    /// Normal with variance `2 / fan_in`, truncated at two standard deviations (Keras's `he_normal`).
+    HeNormal,
+    /// Uniform within `sqrt(6 / (fan_in + fan_out))` (Keras's `glorot_uniform`).
+    GlorotUniform,
+}
+
+/// A network that cannot be built, or an image that it cannot take.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum NetError {
+    /// A size of the network outside its range.
+    #[error("{what} is {found}, right would be {right}")]
+    Setting {
+        /// Which setting.
+        what: &'static str,
+        /// Its value.
+        found: String,
+        /// The range.
+        right: String,
+    },
+    /// An image whose sides do not suit the poolings.
+    #[error("image of {height} x {width} pixels, this network takes sides divisible by {multiple}")]
+    ImageSize {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+        /// What the sides must be a multiple of.
+        multiple: usize,
+    },
+}
+
+impl Default for UnetConfig {
+    fn default() -> Self {
+        Self {
+            in_channels: 1,
+            base: 32,
+            levels: 5,
+            dropout: 0.25,
+            norm: Norm::Batch,
+            norm_eps: 1e-3,
+            norm_momentum: 0.99,
+            init: Init::HeNormal,
+        }
+    }
+}
+
+impl Default for ClassifierAConfig {
+    fn default() -> Self {
+        Self {
+            in_channels: 1,
+            widths: vec![64, 64, 128, 256],
+            dense: 512,
+            dropout: 0.3,
+            norm_eps: 1e-3,
+            norm_momentum: 0.99,
+            init: Init::GlorotUniform,
+        }
+    }
+}
+
+impl Default for ClassifierBConfig {
+    fn default() -> Self {
+        Self {
+            in_channels: 1,
+            widths: vec![16, 32, 64],
+            dense: 32,
+            dropout: 0.4,
+            norm_eps: 1e-3,
+            norm_momentum: 0.99,
+            init: Init::GlorotUniform,
+        }
+    }
+}
+
+impl NetConfig {
+    /// The layers of this network.
+    ///
+    /// # Errors
+    /// A size, share or count outside its range.
+    pub fn graph(&self) -> Result<Graph, NetError> {
+        match self {
+            Self::Unet(c) => {
+                check_common(c.in_channels, c.dropout, c.norm_eps, c.norm_momentum)?;
+                within("base", c.base, 1, MAX_CHANNELS)?;
+                within("levels", c.levels, 1, MAX_LEVELS)?;
+                within("channels of the bottleneck", c.base << (c.levels - 1), 1, MAX_CHANNELS)?;
+                Ok(unet::graph(c))
+            }
+            Self::ClassifierA(c) => {
+                check_common(c.in_channels, c.dropout, c.norm_eps, c.norm_momentum)?;
+                check_widths(&c.widths, c.dense)?;
+                Ok(classifier::graph_a(c))
+            }
+            Self::ClassifierB(c) => {
+                check_common(c.in_channels, c.dropout, c.norm_eps, c.norm_momentum)?;
+                check_widths(&c.widths, c.dense)?;
+                Ok(classifier::graph_b(c))
+            }
+        }
+    }
+
+    /// Distribution of the first weights.
+    pub fn init(&self) -> Init {
+        match self {
+            Self::Unet(c) => c.init,
+            Self::ClassifierA(c) => c.init,
+            Self::ClassifierB(c) => c.init,
+        }
+    }
+}
+
+fn check_common(in_channels: usize, dropout: f64, eps: f64, momentum: f64) -> Result<(), NetError> {
+    within("in_channels", in_channels, 1, MAX_CHANNELS)?;
+    share("dropout", dropout, (0.0..1.0).contains(&dropout))?;
+    share("norm_momentum", momentum, (0.0..1.0).contains(&momentum))?;
+    share("norm_eps", eps, eps > 0.0 && eps < 1.0)
+}
+
+fn check_widths(widths: &[usize], dense: usize) -> Result<(), NetError> {
+    within("number of widths", widths.len(), 1, MAX_LEVELS)?;
+    for &w in widths {
+        within("width", w, 1, MAX_CHANNELS)?;
+    }
+    within("dense", dense, 1, MAX_CHANNELS)
+}
+
+fn within(what: &'static str, found: usize, low: usize, high: usize) -> Result<(), NetError> {
+    if (low..=high).contains(&found) {
+        return Ok(());
+    }
+    Err(NetError::Setting { what, found: found.to_string(), right: format!("{low} to {high}") })
+}
+
+fn share(what: &'static str, found: f64, ok: bool) -> Result<(), NetError> {
+    if ok {
+        return Ok(());
+    }
+    Err(NetError::Setting { what, found: found.to_string(), right: "at least 0 and below 1".into() })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_of_a_network_is_refused_by_name() {
+        let error =
+            serde_json::from_str::<NetConfig>(r#"{"kind":"unet","bases":8}"#).unwrap_err().to_string();
+        assert!(error.contains("bases"), "{error}");
+        let net: NetConfig = serde_json::from_str(r#"{"kind":"unet","base":8}"#).unwrap();
+        assert_eq!(net, NetConfig::Unet(UnetConfig { base: 8, ..UnetConfig::default() }));
+    }
+
+    #[test]
+    fn sizes_outside_their_range_are_refused() {
+        for (config, word) in [
+            (UnetConfig { base: 0, ..UnetConfig::default() }, "base"),
+            (UnetConfig { levels: 0, ..UnetConfig::default() }, "levels"),
+            (UnetConfig { levels: 60, ..UnetConfig::default() }, "levels"),
+            (UnetConfig { dropout: 1.0, ..UnetConfig::default() }, "dropout"),
+            (UnetConfig { dropout: f64::NAN, ..UnetConfig::default() }, "dropout"),
+            (UnetConfig { base: 4096, ..UnetConfig::default() }, "bottleneck"),
+        ] {
+            let error = NetConfig::Unet(config).graph().unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+}

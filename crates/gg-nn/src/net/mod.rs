@@ -1,0 +1,11 @@
+//! Each network once, as data: a [`NetConfig`] becomes a [`Graph`] of layers that any engine can execute.
+
+mod classifier;
+mod config;
+mod graph;
+mod table;
+mod unet;
+
+pub use config::{ClassifierAConfig, ClassifierBConfig, Init, NetConfig, NetError, Norm, UnetConfig};
+pub use graph::{Graph, Layer, Op, Param, ParamKind, Shape};
+pub use table::{LayerRow, NetTable};
