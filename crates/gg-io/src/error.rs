@@ -16,7 +16,9 @@ pub enum ReadError {
     #[error("cannot be read: {}", io_words(.0))]
     Io(#[from] io::Error),
     /// A folder in which no file could be a CT.
-    #[error("the folder is empty; a CT is a NIfTI file, a folder of DICOM files or a folder of slice pictures")]
+    #[error(
+        "the folder is empty; a CT is a NIfTI file, a folder of DICOM files or a folder of slice pictures"
+    )]
     EmptyFolder,
     /// Neither NIfTI nor DICOM nor a picture.
     #[error("{found}; groundglass reads NIfTI-1 (.nii, .nii.gz), DICOM CT and PNG, JPEG or TIFF slices")]
@@ -62,6 +64,19 @@ pub enum ReadError {
         /// Bytes of image data that are there.
         found: u64,
     },
+    /// More data than the compressed file could inflate to.
+    #[error(
+        "the header promises {wanted} bytes of image data, and the compressed file cannot hold more than {possible}"
+    )]
+    Overclaimed {
+        /// Bytes of image data that the header promises.
+        wanted: u64,
+        /// Upper bound of what the file can hold.
+        possible: u64,
+    },
+    /// NaN or infinity everywhere.
+    #[error("no voxel holds a finite number")]
+    NoFiniteValue,
     /// Named `.gz`, but not gzip.
     #[error("the name ends in .gz, but the content is not gzip")]
     NotGzip,
@@ -69,7 +84,9 @@ pub enum ReadError {
     #[error("the gzip data is damaged: {0}")]
     BadGzip(String),
     /// Inflates to far more than the header claims.
-    #[error("the compressed data inflates to more than the {claimed} bytes that the header claims; refused as a decompression bomb")]
+    #[error(
+        "the compressed data inflates to more than the {claimed} bytes that the header claims; refused as a decompression bomb"
+    )]
     Bomb {
         /// Bytes that the header claims.
         claimed: u64,
@@ -90,7 +107,9 @@ pub enum ReadError {
     #[error("the picture cannot be decoded: {0}")]
     Picture(String),
     /// Pictures that do not fit together.
-    #[error("the slices differ in size: {first:?} and {other:?} (rows, columns); one volume has slices of one size")]
+    #[error(
+        "the slices differ in size: {first:?} and {other:?} (rows, columns); one volume has slices of one size"
+    )]
     SliceSizes {
         /// Rows and columns of the first slice.
         first: [usize; 2],
@@ -143,7 +162,9 @@ pub enum ReadError {
         step_mm: f64,
     },
     /// Two slices that differ lie at one position.
-    #[error("two different slices lie at one position (slice {slice} along the normal); one of them belongs elsewhere")]
+    #[error(
+        "two different slices lie at one position (slice {slice} along the normal); one of them belongs elsewhere"
+    )]
     TwoSlicesAtOnePosition {
         /// Number of the slice, from 1, in order along the normal.
         slice: usize,
@@ -152,10 +173,14 @@ pub enum ReadError {
     #[error("the slices of the series do not form one volume: {0}")]
     MixedSlices(String),
     /// A way of compression that is not built in, in words.
-    #[error("the images are compressed as {0}, which groundglass does not decode; convert them to an uncompressed transfer syntax")]
+    #[error(
+        "the images are compressed as {0}, which groundglass does not decode; convert them to an uncompressed transfer syntax"
+    )]
     TransferSyntax(String),
     /// One object with many frames.
-    #[error("the file is an enhanced multi-frame object, which groundglass does not read; convert it to single-frame CT images")]
+    #[error(
+        "the file is an enhanced multi-frame object, which groundglass does not read; convert it to single-frame CT images"
+    )]
     EnhancedMultiFrame,
     /// A DICOM object that cannot be parsed, or lacks what a CT image needs.
     #[error("the DICOM object cannot be used: {0}")]
@@ -197,7 +222,8 @@ fn series_table(series: &[SeriesSummary]) -> String {
     let mut text = String::new();
     for s in series {
         let [y, x] = s.size;
-        let spacing = s.slice_spacing_mm.map_or_else(|| "unknown spacing".to_owned(), |d| format!("{d:.3} mm apart"));
+        let spacing =
+            s.slice_spacing_mm.map_or_else(|| "unknown spacing".to_owned(), |d| format!("{d:.3} mm apart"));
         let _ = writeln!(text, "  {}: {} slices of {y} x {x}, {spacing}", s.id, s.slices);
     }
     text.pop();

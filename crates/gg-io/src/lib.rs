@@ -7,10 +7,23 @@
 mod atomic;
 mod dicom;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
+mod input;
+mod inspect;
 mod intensity;
+mod natural;
+mod nifti;
 mod options;
+mod pictures;
+mod read;
+mod scan;
 
 pub use atomic::atomic_write;
 pub use error::{ReadError, WriteError};
+pub use inspect::{Inspection, VolumeFacts, inspect};
 pub use intensity::detect_intensity;
+pub use natural::natural_cmp;
+pub use nifti::{write_ct_nifti, write_labels_nifti};
 pub use options::{DEFAULT_MAX_VOXELS, Format, ReadOptions, Scan, SeriesSummary};
+pub use read::{read_ct, read_ct_files, read_labels, read_labels_files};

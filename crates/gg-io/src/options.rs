@@ -57,6 +57,9 @@ pub struct Scan {
     pub sha256: String,
     /// Files that were left out and why. Paths may stand on stderr only, never in an output.
     pub skipped: Vec<(PathBuf, String)>,
+    /// For each stored slice, the index of its file in the list of files that was read (for `read_ct_files` the list
+    /// that the caller gave), so that labels of files can be laid on slices; empty where one file holds all slices.
+    pub slice_files: Vec<usize>,
 }
 
 /// One CT series of a DICOM folder, as a choice to offer. It holds no identifier and no attribute of the patient.

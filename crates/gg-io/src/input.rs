@@ -1,0 +1,123 @@
+//! What lies at a path: told from the first bytes of the files, names only where the bytes say nothing.
+
+use crate::natural::natural_cmp;
+use crate::{ReadError, dicom, nifti, pictures};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// Bytes at the start of a file that tell its kind.
+const START_BYTES: u64 = 512;
+/// Where DICOM's magic word lies, behind a preamble that may hold anything, even the start of a TIFF.
+const DICM_AT: usize = 128;
+
+/// What was found.
+pub(crate) enum Input {
+    /// One NIfTI file.
+    Nifti(PathBuf),
+    /// A DICOM file, or a folder with DICOM files somewhere below it.
+    Dicom,
+    /// Slices in order, and files beside them that are no pictures.
+    Pictures(Vec<PathBuf>, Vec<PathBuf>),
+}
+
+/// The kind of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nifti,
+    Dicom,
+    Picture,
+    Other,
+}
+
+/// Looks at a file or a folder.
+pub(crate) fn look(path: &Path) -> Result<Input, ReadError> {
+    if std::fs::metadata(path)?.is_dir() {
+        return look_into(path);
+    }
+    match kind(path)? {
+        Kind::Nifti => Ok(Input::Nifti(path.to_owned())),
+        Kind::Dicom => Ok(Input::Dicom),
+        Kind::Picture => Ok(Input::Pictures(vec![path.to_owned()], Vec::new())),
+        Kind::Other => Err(ReadError::UnknownFormat {
+            found: if std::fs::metadata(path)?.len() == 0 {
+                "the file is empty"
+            } else {
+                "the file is of no known kind"
+            }
+            .to_owned(),
+        }),
+    }
+}
+
+/// The kind of a file.
+pub(crate) fn kind(path: &Path) -> Result<Kind, ReadError> {
+    let mut start = Vec::new();
+    File::open(path)?.take(START_BYTES).read_to_end(&mut start)?;
+    let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy().to_lowercase();
+    let ends = |endings: &[&str]| endings.iter().any(|e| name.ends_with(e));
+    Ok(if start.get(DICM_AT..).is_some_and(|s| s.starts_with(b"DICM")) {
+        Kind::Dicom
+    } else if nifti::is_nifti_header(&start)
+        || ends(&[".nii", ".nii.gz"])
+        || start.starts_with(&nifti::GZIP_MAGIC)
+    {
+        Kind::Nifti
+    } else if pictures::format_of(&start).is_some() || ends(&[".png", ".jpg", ".jpeg", ".tif", ".tiff"]) {
+        Kind::Picture
+    } else if dicom::looks_like_dicom(path) {
+        Kind::Dicom
+    } else {
+        Kind::Other
+    })
+}
+
+fn look_into(folder: &Path) -> Result<Input, ReadError> {
+    let (mut nifti, mut pictures, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let mut files = 0;
+    let mut dicom = false;
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let Ok(entry) = entry else { continue }; // an unreadable corner of the folder is no reason to give up
+        if !entry.file_type().is_file() || entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        files += 1;
+        let direct = entry.depth() == 1;
+        match kind(entry.path()) {
+            Ok(Kind::Dicom) => {
+                dicom = true;
+                break;
+            }
+            Ok(Kind::Nifti) if direct => nifti.push(entry.into_path()),
+            Ok(Kind::Picture) if direct => pictures.push(entry.into_path()),
+            Ok(_) | Err(_) => others.push(entry.into_path()),
+        }
+    }
+    if dicom && nifti.is_empty() {
+        return Ok(Input::Dicom);
+    }
+    let n = nifti.len();
+    let ambiguous = |found: String| Err(ReadError::Ambiguous { found });
+    match (nifti.pop(), pictures.is_empty()) {
+        (Some(_), _) if dicom => ambiguous("NIfTI files beside DICOM files".to_owned()),
+        (Some(_), false) => ambiguous("NIfTI files beside slice pictures".to_owned()),
+        (Some(_), true) if n > 1 => ambiguous(format!("{n} NIfTI files")),
+        (Some(only), true) => Ok(Input::Nifti(only)),
+        (None, false) => {
+            sort_naturally(&mut pictures);
+            Ok(Input::Pictures(pictures, others))
+        }
+        (None, true) if files == 0 => Err(ReadError::EmptyFolder),
+        (None, true) => {
+            Err(ReadError::UnknownFormat { found: format!("none of the folder's {files} files is a CT") })
+        }
+    }
+}
+
+/// By file name, as people number slices.
+fn sort_naturally(paths: &mut [PathBuf]) {
+    let name = |p: &PathBuf| p.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned();
+    paths.sort_by(|a, b| natural_cmp(&name(a), &name(b)));
+}

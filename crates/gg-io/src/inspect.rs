@@ -1,0 +1,147 @@
+//! Everything that can be told about a file or folder, for people who wonder what they have.
+
+use crate::input::{self, Input};
+use crate::nifti::NiftiFacts;
+use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary, dicom, nifti, pictures, scan};
+use gg_volume::{Intensity, Orientation, SpacingTrust, Warned, Warning};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A mask has no more different labels than this.
+const MOST_LABELS: usize = 24;
+
+/// What a file or folder holds. No path, no identifier and no attribute of the patient has a place here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The kind of file or folder.
+    pub format: Format,
+    /// How the values are stored, e.g. `int16, little-endian, gzip, slope 2, intercept -1024`.
+    pub stored: Option<String>,
+    /// The CT series of a DICOM folder.
+    pub series: Vec<SeriesSummary>,
+    /// What the volume is like; `None` where there are several series and none was chosen.
+    pub volume: Option<VolumeFacts>,
+    /// Files that were left out.
+    pub skipped_files: usize,
+    /// Everything odd that was found.
+    pub oddities: Vec<Warning>,
+}
+
+/// What a volume is like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VolumeFacts {
+    /// `[z, y, x]`.
+    pub shape: [usize; 3],
+    /// Distance between voxel centres `[z, y, x]` in mm, as the file states it.
+    pub spacing_mm: Option<[f64; 3]>,
+    /// Whether it may be used, or why not.
+    pub spacing: SpacingTrust,
+    /// The directions in which x, y and z of the array grow, e.g. `LPS`.
+    pub orientation: Option<Orientation>,
+    /// The lowest and the highest value.
+    pub range: [f32; 2],
+    /// The kind of the grey values, how sure that is, and why.
+    pub intensity: Intensity,
+    /// The labels, where the values look like a mask's.
+    pub labels: Option<Vec<u8>>,
+    /// SHA-256 of the input (see [`Scan::sha256`]).
+    pub sha256: String,
+}
+
+/// Says what lies at a path.
+///
+/// # Errors
+/// [`ReadError`] where it cannot be read as a CT. Several DICOM series are no error here: they are listed.
+pub fn inspect(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadError> {
+    match input::look(path)? {
+        Input::Nifti(file) => {
+            let (read, facts) = nifti::read_ct(&file, options)?;
+            Ok(inspection(read, Some(stored(&facts)), Vec::new()))
+        }
+        Input::Pictures(files, others) => {
+            let stored = files.first().and_then(|f| pictures::stored_type(f));
+            let mut found = inspection(pictures::read_ct(&files, options)?, stored, Vec::new());
+            found.skipped_files += others.len();
+            Ok(found)
+        }
+        Input::Dicom => inspect_dicom(path, options),
+    }
+}
+
+fn inspect_dicom(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadError> {
+    match dicom::read_dicom(path, options) {
+        Ok(read) => {
+            let series = dicom::describe_dicom(path, options)?;
+            let stored = series.first().map(|s| s.transfer_syntax.clone());
+            Ok(inspection(read, stored, series))
+        }
+        Err(ReadError::SeveralSeries(series)) => Ok(Inspection {
+            format: Format::DicomSeries,
+            stored: None,
+            oddities: vec![Warning::new(
+                "several_series",
+                format!("{} CT series; choose one with --series", series.len()),
+            )],
+            series,
+            volume: None,
+            skipped_files: 0,
+        }),
+        Err(e) => Err(e),
+    }
+}
+
+fn inspection(read: Warned<Scan>, stored: Option<String>, series: Vec<SeriesSummary>) -> Inspection {
+    let Warned { value: Scan { ct, format, sha256, skipped, .. }, mut warnings } = read;
+    scan::remark(&ct, &mut warnings);
+    let range = ct
+        .voxels
+        .data()
+        .iter()
+        .fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)]);
+    let volume = VolumeFacts {
+        shape: ct.grid.shape,
+        spacing_mm: ct.grid.spacing_mm,
+        orientation: ct.grid.orientation(),
+        range,
+        labels: labels(ct.voxels.data()),
+        spacing: ct.grid.trust,
+        intensity: ct.intensity,
+        sha256,
+    };
+    Inspection {
+        format,
+        stored,
+        series,
+        volume: Some(volume),
+        skipped_files: skipped.len(),
+        oddities: warnings,
+    }
+}
+
+/// The distinct values, where all of them are labels and there are few.
+fn labels(values: &[f32]) -> Option<Vec<u8>> {
+    let mut seen = [false; 256];
+    let mut count = 0;
+    for &v in values {
+        let label = usize::from(scan::label(v).ok()?);
+        if !std::mem::replace(&mut seen[label], true) {
+            count += 1;
+            if count > MOST_LABELS {
+                return None;
+            }
+        }
+    }
+    Some((0..=u8::MAX).filter(|&l| seen[usize::from(l)]).collect())
+}
+
+fn stored(facts: &NiftiFacts) -> String {
+    let mut text = facts.stored.to_owned();
+    text.push_str(if facts.big_endian { ", big-endian" } else { ", little-endian" });
+    if facts.gzip {
+        text.push_str(", gzip");
+    }
+    if let Some((slope, inter)) = facts.scaling {
+        text.push_str(&format!(", slope {slope}, intercept {inter}"));
+    }
+    text
+}

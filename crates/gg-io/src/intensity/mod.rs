@@ -1,0 +1,219 @@
+//! What the grey values of a CT are: Hounsfield units or something else, told from the values themselves.
+//!
+//! A histogram of at most 4 million voxels decides (whole slices, evenly spread, so that the answer depends on the
+//! volume alone). In this order:
+//!
+//! 1. few distinct values: a label map, `unknown`;
+//! 2. from 0 to 1, not whole: `unit_range`;
+//! 3. from 0 to 255: 8-bit grey. `contrast_8bit` where the traces of CLAHE are found (see `contrast`); `unknown`
+//!    where so much is black that the lung cannot be seen (a soft-tissue window); else `lung_window_8bit`;
+//! 4. soft tissue around 1024 and air or lung below 424: `hu_plus_1024`. Padding (1500 below water and lower, as
+//!    -2000 or -3024 HU) is left out first, here and in the next rule;
+//! 5. negative values, soft tissue around water (0), air or lung below -600, nothing implausible: `hu`;
+//! 6. anything else: `unknown`.
+//!
+//! The thresholds were set on the real sets of the tests and on CLAHE'd, windowed and shifted versions of them.
+
+mod contrast;
+
+use contrast::Traces;
+use gg_volume::{Intensity, IntensityKind, Volume};
+
+/// Voxels looked at, at most (one slice is always looked at whole).
+const SAMPLE_VOXELS: usize = 1 << 22;
+/// Slices looked at, at most.
+const SAMPLE_SLICES: usize = 16;
+/// A CT has more levels than any label map.
+const LABEL_LEVELS: usize = 24;
+/// Below this lies padding outside the scanner's field of view, not a tissue.
+const PADDING_HU: f32 = -1500.0;
+/// Largest value of 8-bit grey.
+const WHITE: f32 = 255.0;
+/// Tolerance around 0, 1 and 255 for values that were interpolated.
+const EDGE: f32 = 0.5;
+/// Share of black above which the lung cannot be seen any more.
+const TOO_BLACK: f64 = 0.4;
+
+/// Tells the kind of a CT's grey values from their histogram, with the reasons as clauses.
+///
+/// Deterministic, and bounded in time whatever the size of the volume. Values that are not finite are left out.
+pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
+    let slices = sample(voxels);
+    let sample: Vec<f32> =
+        slices.iter().flat_map(|&z| voxels.slice(z).iter().copied()).filter(|v| v.is_finite()).collect();
+    let Some(facts) = Facts::of(&sample) else {
+        return answer(IntensityKind::Unknown, 1.0, vec!["there is no finite value".to_owned()]);
+    };
+    let range = format!("values from {} to {}", facts.low, facts.high);
+    if facts.levels <= LABEL_LEVELS {
+        let levels = format!("only {} distinct values, as in a label map", facts.levels);
+        return answer(IntensityKind::Unknown, 0.9, vec![range, levels]);
+    }
+    if !facts.whole && facts.low >= -0.001 && facts.high <= 1.001 {
+        return answer(IntensityKind::UnitRange, 0.95, vec![range, "real numbers".to_owned()]);
+    }
+    if facts.low >= -EDGE && facts.high <= WHITE + EDGE {
+        return eight_bit(voxels, &slices, &facts, range);
+    }
+    hounsfield(&sample, &facts, range)
+}
+
+/// Evenly spread slices.
+fn sample(voxels: &Volume<f32>) -> Vec<usize> {
+    let [nz, ny, nx] = voxels.shape();
+    let wanted = (SAMPLE_VOXELS / (ny * nx).max(1)).clamp(1, SAMPLE_SLICES).min(nz);
+    (0..wanted).map(|i| (2 * i + 1) * nz / (2 * wanted)).collect()
+}
+
+/// What every rule asks.
+struct Facts {
+    low: f32,
+    high: f32,
+    whole: bool,
+    /// Distinct values, counted up to `LABEL_LEVELS + 1`.
+    levels: usize,
+}
+
+impl Facts {
+    fn of(sample: &[f32]) -> Option<Self> {
+        let first = *sample.first()?;
+        let (mut low, mut high, mut whole) = (first, first, true);
+        let mut seen: Vec<f32> = Vec::with_capacity(LABEL_LEVELS + 1);
+        for &v in sample {
+            low = low.min(v);
+            high = high.max(v);
+            whole &= v.fract() == 0.0;
+            if seen.len() <= LABEL_LEVELS && !seen.contains(&v) {
+                seen.push(v);
+            }
+        }
+        Some(Self { low, high, whole, levels: seen.len() })
+    }
+}
+
+fn eight_bit(voxels: &Volume<f32>, slices: &[usize], facts: &Facts, range: String) -> Intensity {
+    let traces = Traces::of(voxels, slices);
+    let mut reasons = vec![range];
+    reasons
+        .push(if facts.whole { "whole numbers" } else { "8-bit range, though not whole numbers" }.to_owned());
+    reasons.extend(traces.reasons());
+    let sure = if facts.whole { 1.0 } else { 0.8 };
+    let (kind, confidence) = match traces.count() {
+        3 => (IntensityKind::Contrast8bit, 0.95),
+        2 => (IntensityKind::Contrast8bit, 0.7),
+        _ if traces.black > TOO_BLACK => {
+            reasons.push(format!(
+                "{:.0} % of the voxels are black, as in a soft-tissue window",
+                100.0 * traces.black
+            ));
+            (IntensityKind::Unknown, 0.7)
+        }
+        1 => (IntensityKind::LungWindow8bit, 0.7),
+        _ => (IntensityKind::LungWindow8bit, 0.9),
+    };
+    answer(kind, confidence * sure, reasons)
+}
+
+/// Shares of the voxels, without padding, in the ranges where a chest CT has its tissues.
+struct Tissues {
+    air: f64,
+    lung: f64,
+    soft: f64,
+    /// Nothing in a body is outside -1300 to 3500 HU but metal and ringing.
+    plausible: f64,
+    padding: f64,
+}
+
+impl Tissues {
+    fn of(sample: &[f32], offset: f32) -> Self {
+        let (mut air, mut lung, mut soft, mut plausible, mut padding) = (0u64, 0u64, 0u64, 0u64, 0u64);
+        for &v in sample {
+            let hu = v + offset;
+            if hu <= PADDING_HU {
+                padding += 1;
+                continue;
+            }
+            plausible += u64::from((-1300.0..=3500.0).contains(&hu));
+            air += u64::from((-1150.0..-930.0).contains(&hu));
+            lung += u64::from((-930.0..=-600.0).contains(&hu));
+            soft += u64::from((-150.0..=150.0).contains(&hu));
+        }
+        let body = (sample.len() as u64 - padding).max(1) as f64;
+        Self {
+            air: air as f64 / body,
+            lung: lung as f64 / body,
+            soft: soft as f64 / body,
+            plausible: plausible as f64 / body,
+            padding: padding as f64 / sample.len() as f64,
+        }
+    }
+
+    fn reasons(&self, offset: f32) -> Vec<String> {
+        let at = |hu: f32| hu - offset;
+        let percent = |share: f64| 100.0 * share;
+        let mut out = vec![
+            format!(
+                "{:.0} % of the voxels where soft tissue lies ({} to {})",
+                percent(self.soft),
+                at(-150.0),
+                at(150.0)
+            ),
+            format!(
+                "{:.0} % where air lies ({} to {}) and {:.0} % where lung lies (up to {})",
+                percent(self.air),
+                at(-1150.0),
+                at(-930.0),
+                percent(self.lung),
+                at(-600.0)
+            ),
+        ];
+        if self.padding > 0.001 {
+            out.push(format!("{:.0} % padding, {} and below", percent(self.padding), at(PADDING_HU)));
+        }
+        out
+    }
+}
+
+fn hounsfield(sample: &[f32], facts: &Facts, range: String) -> Intensity {
+    /// Shares that count as "there".
+    const SOME: f64 = 0.02;
+    /// Share of soft tissue in any slice through a body.
+    const SOFT: f64 = 0.05;
+    /// Share of plausible values.
+    const NEARLY_ALL: f64 = 0.98;
+    /// The bound of signed 8-bit numbers: a CT in HU goes further.
+    const SIGNED_BYTE: f32 = 128.0;
+
+    // The shifted kind first: where HU has next to nothing (dense bone), it has all soft tissue. The other way round,
+    // its air lies where HU has water.
+    let offset = IntensityKind::HuPlus1024.hu_offset().unwrap_or(-1024.0);
+    let shifted = Tissues::of(sample, offset);
+    if shifted.plausible > NEARLY_ALL && shifted.soft > SOFT && shifted.air + shifted.lung > SOME {
+        let mut reasons = vec![range];
+        reasons.extend(shifted.reasons(offset));
+        return answer(IntensityKind::HuPlus1024, 0.9, reasons);
+    }
+    let hu = Tissues::of(sample, 0.0);
+    if facts.low < -SIGNED_BYTE && hu.plausible > NEARLY_ALL {
+        let airy = hu.air + hu.lung > SOME;
+        let confidence = match (airy, hu.soft > SOFT) {
+            (true, true) => Some(0.98),
+            (true, false) if hu.soft > 0.001 => Some(0.7),
+            (false, true) if facts.high > 40.0 => Some(0.6), // cropped to soft tissue: fat and water
+            _ => None,
+        };
+        if let Some(confidence) = confidence {
+            let mut reasons = vec![range, "negative values".to_owned()];
+            reasons.extend(hu.reasons(0.0));
+            return answer(IntensityKind::Hu, confidence, reasons);
+        }
+    }
+    let mut reasons = vec![range];
+    reasons.extend(hu.reasons(0.0));
+    reasons.push("none of the known kinds fits".to_owned());
+    answer(IntensityKind::Unknown, 0.5, reasons)
+}
+
+fn answer(kind: IntensityKind, confidence: f32, reasons: Vec<String>) -> Intensity {
+    Intensity { kind, confidence, reasons }
+}

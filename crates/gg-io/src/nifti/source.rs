@@ -1,0 +1,109 @@
+//! The bytes of a NIfTI file: hashed as they lie on the disk, inflated where they are gzip.
+
+use crate::ReadError;
+use flate2::bufread::GzDecoder;
+use sha2::{Digest, Sha256};
+use std::io::{self, BufRead, BufReader, Read};
+
+/// The two bytes every gzip member starts with.
+pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Bytes asked from the operating system at once.
+const BUFFER_BYTES: usize = 1 << 17;
+
+/// Hashes and counts everything that is read through it.
+pub(super) struct Hashed<R> {
+    inner: R,
+    hash: Sha256,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(out)?;
+        self.hash.update(&out[..n]);
+        Ok(n)
+    }
+}
+
+/// A stream of bytes as they were before compression.
+pub(super) enum Source<R: Read> {
+    Plain(BufReader<Hashed<R>>),
+    Gzip(Box<GzDecoder<BufReader<Hashed<R>>>>),
+    /// After the last gzip member.
+    Ended(BufReader<Hashed<R>>),
+    /// While one decoder is exchanged for the next.
+    Moving,
+}
+
+impl<R: Read> Source<R> {
+    /// Looks at the first bytes, not at the name; `must_be_gzip` where the name promises it.
+    pub(super) fn open(inner: R, must_be_gzip: bool) -> Result<Self, ReadError> {
+        let mut buffer = BufReader::with_capacity(BUFFER_BYTES, Hashed { inner, hash: Sha256::new() });
+        if buffer.fill_buf()?.starts_with(&GZIP_MAGIC) {
+            Ok(Self::Gzip(Box::new(GzDecoder::new(buffer))))
+        } else if must_be_gzip {
+            Err(ReadError::NotGzip)
+        } else {
+            Ok(Self::Plain(buffer))
+        }
+    }
+
+    pub(super) fn is_gzip(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+
+    /// Reads the rest of the file and gives the hash of all of it. Second value: bytes after the last gzip member.
+    pub(super) fn finish(self) -> io::Result<(String, u64)> {
+        let mut buffer = match self {
+            Self::Plain(b) | Self::Ended(b) => b,
+            Self::Gzip(decoder) => decoder.into_inner(),
+            Self::Moving => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        let rest = io::copy(&mut buffer, &mut io::sink())?;
+        Ok((hex(&buffer.into_inner().hash.finalize()), rest))
+    }
+
+    /// A gzip file may hold several members in a row; what follows the last one is not ours.
+    fn next_member(&mut self) -> io::Result<bool> {
+        let Self::Gzip(decoder) = std::mem::replace(self, Self::Moving) else { return Ok(false) };
+        let mut buffer = decoder.into_inner();
+        let another = buffer.fill_buf()?.starts_with(&GZIP_MAGIC);
+        *self = if another { Self::Gzip(Box::new(GzDecoder::new(buffer))) } else { Self::Ended(buffer) };
+        Ok(another)
+    }
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self {
+                Self::Plain(buffer) => return buffer.read(out),
+                Self::Gzip(decoder) => {
+                    let n = decoder.read(out)?;
+                    if n > 0 || out.is_empty() || !self.next_member()? {
+                        return Ok(n);
+                    }
+                }
+                Self::Ended(_) | Self::Moving => return Ok(0),
+            }
+        }
+    }
+}
+
+/// Fills `out` as far as the stream goes and says how far.
+pub(super) fn read_up_to(source: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < out.len() {
+        match source.read(&mut out[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

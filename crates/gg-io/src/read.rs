@@ -1,0 +1,99 @@
+//! The readers' front door: any path to a CT or to labels.
+
+use crate::input::{self, Input, Kind};
+use crate::{ReadError, ReadOptions, Scan, dicom, nifti, pictures, scan};
+use gg_volume::{Grid, LabelVolume, Warned};
+use std::path::{Path, PathBuf};
+
+/// Reads a CT: a NIfTI-1 file, a DICOM file or folder, a picture, or a folder of pictures (one per slice, in natural
+/// order of their names).
+///
+/// # Errors
+/// [`ReadError`] says what was found and what would be right, without the path.
+pub fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
+    let mut read = match input::look(path)? {
+        Input::Nifti(file) => nifti::read_ct(&file, options)?.0,
+        Input::Dicom => dicom::read_dicom(path, options)?,
+        Input::Pictures(files, others) => {
+            let mut read = pictures::read_ct(&files, options)?;
+            let reason = "neither NIfTI, DICOM nor a picture";
+            read.value.skipped.extend(others.into_iter().map(|path| (path, reason.to_owned())));
+            read
+        }
+    };
+    scan::remark(&read.value.ct, &mut read.warnings);
+    Ok(read)
+}
+
+/// Reads a CT from an explicit list of files: slice pictures in the given order, DICOM files of one series, or one
+/// NIfTI file.
+///
+/// # Errors
+/// As [`read_ct`]; also where the files are of several kinds.
+pub fn read_ct_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
+    let mut read = match paths {
+        [] => return Err(ReadError::EmptyFolder),
+        [one] => return read_ct(one, options),
+        many => match common_kind(many)? {
+            Kind::Picture => pictures::read_ct(many, options)?,
+            Kind::Dicom => dicom::read_dicom_files(many, options)?,
+            other => return Err(unfit_list(other, many.len())),
+        },
+    };
+    scan::remark(&read.value.ct, &mut read.warnings);
+    Ok(read)
+}
+
+/// Reads labels: a NIfTI-1 file, a picture or a folder of pictures. The stored values are the labels.
+///
+/// The grid's spacing is never trusted, for a mask does not say where it comes from; its CT does.
+///
+/// # Errors
+/// As [`read_ct`]; also where a value is not a whole number from 0 to 255.
+pub fn read_labels(path: &Path, options: &ReadOptions) -> Result<Warned<(LabelVolume, Grid)>, ReadError> {
+    match input::look(path)? {
+        Input::Nifti(file) => nifti::read_labels(&file, options),
+        Input::Pictures(files, _) => pictures::read_labels(&files, options),
+        Input::Dicom => Err(ReadError::UnknownFormat { found: "a mask in DICOM cannot be read".to_owned() }),
+    }
+}
+
+/// Reads labels from an explicit list of pictures, in the given order, or from one NIfTI file.
+///
+/// # Errors
+/// As [`read_labels`].
+pub fn read_labels_files(
+    paths: &[PathBuf],
+    options: &ReadOptions,
+) -> Result<Warned<(LabelVolume, Grid)>, ReadError> {
+    match paths {
+        [] => Err(ReadError::EmptyFolder),
+        [one] => read_labels(one, options),
+        many => match common_kind(many)? {
+            Kind::Picture => pictures::read_labels(many, options),
+            other => Err(unfit_list(other, many.len())),
+        },
+    }
+}
+
+/// The kind of the first file that tells one; a single broken picture is left to the reader.
+fn common_kind(paths: &[PathBuf]) -> Result<Kind, ReadError> {
+    let mut common = Kind::Other;
+    for path in paths {
+        match input::kind(path) {
+            Ok(Kind::Other) => {}
+            Ok(kind) if common == Kind::Other || common == kind => common = kind,
+            Ok(_) => return Err(ReadError::Ambiguous { found: "files of several kinds".to_owned() }),
+            Err(e) if paths.len() == 1 => return Err(e),
+            Err(_) => {}
+        }
+    }
+    Ok(common)
+}
+
+fn unfit_list(kind: Kind, count: usize) -> ReadError {
+    match kind {
+        Kind::Nifti => ReadError::Ambiguous { found: format!("{count} NIfTI files") },
+        _ => ReadError::UnknownFormat { found: format!("none of the {count} files is a slice") },
+    }
+}

@@ -1,0 +1,114 @@
+//! What every reader does at the end: the kind of the grey values, the trust in the spacing, remarks on the slices.
+
+use crate::{ReadError, ReadOptions, detect_intensity};
+use gg_volume::{CtVolume, Grid, Intensity, IntensityKind, SpacingTrust, Volume, Warning};
+
+/// A volume as a reader found it.
+pub(crate) struct Found {
+    /// Values after slope and intercept; they may still hold NaN.
+    pub(crate) voxels: Volume<f32>,
+    /// Where they lie; its `trust` is set here.
+    pub(crate) grid: Grid,
+    /// Why the spacing cannot be trusted whatever the grey values are.
+    pub(crate) doubt: Option<String>,
+}
+
+/// Decides what the grey values are and whether the spacing may be used, and remarks on what is odd.
+pub(crate) fn finish(
+    found: Found,
+    options: &ReadOptions,
+    warnings: &mut Vec<Warning>,
+) -> Result<CtVolume, ReadError> {
+    let Found { mut voxels, mut grid, doubt } = found;
+    fill_non_finite(&mut voxels, warnings)?;
+    let intensity = options.intensity.map_or_else(|| detect_intensity(&voxels), Intensity::stated);
+    grid.trust = trust(&grid, doubt, intensity.kind, options);
+    let ct = CtVolume { voxels, grid, intensity };
+    remark(&ct, warnings);
+    Ok(ct)
+}
+
+/// Adds the remarks that hold for every format, unless the reader made them already.
+pub(crate) fn remark(ct: &CtVolume, warnings: &mut Vec<Warning>) {
+    let mut add = |code: &str, message: String| {
+        if !warnings.iter().any(|w| w.code == code) {
+            warnings.push(Warning::new(code, message));
+        }
+    };
+    if ct.intensity.kind == IntensityKind::Unknown {
+        add(
+            "unknown_intensity",
+            "the kind of the grey values could not be told; state it with --intensity if you know it"
+                .to_owned(),
+        );
+    }
+    if ct.voxels.shape()[0] == 1 {
+        add("one_slice", "the scan holds one slice only".to_owned());
+    }
+    let twice = repeated_slices(&ct.voxels);
+    if let Some(first) = twice.first() {
+        add(
+            "same_slice_twice",
+            format!("{} slices repeat the one before them (the first is slice {})", twice.len(), first + 1),
+        );
+    }
+}
+
+/// A label as a mask stores it.
+pub(crate) fn label(value: f32) -> Result<u8, ReadError> {
+    let whole = value as u8; // saturates; NaN becomes 0
+    if f32::from(whole) == value { Ok(whole) } else { Err(ReadError::BadLabel(f64::from(value))) }
+}
+
+fn trust(grid: &Grid, doubt: Option<String>, kind: IntensityKind, options: &ReadOptions) -> SpacingTrust {
+    match doubt {
+        _ if grid.spacing_mm.is_none() => SpacingTrust::Untrusted("the file states no spacing".to_owned()),
+        _ if options.trust_spacing => SpacingTrust::Trusted,
+        Some(reason) => SpacingTrust::Untrusted(reason),
+        None if kind.hu_offset().is_none() => SpacingTrust::Untrusted(
+            "the grey values are not in Hounsfield units, so the scan was converted and its spacing may be a guess"
+                .to_owned(),
+        ),
+        None => SpacingTrust::Trusted,
+    }
+}
+
+/// Padding as NaN or infinity becomes the lowest value there is.
+fn fill_non_finite(voxels: &mut Volume<f32>, warnings: &mut Vec<Warning>) -> Result<(), ReadError> {
+    let bad = voxels.data().iter().filter(|v| !v.is_finite()).count();
+    if bad == 0 {
+        return Ok(());
+    }
+    let lowest = voxels.data().iter().copied().filter(|v| v.is_finite()).fold(f32::INFINITY, f32::min);
+    if !lowest.is_finite() {
+        return Err(ReadError::NoFiniteValue);
+    }
+    for v in voxels.data_mut().iter_mut().filter(|v| !v.is_finite()) {
+        *v = lowest;
+    }
+    let message = format!("{bad} voxels are not finite numbers; they were set to the lowest value, {lowest}");
+    warnings.push(Warning::new("non_finite_values", message));
+    Ok(())
+}
+
+/// Slices equal to the one before; a slice of one value (nothing but padding) may repeat.
+fn repeated_slices(voxels: &Volume<f32>) -> Vec<usize> {
+    let uniform = |slice: &[f32]| slice.iter().all(|v| *v == slice[0]);
+    (1..voxels.shape()[0])
+        .filter(|&z| voxels.slice(z) == voxels.slice(z - 1) && !uniform(voxels.slice(z)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_whole_numbers_of_one_byte() {
+        assert_eq!(label(0.0).unwrap(), 0);
+        assert_eq!(label(255.0).unwrap(), 255);
+        for bad in [-1.0, 0.5, 256.0, f32::NAN, f32::INFINITY] {
+            assert!(matches!(label(bad), Err(ReadError::BadLabel(_))), "{bad}");
+        }
+    }
+}
