@@ -6,6 +6,8 @@
 //! A drawing is a [`Scene`]; [`Scene::to_svg`] and [`Scene::to_png`] show the same shapes and letters. Pages are
 //! single HTML files that refer to nothing outside themselves.
 
+mod axis;
+mod chart;
 mod contour;
 mod encode;
 mod font;
@@ -13,13 +15,18 @@ mod html;
 mod ink;
 mod inputs;
 mod network;
+mod numbers;
 mod picture;
+mod plots;
 mod raster;
 mod scene;
 mod svg;
+mod zones;
 
+pub use axis::Axis;
+pub use chart::{Chart, Mark};
 pub use font::{Weight, text_width};
-pub use html::{analysis_report, evaluation_report, prepare_report, quickstart_report, training_report};
+pub use html::{analysis_report, evaluation_report, prepare_report, quickstart_report, summary_sentence, training_report};
 pub use ink::{BLUE, GREEN, INFECTION, Ink, LUNG, SERIES, VERMILION};
 pub use inputs::*;
 pub use network::{LayerKind, LayerRow, UnetLevel, cnn_drawing, layer_table, unet_drawing};
@@ -27,4 +34,9 @@ pub use picture::{
     CoronalRow, Grey, Overlay, PictureError, PixelBox, Sides, SlicePicture, comparison_panels, coronal_picture,
     lung_box, montage, pick_slices, slice_scene,
 };
+pub use plots::{
+    agreement_scatter, bland_altman, confusion_matrix, dice_strip, pr_plot, reliability_plot, roc_plot, slice_strip,
+    training_curves,
+};
 pub use scene::{Anchor, Fill, Item, Scene, Stroke, Text, TextStyle};
+pub use zones::zone_bars;

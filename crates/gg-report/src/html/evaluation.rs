@@ -1,0 +1,98 @@
+//! The page of an evaluation: scores with intervals first, then where they come from.
+
+use super::page::{charts, colour_key, drawing, page, score_table, tile};
+use crate::inputs::{CaseTable, ClassificationSection, EvaluationReport, SegmentationSection};
+use crate::numbers::decimal;
+use crate::picture::comparison_panels;
+use crate::plots::{
+    agreement_scatter, bland_altman, confusion_matrix, dice_strip, pr_plot, reliability_plot, roc_plot,
+};
+use maud::{Markup, html};
+
+/// The HTML page of an evaluation.
+pub fn evaluation_report(report: &EvaluationReport) -> String {
+    let body = html! {
+        @for section in &report.segmentations { (segmentation(section)) }
+        @for section in &report.classifications { (classification(section)) }
+    };
+    page("evaluation", &report.title, &report.summary, &report.provenance, body)
+}
+
+fn notes(notes: &[String]) -> Markup {
+    html! { @for note in notes { p.note { (note) } } }
+}
+
+fn segmentation(section: &SegmentationSection) -> Markup {
+    let title = format!("Dice per case: {}", section.name.to_lowercase());
+    html! {
+        h2 { (section.name) }
+        (score_table(&section.scores))
+        (notes(&section.notes))
+        @if !section.dice.is_empty() {
+            figure.plain { (drawing(&dice_strip(&title, &section.dice, section.human_band.as_ref()))) }
+        }
+        @if !section.burden.is_empty() {
+            (charts(&[agreement_scatter(&section.burden), bland_altman(&section.burden)]))
+        }
+        @if !section.comparisons.is_empty() {
+            h3 { "Prediction beside truth" }
+            figure.plain { (drawing(&comparison_panels(&section.comparisons, 260.0))) }
+        }
+        (case_table(&section.cases))
+    }
+}
+
+fn case_table(table: &CaseTable) -> Markup {
+    /// Decimals of a column for which none were given.
+    const DECIMALS: usize = 3;
+    html! {
+        @if !table.rows.is_empty() {
+            h3 { "Every case" }
+            div.scroll { table {
+                thead { tr {
+                    th { "Case" } th.text { "Patient" }
+                    @for column in &table.columns { th { (column) } }
+                } }
+                tbody { @for row in &table.rows {
+                    tr {
+                        td { (row.case_id) }
+                        td.text { (row.patient) }
+                        @for i in 0..table.columns.len() {
+                            td { (decimal(row.values.get(i).copied().flatten(), *table.decimals.get(i).unwrap_or(&DECIMALS))) }
+                        }
+                    }
+                } }
+            } }
+        }
+    }
+}
+
+fn classification(section: &ClassificationSection) -> Markup {
+    let counts = &section.confusion;
+    let (positives, negatives) = (counts.tp.saturating_add(counts.fn_), counts.fp.saturating_add(counts.tn));
+    let all = positives.saturating_add(negatives);
+    let prevalence = (all > 0).then(|| positives as f64 / all as f64);
+    let mut scenes = vec![confusion_matrix(counts, "positive", "negative"), roc_plot(&section.roc)];
+    scenes.push(pr_plot(&section.pr, prevalence));
+    if !section.reliability.is_empty() {
+        scenes.push(reliability_plot(&section.reliability));
+    }
+    html! {
+        h2 { (section.name) }
+        (score_table(&section.scores))
+        p.note {
+            (positives) " positive and " (negatives) " negative slices"
+            @if let Some(threshold) = section.threshold {
+                "; threshold " (decimal(Some(threshold), 3)) ", chosen on validation data"
+            }
+            "."
+        }
+        (notes(&section.notes))
+        (charts(&scenes))
+        @if !section.examples.is_empty() {
+            h3 { "Classified pictures" }
+            (colour_key())
+            div.slices { @for example in &section.examples { (tile(example)) } }
+        }
+    }
+}
