@@ -136,6 +136,9 @@ pub enum ReadError {
         /// Those that were skipped on purpose.
         skipped: usize,
     },
+    /// Images of another modality only.
+    #[error("found {0} images; groundglass reads CT")]
+    OtherModality(&'static str),
     /// Several series and no choice.
     #[error("the folder holds {} CT series; choose one with --series:\n{}", .0.len(), series_table(.0))]
     SeveralSeries(Vec<SeriesSummary>),

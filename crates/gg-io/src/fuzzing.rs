@@ -1,6 +1,7 @@
 //! What fuzzers call: arbitrary bytes in, a panic where an invariant breaks.
 #![allow(clippy::expect_used, clippy::panic)] // a broken invariant must stop the fuzzer
 
+pub use crate::dicom::fuzz_dicom;
 use crate::nifti::{read_ct_from, write_ct_to};
 use crate::{ReadOptions, WriteError};
 

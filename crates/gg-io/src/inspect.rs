@@ -71,21 +71,30 @@ pub fn inspect(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadErr
 fn inspect_dicom(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadError> {
     match dicom::read_dicom(path, options) {
         Ok(read) => {
-            let series = dicom::describe_dicom(path, options)?;
-            let stored = series.first().map(|s| s.transfer_syntax.clone());
-            Ok(inspection(read, stored, series))
+            let described = dicom::describe_dicom(path)?;
+            let chosen = options.series.as_deref().map_or("1", str::trim);
+            let chosen = described.iter().find(|d| d.summary.id == chosen).cloned();
+            let series = described.into_iter().map(|d| d.summary).collect();
+            let stored = chosen.as_ref().map(|d| d.summary.transfer_syntax.clone());
+            let mut found = inspection(read, stored, series);
+            for oddity in chosen.into_iter().flat_map(|d| d.oddities) {
+                if !found.oddities.iter().any(|o| o.code == oddity.code) {
+                    found.oddities.push(oddity);
+                }
+            }
+            Ok(found)
         }
-        Err(ReadError::SeveralSeries(series)) => Ok(Inspection {
-            format: Format::DicomSeries,
-            stored: None,
-            oddities: vec![Warning::new(
-                "several_series",
-                format!("{} CT series; choose one with --series", series.len()),
-            )],
-            series,
-            volume: None,
-            skipped_files: 0,
-        }),
+        Err(ReadError::SeveralSeries(series)) => {
+            let message = format!("{} CT series; choose one with --series", series.len());
+            let mut oddities = vec![Warning::new("several_series", message)];
+            for d in dicom::describe_dicom(path)? {
+                let of =
+                    |o: Warning| Warning::new(&o.code, format!("series {}: {}", d.summary.id, o.message));
+                oddities.extend(d.oddities.into_iter().map(of));
+            }
+            let format = Format::DicomSeries;
+            Ok(Inspection { format, stored: None, oddities, series, volume: None, skipped_files: 0 })
+        }
         Err(e) => Err(e),
     }
 }

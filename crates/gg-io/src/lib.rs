@@ -20,6 +20,7 @@ mod read;
 mod scan;
 
 pub use atomic::atomic_write;
+pub use dicom::{DicomText, write_dicom_series};
 pub use error::{ReadError, WriteError};
 pub use inspect::{Inspection, VolumeFacts, inspect};
 pub use intensity::detect_intensity;

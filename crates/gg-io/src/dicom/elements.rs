@@ -1,0 +1,439 @@
+//! Walks the elements of a DICOM data set without reading their values, and keeps those of a fixed list.
+//!
+//! Two reasons to look before parsing. Lengths: the parser allocates what a length field claims (up to 4 GiB) before
+//! it finds out that the file is shorter; here every length is held against the bytes that are there. Privacy: only
+//! the elements in [`WANTED`] are handed to the parser, so that no attribute of the patient is ever in memory as one.
+//!
+//! Source: DICOM PS3.5 section 7 (data elements, nesting) and PS3.10 section 7 (preamble and file meta group).
+
+use dicom_core::{Tag, VR};
+use dicom_dictionary_std::tags;
+use dicom_object::InMemDicomObject;
+use dicom_transfer_syntax_registry::entries;
+use std::io::{Read, Seek, SeekFrom};
+
+/// The elements that are read, and no others. None of them says who the patient is or when they were scanned.
+const WANTED: [Tag; 29] = [
+    tags::IMAGE_TYPE,
+    tags::SOP_CLASS_UID,
+    tags::MODALITY,
+    tags::SERIES_INSTANCE_UID, // to group slices; compared, never shown
+    tags::SERIES_NUMBER,
+    tags::INSTANCE_NUMBER,
+    tags::IMAGE_POSITION_PATIENT,
+    tags::IMAGE_ORIENTATION_PATIENT,
+    tags::SAMPLES_PER_PIXEL,
+    tags::PHOTOMETRIC_INTERPRETATION,
+    tags::NUMBER_OF_FRAMES,
+    tags::ROWS,
+    tags::COLUMNS,
+    tags::PIXEL_SPACING,
+    tags::BITS_ALLOCATED,
+    tags::BITS_STORED,
+    tags::HIGH_BIT,
+    tags::PIXEL_REPRESENTATION,
+    tags::PIXEL_PADDING_VALUE,
+    tags::PIXEL_PADDING_RANGE_LIMIT,
+    tags::RESCALE_INTERCEPT,
+    tags::RESCALE_SLOPE,
+    tags::RESCALE_TYPE,
+    tags::MODALITY_LUT_SEQUENCE, // only whether it is there
+    tags::FLOAT_PIXEL_DATA,
+    tags::DOUBLE_FLOAT_PIXEL_DATA,
+    tags::PIXEL_DATA,
+    tags::TRANSFER_SYNTAX_UID,
+    tags::MEDIA_STORAGE_SOP_CLASS_UID,
+];
+
+/// Longest value of a wanted element; the longest legal one (ImageType) has a few dozen bytes.
+const MAX_VALUE_BYTES: u32 = 4096;
+/// Deepest nesting of sequences that is followed.
+const MAX_DEPTH: usize = 32;
+/// Most bytes that a deflated data set may inflate to.
+const MAX_INFLATED_BYTES: u64 = 1 << 28;
+/// Length field of a value whose end is marked by a delimiter.
+const UNDEFINED: u32 = u32::MAX;
+const PREAMBLE_BYTES: u64 = 128;
+const ITEM: Tag = Tag(0xFFFE, 0xE000);
+const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
+const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
+
+/// Value representations whose length field has 32 bits in explicit encodings.
+const LONG_VR: [&[u8; 2]; 13] =
+    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
+
+/// Why a file gives no object.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum ScanError {
+    /// Nothing about it looks like DICOM.
+    NotDicom,
+    /// DICOM, but damaged; a clause for people.
+    Damaged(String),
+}
+
+/// How elements are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encoding {
+    ImplicitLittle,
+    ExplicitLittle,
+    ExplicitBig,
+}
+
+/// Where the pixels lie in the file (or in the inflated data set).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum PixelPlace {
+    /// Uncompressed: one run of bytes. `words` says that they are 16-bit words even where samples are bytes.
+    Native { at: u64, length: u64, words: bool },
+    /// Compressed: offsets and lengths of the fragments, without the basic offset table.
+    Fragments(Vec<(u64, u64)>),
+    /// Pixels as 32 or 64 bit real numbers, which no CT image has.
+    Float,
+}
+
+/// What is known about a file after walking it.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    /// The wanted elements, parsed.
+    pub object: InMemDicomObject,
+    /// Transfer syntax UID, empty where the file does not say it.
+    pub transfer_syntax: String,
+    /// SOP class of the file meta group.
+    pub media_class: String,
+    pub encoding: Encoding,
+    pub pixels: Option<PixelPlace>,
+    pub has_modality_lut: bool,
+    /// The data set where it was deflated; offsets refer to it.
+    pub inflated: Option<Vec<u8>>,
+}
+
+/// Walks a file of `length` bytes up to and including its pixels' place.
+pub(super) fn scan<R: Read + Seek>(mut reader: R, length: u64) -> Result<Scanned, ScanError> {
+    let start = data_start(&mut reader, length)?;
+    reader.seek(SeekFrom::Start(start)).map_err(unreadable)?;
+    let mut meta = Meta::default();
+    let mut walker = Walker { reader, at: start, end: length, encoding: Encoding::ExplicitLittle };
+    if walker.peek_group()? == Some(0x0002) {
+        meta = walker.meta_group()?;
+    }
+    let transfer_syntax = meta.transfer_syntax.as_str();
+    if transfer_syntax == dicom_dictionary_std::uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        let inflated = walker.inflate()?;
+        let size = inflated.len() as u64;
+        let inner = Walker {
+            reader: std::io::Cursor::new(&inflated),
+            at: 0,
+            end: size,
+            encoding: Encoding::ExplicitLittle,
+        };
+        let mut scanned = inner.data_set(meta)?;
+        scanned.inflated = Some(inflated);
+        return Ok(scanned);
+    }
+    walker.encoding = walker.guess_encoding(transfer_syntax)?;
+    walker.data_set(meta)
+}
+
+/// Offset of the first element: after preamble and `DICM`, after `DICM` alone, or at once.
+fn data_start<R: Read + Seek>(reader: &mut R, length: u64) -> Result<u64, ScanError> {
+    reader.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+    let mut head = Vec::with_capacity(PREAMBLE_BYTES as usize + 4);
+    reader.by_ref().take(PREAMBLE_BYTES + 4).read_to_end(&mut head).map_err(unreadable)?;
+    if head.len() as u64 == PREAMBLE_BYTES + 4 && head.ends_with(b"DICM") {
+        return Ok(PREAMBLE_BYTES + 4);
+    }
+    if head.starts_with(b"DICM") {
+        return Ok(4);
+    }
+    // Without any mark: the first element must be a plausible one of group 2 or 8.
+    let [a, b, c, d, e, f, ..] = head[..] else { return Err(ScanError::NotDicom) };
+    let tag = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+    let explicit = VR::from_binary([e, f]).is_some();
+    let little = matches!(tag, (0x0002, 0..=0x0010) | (0x0008, 0..=0x0018)) && (explicit || tag.0 == 0x0008);
+    let big =
+        matches!((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])), (0x0008, 0..=0x0018)) && explicit;
+    let fits = explicit || implicit_length(&head).is_some_and(|n| n <= length);
+    if (little || big) && fits { Ok(0) } else { Err(ScanError::NotDicom) }
+}
+
+fn implicit_length(head: &[u8]) -> Option<u64> {
+    head.get(4..8)?.try_into().ok().map(|b| u64::from(u32::from_le_bytes(b)))
+}
+
+fn unreadable(error: std::io::Error) -> ScanError {
+    ScanError::Damaged(format!("it cannot be read ({})", error.kind()))
+}
+
+fn damaged<T>(words: &str) -> Result<T, ScanError> {
+    Err(ScanError::Damaged(words.to_owned()))
+}
+
+#[derive(Default)]
+struct Meta {
+    transfer_syntax: String,
+    media_class: String,
+}
+
+struct Element {
+    tag: Tag,
+    vr: [u8; 2],
+    length: u32,
+    /// Bytes of tag, VR and length as they stand in the file.
+    header: Vec<u8>,
+}
+
+struct Walker<R> {
+    reader: R,
+    at: u64,
+    end: u64,
+    encoding: Encoding,
+}
+
+impl<R: Read + Seek> Walker<R> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], ScanError> {
+        if self.end - self.at < N as u64 {
+            return damaged("it ends in the middle of an element");
+        }
+        let mut bytes = [0; N];
+        self.reader.read_exact(&mut bytes).map_err(unreadable)?;
+        self.at += N as u64;
+        Ok(bytes)
+    }
+
+    fn take_vec(&mut self, length: u32) -> Result<Vec<u8>, ScanError> {
+        if u64::from(length) > self.end - self.at {
+            return damaged("it is truncated");
+        }
+        let mut bytes = vec![0; length as usize];
+        self.reader.read_exact(&mut bytes).map_err(unreadable)?;
+        self.at += u64::from(length);
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, length: u64) -> Result<(), ScanError> {
+        if length > self.end - self.at {
+            return damaged("it is truncated");
+        }
+        let step = i64::try_from(length).map_err(|_| ScanError::Damaged("a length is absurd".to_owned()))?;
+        self.reader.seek_relative(step).map_err(unreadable)?;
+        self.at += length;
+        Ok(())
+    }
+
+    fn back(&mut self, length: u64) -> Result<(), ScanError> {
+        self.at -= length;
+        self.reader.seek(SeekFrom::Start(self.at)).map(|_| ()).map_err(unreadable)
+    }
+
+    fn peek_group(&mut self) -> Result<Option<u16>, ScanError> {
+        if self.end - self.at < 8 {
+            return Ok(None);
+        }
+        let bytes = self.take::<2>()?;
+        self.back(2)?;
+        Ok(Some(u16::from_le_bytes(bytes)))
+    }
+
+    fn u16(&self, b: [u8; 2]) -> u16 {
+        if self.encoding == Encoding::ExplicitBig { u16::from_be_bytes(b) } else { u16::from_le_bytes(b) }
+    }
+
+    fn u32(&self, b: [u8; 4]) -> u32 {
+        if self.encoding == Encoding::ExplicitBig { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) }
+    }
+
+    /// The next element's header, or `None` at the end. Fewer than 8 bytes left over count as padding.
+    fn element(&mut self) -> Result<Option<Element>, ScanError> {
+        if self.end - self.at < 8 {
+            return Ok(None);
+        }
+        let first = self.take::<8>()?;
+        let [a, b, c, d, e, f, g, h] = first;
+        let tag = Tag(self.u16([a, b]), self.u16([c, d]));
+        let mut header = first.to_vec();
+        if tag.0 == 0xFFFE || self.encoding == Encoding::ImplicitLittle {
+            return Ok(Some(Element { tag, vr: *b"  ", length: self.u32([e, f, g, h]), header }));
+        }
+        let vr = [e, f];
+        if LONG_VR.contains(&&vr) {
+            let bytes = self.take::<4>()?;
+            header.extend_from_slice(&bytes);
+            return Ok(Some(Element { tag, vr, length: self.u32(bytes), header }));
+        }
+        if !vr.iter().all(u8::is_ascii_uppercase) {
+            return damaged("an element has no type (VR)");
+        }
+        Ok(Some(Element { tag, vr, length: u32::from(self.u16([g, h])), header }))
+    }
+
+    /// The file meta group: always explicit little endian, ends where the group number changes.
+    fn meta_group(&mut self) -> Result<Meta, ScanError> {
+        let mut meta = Meta::default();
+        while self.peek_group()? == Some(0x0002) {
+            let Some(element) = self.element()? else { break };
+            if WANTED.contains(&element.tag) && element.length <= MAX_VALUE_BYTES {
+                let text = String::from_utf8_lossy(&self.take_vec(element.length)?).into_owned();
+                let text = text.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned();
+                match element.tag {
+                    tags::TRANSFER_SYNTAX_UID => meta.transfer_syntax = text,
+                    _ => meta.media_class = text,
+                }
+            } else {
+                self.skip(u64::from(element.length))?;
+            }
+        }
+        Ok(meta)
+    }
+
+    fn inflate(&mut self) -> Result<Vec<u8>, ScanError> {
+        let mut out = Vec::new();
+        let decoder = flate2::read::DeflateDecoder::new(&mut self.reader);
+        let read = decoder.take(MAX_INFLATED_BYTES + 1).read_to_end(&mut out);
+        if read.is_err() {
+            return damaged("its deflated data set is damaged");
+        }
+        if out.len() as u64 > MAX_INFLATED_BYTES {
+            return damaged("its deflated data set inflates to far more than one slice holds");
+        }
+        Ok(out)
+    }
+
+    /// The encoding that the transfer syntax names; implicit and explicit are told apart by the first element,
+    /// because some files name the wrong one.
+    fn guess_encoding(&mut self, transfer_syntax: &str) -> Result<Encoding, ScanError> {
+        if self.end - self.at < 8 {
+            return damaged("it holds no data set");
+        }
+        let [a, b, _, _, e, f, _, _] = self.take::<8>()?;
+        self.back(8)?;
+        let explicit = VR::from_binary([e, f]).is_some();
+        let big = u16::from_le_bytes([a, b]) > 0xFF && u16::from_be_bytes([a, b]) <= 0xFF;
+        let named_big = transfer_syntax == super::transfer_syntax::BIG_ENDIAN;
+        Ok(match (explicit, named_big || (transfer_syntax.is_empty() && big)) {
+            (_, true) => Encoding::ExplicitBig,
+            (true, false) => Encoding::ExplicitLittle,
+            (false, false) => Encoding::ImplicitLittle,
+        })
+    }
+
+    fn data_set(mut self, meta: Meta) -> Result<Scanned, ScanError> {
+        let mut kept = Vec::new();
+        let mut pixels = None;
+        let mut has_modality_lut = false;
+        while let Some(element) = self.element()? {
+            match element.tag {
+                tags::PIXEL_DATA => {
+                    pixels = Some(self.pixel_place(&element)?);
+                    break;
+                }
+                tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA => {
+                    pixels = Some(PixelPlace::Float);
+                    break;
+                }
+                tags::MODALITY_LUT_SEQUENCE => {
+                    has_modality_lut = element.length != 0;
+                    self.skip_value(&element, 0)?;
+                }
+                tag if WANTED.contains(&tag) && element.length <= MAX_VALUE_BYTES => {
+                    self.keep(element, &mut kept)?
+                }
+                _ => self.skip_value(&element, 0)?,
+            }
+        }
+        let syntax = match self.encoding {
+            Encoding::ExplicitBig => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
+            // Kept elements are rewritten as implicit: their type then comes from the dictionary even where the file says UN.
+            Encoding::ExplicitLittle | Encoding::ImplicitLittle => {
+                entries::IMPLICIT_VR_LITTLE_ENDIAN.erased()
+            }
+        };
+        let object = InMemDicomObject::read_dataset_with_ts(kept.as_slice(), &syntax)
+            .map_err(|_| ScanError::Damaged("its elements cannot be parsed".to_owned()))?;
+        Ok(Scanned {
+            object,
+            transfer_syntax: meta.transfer_syntax,
+            media_class: meta.media_class,
+            encoding: self.encoding,
+            pixels,
+            has_modality_lut,
+            inflated: None,
+        })
+    }
+
+    fn keep(&mut self, element: Element, kept: &mut Vec<u8>) -> Result<(), ScanError> {
+        let value = self.take_vec(element.length)?;
+        if self.encoding == Encoding::ExplicitBig {
+            kept.extend_from_slice(&element.header);
+        } else {
+            kept.extend_from_slice(&element.tag.0.to_le_bytes());
+            kept.extend_from_slice(&element.tag.1.to_le_bytes());
+            kept.extend_from_slice(&element.length.to_le_bytes());
+        }
+        kept.extend_from_slice(&value);
+        Ok(())
+    }
+
+    fn skip_value(&mut self, element: &Element, depth: usize) -> Result<(), ScanError> {
+        if element.length != UNDEFINED {
+            return self.skip(u64::from(element.length));
+        }
+        // An unknown element of undefined length is a sequence in implicit VR (PS3.5 section 6.2.2 note).
+        let outer = self.encoding;
+        if &element.vr == b"UN" {
+            self.encoding = Encoding::ImplicitLittle;
+        }
+        self.skip_items(depth + 1)?;
+        self.encoding = outer;
+        Ok(())
+    }
+
+    fn skip_items(&mut self, depth: usize) -> Result<(), ScanError> {
+        if depth > MAX_DEPTH {
+            return damaged("its sequences are nested too deeply");
+        }
+        loop {
+            match self.element()? {
+                Some(Element { tag: SEQUENCE_END, .. }) => return Ok(()),
+                Some(Element { tag: ITEM, length: UNDEFINED, .. }) => loop {
+                    match self.element()? {
+                        Some(Element { tag: ITEM_END, .. }) => break,
+                        Some(element) => self.skip_value(&element, depth)?,
+                        None => return damaged("it ends inside a sequence"),
+                    }
+                },
+                Some(Element { tag: ITEM, length, .. }) => self.skip(u64::from(length))?,
+                Some(_) => return damaged("a sequence holds something that is no item"),
+                None => return damaged("it ends inside a sequence"),
+            }
+        }
+    }
+
+    fn pixel_place(&mut self, element: &Element) -> Result<PixelPlace, ScanError> {
+        if element.length != UNDEFINED {
+            let length = u64::from(element.length);
+            if length > self.end - self.at {
+                return damaged("its pixel data is truncated");
+            }
+            let words = &element.vr == b"OW" || self.encoding == Encoding::ImplicitLittle;
+            return Ok(PixelPlace::Native { at: self.at, length, words });
+        }
+        let mut fragments = Vec::new();
+        let mut first = true;
+        loop {
+            match self.element() {
+                Ok(Some(Element { tag: SEQUENCE_END, .. })) => return Ok(PixelPlace::Fragments(fragments)),
+                Ok(Some(Element { tag: ITEM, length, .. })) if length != UNDEFINED => {
+                    let length = u64::from(length);
+                    if length > self.end - self.at {
+                        return damaged("its pixel data is truncated");
+                    }
+                    if !std::mem::take(&mut first) {
+                        fragments.push((self.at, length));
+                    }
+                    self.skip(length)?;
+                }
+                Ok(None) if !fragments.is_empty() => return Ok(PixelPlace::Fragments(fragments)),
+                _ => return damaged("its pixel data is truncated"),
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What one file says about its slice, or why it is no slice of a CT.
+//!
+//! Source: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.3 (image pixel), C.8.2 (CT image), C.11.1 (rescale).
+
+use super::elements::{PixelPlace, ScanError, Scanned, scan};
+use super::transfer_syntax::{Codec, Syntax, syntax};
+use dicom_core::Tag;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::Path;
+
+/// Buffer for walking headers: most fit in one read.
+const BUFFER_BYTES: usize = 1 << 14;
+
+/// Why a file gives no slice.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum NoSlice {
+    /// Not DICOM at all.
+    NotDicom,
+    /// DICOM, or meant to be, but damaged; a clause about "it".
+    Unreadable(String),
+    /// A DICOM object that is left out on purpose.
+    Skipped(Skip),
+}
+
+/// Why a DICOM object is left out on purpose.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Skip {
+    /// A localizer (scout) image.
+    Localizer,
+    /// Many frames in one object.
+    MultiFrame,
+    /// An image of another modality; its name.
+    Modality(&'static str),
+    /// An object that is no CT image; what it is.
+    Object(&'static str),
+}
+
+impl Skip {
+    /// A clause for people.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Localizer => "a localizer, not a slice".to_owned(),
+            Self::MultiFrame => "an enhanced multi-frame object; single-frame CT images are read".to_owned(),
+            Self::Modality(name) => format!("found {name}, CT expected"),
+            Self::Object(name) => format!("{name}, not a CT image"),
+        }
+    }
+}
+
+/// How the samples of a slice are to be understood.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct PixelFormat {
+    pub bits_allocated: u16,
+    pub bits_stored: u16,
+    pub high_bit: u16,
+    pub signed: bool,
+    /// First and last stored value that mean "no measurement here".
+    pub padding: Option<(i32, i32)>,
+    /// MONOCHROME1: small values are bright.
+    pub inverted: bool,
+    pub slope: f64,
+    pub intercept: f64,
+    pub has_rescale: bool,
+}
+
+/// One slice as its header describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SliceHeader {
+    /// Place of its file in the list that was given.
+    pub file: usize,
+    /// Compared only, never shown.
+    pub series: String,
+    pub series_number: Option<i64>,
+    pub instance_number: Option<i64>,
+    pub rows: usize,
+    pub columns: usize,
+    /// Centre of the first voxel, LPS+ mm.
+    pub position: Option<[f64; 3]>,
+    /// Directions in which the column index (along a row) and the row index grow.
+    pub orientation: Option<[[f64; 3]; 2]>,
+    /// Distance between rows, between columns, in mm; as stated, unchecked.
+    pub pixel_spacing: Option<[f64; 2]>,
+    pub format: PixelFormat,
+    pub syntax: Syntax,
+}
+
+/// Reads the header of a file, not its pixels.
+pub(super) fn read_header(path: &Path, file: usize) -> Result<SliceHeader, NoSlice> {
+    let io = |e: std::io::Error| NoSlice::Unreadable(format!("it cannot be read ({})", e.kind()));
+    let handle = File::open(path).map_err(io)?;
+    let length = handle.metadata().map_err(io)?.len();
+    parse_header(BufReader::with_capacity(BUFFER_BYTES, handle), length, file)
+}
+
+/// Reads the header of a DICOM object of `length` bytes. Never panics, whatever the bytes are.
+pub(super) fn parse_header<R: Read + Seek>(
+    reader: R,
+    length: u64,
+    file: usize,
+) -> Result<SliceHeader, NoSlice> {
+    let guarded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let scanned = scan(reader, length).map_err(|e| match e {
+            ScanError::NotDicom => NoSlice::NotDicom,
+            ScanError::Damaged(words) => NoSlice::Unreadable(words),
+        })?;
+        slice_header(&scanned, file)
+    }));
+    guarded.unwrap_or_else(|_| Err(NoSlice::Unreadable("its elements cannot be parsed".to_owned())))
+}
+
+/// What the parsed elements say.
+pub(super) fn slice_header(scanned: &Scanned, file: usize) -> Result<SliceHeader, NoSlice> {
+    let o = &scanned.object;
+    is_ct_image(scanned)?;
+    let bad = |words: &str| NoSlice::Unreadable(words.to_owned());
+    if let Some(skip) = samples_skip(o) {
+        return Err(NoSlice::Skipped(skip));
+    }
+    let size = |tag| whole(o, tag).and_then(|v| usize::try_from(v).ok()).filter(|v| *v > 0);
+    let (Some(rows), Some(columns)) = (size(tags::ROWS), size(tags::COLUMNS)) else {
+        return Err(bad("it states no number of rows and columns"));
+    };
+    let syntax = syntax(&scanned.transfer_syntax);
+    let compressed = matches!(scanned.pixels, Some(PixelPlace::Fragments(_)));
+    if syntax.codec != Codec::Unsupported && compressed != (syntax.codec != Codec::Native) {
+        return Err(bad("its pixel data is not stored as its transfer syntax says"));
+    }
+    let format = pixel_format(o)?;
+    if scanned.has_modality_lut && !format.has_rescale {
+        return Err(bad(
+            "its values go through a modality lookup table, which is not read; slope and intercept are",
+        ));
+    }
+    let three = |tag| numbers(o, tag).and_then(|v| <[f64; 3]>::try_from(v).ok());
+    let position = three(tags::IMAGE_POSITION_PATIENT).filter(|p| p.iter().all(|v| v.is_finite()));
+    let orientation = numbers(o, tags::IMAGE_ORIENTATION_PATIENT)
+        .and_then(|v| <[f64; 6]>::try_from(v).ok())
+        .map(|[a, b, c, d, e, f]| [[a, b, c], [d, e, f]]);
+    Ok(SliceHeader {
+        file,
+        series: text(o, tags::SERIES_INSTANCE_UID).unwrap_or_default(),
+        series_number: whole(o, tags::SERIES_NUMBER),
+        instance_number: whole(o, tags::INSTANCE_NUMBER),
+        rows,
+        columns,
+        position,
+        orientation,
+        pixel_spacing: numbers(o, tags::PIXEL_SPACING).and_then(|v| <[f64; 2]>::try_from(v).ok()),
+        format,
+        syntax,
+    })
+}
+
+/// Whether the object is one CT image with pixels.
+fn is_ct_image(scanned: &Scanned) -> Result<(), NoSlice> {
+    let skip = |s: Skip| Err(NoSlice::Skipped(s));
+    let o = &scanned.object;
+    let class =
+        text(o, tags::SOP_CLASS_UID).filter(|c| !c.is_empty()).unwrap_or_else(|| scanned.media_class.clone());
+    let modality = text(o, tags::MODALITY).unwrap_or_default();
+    match class.as_str() {
+        uids::CT_IMAGE_STORAGE | "" => {}
+        uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
+            return skip(Skip::MultiFrame);
+        }
+        other => return skip(other_class(other, &modality)),
+    }
+    if !modality.is_empty() && modality != "CT" {
+        return skip(Skip::Modality(modality_name(&modality)));
+    }
+    match scanned.pixels {
+        None if class.is_empty() && modality.is_empty() => return Err(NoSlice::NotDicom),
+        None => return skip(Skip::Object("an object without an image")),
+        Some(PixelPlace::Float) => return skip(Skip::Object("an image of real numbers")),
+        Some(_) => {}
+    }
+    if whole(o, tags::NUMBER_OF_FRAMES).is_some_and(|n| n > 1) {
+        return skip(Skip::MultiFrame);
+    }
+    let kind = text(o, tags::IMAGE_TYPE).unwrap_or_default();
+    if kind.split('\\').any(|part| part.trim().eq_ignore_ascii_case("LOCALIZER")) {
+        return skip(Skip::Localizer);
+    }
+    Ok(())
+}
+
+fn other_class(class: &str, modality: &str) -> Skip {
+    match class {
+        uids::MEDIA_STORAGE_DIRECTORY_STORAGE => Skip::Object("a DICOMDIR"),
+        uids::SEGMENTATION_STORAGE => Skip::Object("a segmentation"),
+        c if c.starts_with("1.2.840.10008.5.1.4.1.1.7") => {
+            Skip::Object("a secondary capture (picture of a screen)")
+        }
+        c if c.starts_with("1.2.840.10008.5.1.4.1.1.88") => Skip::Object("a structured report"),
+        c if c.starts_with("1.2.840.10008.5.1.4.1.1.11.") => Skip::Object("a presentation state"),
+        c if c.starts_with("1.2.840.10008.5.1.4.1.1.481.") => Skip::Object("a radiotherapy object"),
+        c if c.starts_with("1.2.840.10008.5.1.4.1.1.104.") => Skip::Object("a document"),
+        _ if !modality.is_empty() && modality != "CT" => Skip::Modality(modality_name(modality)),
+        _ => Skip::Object("an object of another kind"),
+    }
+}
+
+/// Modality in the standard's words; anything else could be free text, which is not repeated.
+fn modality_name(found: &str) -> &'static str {
+    const KNOWN: [&str; 24] = [
+        "MR", "PT", "NM", "US", "CR", "DX", "MG", "XA", "RF", "OT", "SC", "SR", "SEG", "PR", "KO", "DOC",
+        "REG", "RTIMAGE", "RTDOSE", "RTSTRUCT", "RTPLAN", "IO", "ES", "SM",
+    ];
+    KNOWN.into_iter().find(|k| *k == found).unwrap_or("another modality")
+}
+
+fn samples_skip(o: &InMemDicomObject) -> Option<Skip> {
+    let colour = whole(o, tags::SAMPLES_PER_PIXEL).is_some_and(|n| n != 1);
+    let palette = text(o, tags::PHOTOMETRIC_INTERPRETATION)
+        .is_some_and(|p| !p.is_empty() && !p.starts_with("MONOCHROME"));
+    (colour || palette).then_some(Skip::Object("a colour picture"))
+}
+
+fn pixel_format(o: &InMemDicomObject) -> Result<PixelFormat, NoSlice> {
+    let bad = |words: String| NoSlice::Unreadable(words);
+    let field = |tag| whole(o, tag).and_then(|v| u16::try_from(v).ok());
+    let bits_allocated = match field(tags::BITS_ALLOCATED) {
+        Some(n @ (8 | 16)) => n,
+        Some(n) => return Err(bad(format!("it has {n} bits per pixel; 8 and 16 are read"))),
+        None => return Err(bad("it states no number of bits per pixel".to_owned())),
+    };
+    let bits_stored = field(tags::BITS_STORED).unwrap_or(bits_allocated);
+    let high_bit = field(tags::HIGH_BIT).unwrap_or(bits_stored.saturating_sub(1));
+    if bits_stored == 0 || high_bit >= bits_allocated || high_bit + 1 < bits_stored {
+        return Err(bad("its bits stored, high bit and bits allocated contradict each other".to_owned()));
+    }
+    let signed = field(tags::PIXEL_REPRESENTATION).unwrap_or(0) == 1;
+    let padding_at = |tag| whole(o, tag).map(|v| as_sample(v, bits_stored, signed));
+    let padding = padding_at(tags::PIXEL_PADDING_VALUE).map(|p| {
+        let limit = padding_at(tags::PIXEL_PADDING_RANGE_LIMIT).unwrap_or(p);
+        (p.min(limit), p.max(limit))
+    });
+    let number = |tag| numbers(o, tag).and_then(|v| v.first().copied());
+    let (slope, intercept) = (number(tags::RESCALE_SLOPE), number(tags::RESCALE_INTERCEPT));
+    if slope == Some(0.0) || [slope, intercept].into_iter().flatten().any(|v| !v.is_finite()) {
+        return Err(bad("its rescale slope is zero or its rescale values are not numbers".to_owned()));
+    }
+    Ok(PixelFormat {
+        bits_allocated,
+        bits_stored,
+        high_bit,
+        signed,
+        padding,
+        inverted: text(o, tags::PHOTOMETRIC_INTERPRETATION).as_deref() == Some("MONOCHROME1"),
+        slope: slope.unwrap_or(1.0),
+        intercept: intercept.unwrap_or(0.0),
+        has_rescale: slope.is_some() && intercept.is_some(),
+    })
+}
+
+/// A padding value stands as unsigned or signed 16-bit number, whatever the dictionary made of it.
+fn as_sample(value: i64, bits_stored: u16, signed: bool) -> i32 {
+    let low = value as u16; // the two's complement pattern
+    match (signed, bits_stored) {
+        (true, 8) if value.unsigned_abs() < 256 => i32::from(low as u8 as i8),
+        (true, _) => i32::from(low as i16),
+        (false, _) => i32::from(low),
+    }
+}
+
+/// Text of an element without padding.
+fn text(o: &InMemDicomObject, tag: Tag) -> Option<String> {
+    let value = o.get(tag)?.to_str().ok()?;
+    Some(value.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned())
+}
+
+/// One whole number.
+fn whole(o: &InMemDicomObject, tag: Tag) -> Option<i64> {
+    let element = o.get(tag)?;
+    element.to_int::<i64>().ok().or_else(|| text(o, tag)?.parse().ok())
+}
+
+/// Numbers of a decimal string; what is no number becomes NaN, so that it is noticed.
+fn numbers(o: &InMemDicomObject, tag: Tag) -> Option<Vec<f64>> {
+    let value = text(o, tag)?;
+    if value.is_empty() {
+        return None;
+    }
+    Some(value.split('\\').map(|v| v.trim().trim_end_matches('\0').parse().unwrap_or(f64::NAN)).collect())
+}

@@ -1,0 +1,379 @@
+//! From files to one volume: headers, choice of a series, order, pixels.
+//!
+//! Headers are read first and pixels last, each slice straight to its place in the one volume, so that memory holds
+//! that volume and the few files that are being decoded.
+
+use super::find::{files_below, meant_as_slice};
+use super::geometry::{Layout, lay_out, same_positions, sort};
+use super::header::{NoSlice, Skip, SliceHeader, read_header};
+use super::pixels::{Decoded, decode};
+use super::series::{Series, choose, group};
+use super::transfer_syntax::Codec;
+use crate::scan::{Found, finish};
+use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary};
+use gg_volume::{CtVolume, SpacingTrust, Volume, Warned, Warning};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// One CT series as its headers describe it, for people to choose from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Described {
+    /// Its line in the table.
+    pub(crate) summary: SeriesSummary,
+    /// What is odd about it.
+    pub(crate) oddities: Vec<Warning>,
+}
+
+/// Reads the DICOM series in a file or below a folder.
+///
+/// # Errors
+/// [`ReadError`]; several series without a choice, gaps, contradicting slices and unsupported compression among them.
+pub(crate) fn read_dicom(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
+    read_dicom_files(&paths_of(path), options)
+}
+
+/// Reads the DICOM series in a list of files. Their order does not matter: positions decide.
+///
+/// # Errors
+/// As [`read_dicom`].
+pub(crate) fn read_dicom_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
+    let found = Headers::read(paths);
+    let Headers { slices, mut skipped, lost, .. } = found.with_slices(paths)?;
+    let series = choose(group(slices), options.series.as_deref())?;
+    let mut warnings = Vec::new();
+    let loaded = load(paths, series, lost, options, &mut skipped, &mut warnings)?;
+    Ok(Warned::new(loaded, warnings))
+}
+
+/// Lists the series in a file or below a folder without reading pixels.
+///
+/// # Errors
+/// [`ReadError`] where there is no slice of a CT at all.
+pub(crate) fn describe_dicom(path: &Path) -> Result<Vec<Described>, ReadError> {
+    let paths = paths_of(path);
+    let Headers { slices, lost, .. } = Headers::read(&paths).with_slices(&paths)?;
+    let describe = |s: Series| Described { oddities: oddities(&s, lost), summary: s.summary };
+    Ok(group(slices).into_iter().map(describe).collect())
+}
+
+fn paths_of(path: &Path) -> Vec<PathBuf> {
+    if path.is_dir() { files_below(path) } else { vec![path.to_owned()] }
+}
+
+/// What the headers of many files give.
+struct Headers {
+    slices: Vec<SliceHeader>,
+    skipped: Vec<(PathBuf, String)>,
+    /// Objects that were skipped on purpose.
+    left_out: Vec<Skip>,
+    /// Files that could not be read and may have been slices.
+    lost: usize,
+}
+
+impl Headers {
+    fn read(paths: &[PathBuf]) -> Self {
+        let headers: Vec<_> = paths.par_iter().enumerate().map(|(i, path)| read_header(path, i)).collect();
+        let mut found = Self { slices: Vec::new(), skipped: Vec::new(), left_out: Vec::new(), lost: 0 };
+        for (path, header) in paths.iter().zip(headers) {
+            let words = match header {
+                Ok(slice) => {
+                    found.slices.push(slice);
+                    continue;
+                }
+                Err(NoSlice::Skipped(skip)) => {
+                    let words = skip.words();
+                    found.left_out.push(skip);
+                    words
+                }
+                Err(NoSlice::NotDicom) => {
+                    found.lost += usize::from(meant_as_slice(path));
+                    "not DICOM".to_owned()
+                }
+                Err(NoSlice::Unreadable(words)) => {
+                    found.lost += 1;
+                    words
+                }
+            };
+            found.skipped.push((path.clone(), words));
+        }
+        found
+    }
+
+    /// Itself, or why there is no slice.
+    fn with_slices(self, paths: &[PathBuf]) -> Result<Self, ReadError> {
+        if !self.slices.is_empty() {
+            return Ok(self);
+        }
+        if self.left_out.contains(&Skip::MultiFrame) {
+            return Err(ReadError::EnhancedMultiFrame);
+        }
+        if let Some(name) =
+            self.left_out.iter().find_map(|s| if let Skip::Modality(m) = s { Some(*m) } else { None })
+        {
+            return Err(ReadError::OtherModality(name));
+        }
+        let skipped = self.left_out.len();
+        Err(match (paths, self.skipped.as_slice()) {
+            ([], _) => ReadError::EmptyFolder,
+            _ if skipped > 0 => ReadError::NoImage { objects: skipped + self.lost, skipped },
+            ([_], [(_, words)]) if words != "not DICOM" => ReadError::Dicom(words.clone()),
+            (_, [(_, first), ..]) if self.lost > 0 => {
+                ReadError::AllFailed { count: paths.len(), first: first.clone() }
+            }
+            _ => ReadError::UnknownFormat { found: "no file is a DICOM object".to_owned() },
+        })
+    }
+}
+
+/// Reads the pixels of a series.
+fn load(
+    paths: &[PathBuf],
+    series: Series,
+    mut lost: usize,
+    options: &ReadOptions,
+    skipped: &mut Vec<(PathBuf, String)>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Scan, ReadError> {
+    let mut slices = series.slices;
+    if let Some(s) = slices.iter().find(|s| s.syntax.codec == Codec::Unsupported) {
+        return Err(ReadError::TransferSyntax(s.syntax.name.to_owned()));
+    }
+    sort(&mut slices)?;
+    drop_repeats(paths, &mut slices, skipped, warnings)?;
+    lay_out(&slices, lost, options)?; // refuse before decoding
+    let [rows, columns] = series.summary.size;
+    let size = rows * columns;
+    let claimed = slices.len() as u128 * size as u128;
+    if claimed > options.max_voxels as u128 {
+        return Err(ReadError::TooManyVoxels { claimed, limit: options.max_voxels });
+    }
+    let mut voxels = Vec::new();
+    if voxels.try_reserve_exact(slices.len() * size).is_err() {
+        return Err(ReadError::Io(std::io::ErrorKind::OutOfMemory.into()));
+    }
+    voxels.resize(slices.len() * size, 0.0_f32);
+    let results: Vec<_> =
+        voxels.par_chunks_mut(size).zip(&slices).map(|(out, s)| load_slice(&paths[s.file], s, out)).collect();
+    let (kept, hashes, decoded) = keep_good(paths, slices, results, &mut voxels, size, skipped)?;
+    lost += voxels.len() / size - kept.len();
+    voxels.truncate(kept.len() * size);
+    fill_padding(&mut voxels, size, &decoded)?;
+    let layout = lay_out(&kept, lost, options)?;
+    warn_lost(lost, warnings);
+    warnings.extend(layout.warnings.iter().cloned());
+    warnings.extend(remarks(&kept));
+    let shape = [kept.len(), rows, columns];
+    let volume = Volume::from_vec(shape, voxels).map_err(|e| ReadError::MixedSlices(e.to_string()))?;
+    let ct = finish_dicom(volume, &layout, options, warnings)?;
+    let slice_files = kept.iter().map(|s| s.file).collect();
+    let (format, skipped) = (Format::DicomSeries, std::mem::take(skipped));
+    Ok(Scan { ct, format, sha256: combined(&hashes), skipped, slice_files })
+}
+
+/// The common end of reading; positions and PixelSpacing are trusted whatever the grey values turn out to be.
+fn finish_dicom(
+    voxels: Volume<f32>,
+    layout: &Layout,
+    options: &ReadOptions,
+    warnings: &mut Vec<Warning>,
+) -> Result<CtVolume, ReadError> {
+    let grid = layout.grid(voxels.shape());
+    let trust = if options.trust_spacing && grid.spacing_mm.is_some() {
+        SpacingTrust::Trusted
+    } else {
+        grid.trust.clone()
+    };
+    let mut ct = finish(Found { voxels, grid, doubt: layout.doubt.clone() }, options, warnings)?;
+    ct.grid.trust = trust;
+    Ok(ct)
+}
+
+fn load_slice(path: &Path, slice: &SliceHeader, out: &mut [f32]) -> Result<(String, Decoded), ReadError> {
+    let bytes = std::fs::read(path)?;
+    let decoded = decode(&bytes, slice, out)?;
+    Ok((hex(&Sha256::digest(&bytes)), decoded))
+}
+
+/// Closes the volume over slices whose pixels could not be decoded.
+#[expect(
+    clippy::type_complexity,
+    reason = "three lists of one length, taken apart at once by the only caller"
+)]
+fn keep_good(
+    paths: &[PathBuf],
+    slices: Vec<SliceHeader>,
+    results: Vec<Result<(String, Decoded), ReadError>>,
+    voxels: &mut [f32],
+    size: usize,
+    skipped: &mut Vec<(PathBuf, String)>,
+) -> Result<(Vec<SliceHeader>, Vec<String>, Vec<Decoded>), ReadError> {
+    let count = slices.len();
+    let (mut kept, mut hashes, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
+    let mut first_error = None;
+    for (z, (slice, result)) in slices.into_iter().zip(results).enumerate() {
+        match result {
+            Ok((hash, found)) => {
+                voxels.copy_within(z * size..(z + 1) * size, kept.len() * size);
+                kept.push(slice);
+                hashes.push(hash);
+                decoded.push(found);
+            }
+            Err(e @ ReadError::TransferSyntax(_)) => return Err(e),
+            Err(e) => {
+                skipped.push((paths[slice.file].clone(), e.to_string()));
+                first_error.get_or_insert(e);
+            }
+        }
+    }
+    match first_error {
+        Some(e) if kept.is_empty() && count == 1 => Err(e),
+        Some(e) if kept.is_empty() => Err(ReadError::AllFailed { count, first: e.to_string() }),
+        _ => Ok((kept, hashes, decoded)),
+    }
+}
+
+/// Sets padding to the lowest value that was measured anywhere in the volume.
+fn fill_padding(voxels: &mut [f32], size: usize, decoded: &[Decoded]) -> Result<(), ReadError> {
+    if decoded.iter().all(|d| d.padded == 0) {
+        return Ok(());
+    }
+    let lowest = decoded.iter().map(|d| d.lowest).fold(f32::INFINITY, f32::min);
+    if !lowest.is_finite() {
+        return Err(ReadError::NoFiniteValue);
+    }
+    for (slice, _) in voxels.chunks_mut(size).zip(decoded).filter(|(_, d)| d.padded > 0) {
+        slice.iter_mut().filter(|v| v.is_nan()).for_each(|v| *v = lowest);
+    }
+    Ok(())
+}
+
+/// Where several files lie at one position: equal pixels are kept once, different ones refused.
+fn drop_repeats(
+    paths: &[PathBuf],
+    slices: &mut Vec<SliceHeader>,
+    skipped: &mut Vec<(PathBuf, String)>,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), ReadError> {
+    let mut repeated = Vec::new();
+    for (from, to) in same_positions(slices) {
+        let pixels = |s: &SliceHeader| {
+            let mut out = vec![0.0; s.rows * s.columns];
+            load_slice(&paths[s.file], s, &mut out)
+                .map(|(hash, _)| (hash, out.into_iter().map(f32::to_bits).collect::<Vec<_>>()))
+        };
+        // Damaged files are found again, and remarked on, when the volume is decoded.
+        let mut readable: Vec<_> =
+            (from..=to).filter_map(|i| pixels(&slices[i]).ok().map(|(hash, bits)| (i, hash, bits))).collect();
+        if readable.windows(2).any(|w| w[0].2 != w[1].2) {
+            return Err(ReadError::TwoSlicesAtOnePosition { slice: from + 1 - repeated.len() });
+        }
+        // Which of equal slices stays is decided by content, so that names have no say in the hash.
+        readable
+            .sort_by(|a, b| (slices[a.0].instance_number, &a.1).cmp(&(slices[b.0].instance_number, &b.1)));
+        repeated.extend(readable.iter().skip(1).map(|r| r.0));
+    }
+    if repeated.is_empty() {
+        return Ok(());
+    }
+    for &i in &repeated {
+        skipped.push((paths[slices[i].file].clone(), "the same slice once more".to_owned()));
+    }
+    let mut i = 0;
+    slices.retain(|_| {
+        i += 1;
+        !repeated.contains(&(i - 1))
+    });
+    let message = match repeated.len() {
+        1 => "one slice is there twice; it was used once".to_owned(),
+        n => format!("{n} slices repeat others at the same position; each was used once"),
+    };
+    warnings.push(Warning::new("same_slice_twice", message));
+    Ok(())
+}
+
+fn warn_lost(lost: usize, warnings: &mut Vec<Warning>) {
+    let message = match lost {
+        0 => return,
+        1 => "one file could not be read and was left out".to_owned(),
+        n => format!("{n} files could not be read and were left out"),
+    };
+    warnings.push(Warning::new("unreadable_files", message));
+}
+
+/// What is odd about the pixels of a series.
+fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if slices.iter().any(|s| !s.format.has_rescale) {
+        let message =
+            "slices state no rescale slope and intercept; their values are taken as they are stored";
+        warnings.push(Warning::new("no_rescale", message));
+    }
+    if slices.iter().any(|s| s.format.inverted) {
+        let message = if slices.iter().all(|s| s.format.has_rescale) {
+            "the slices are to be shown inverted (MONOCHROME1); their values are measurements and stay as they are"
+        } else {
+            "the slices are inverted (MONOCHROME1); their shades were turned round"
+        };
+        warnings.push(Warning::new("monochrome1", message));
+    }
+    warnings
+}
+
+/// What `inspect` says about a series.
+fn oddities(series: &Series, lost: usize) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut slices = series.slices.clone();
+    let note = |code: &str, e: ReadError| Warning::new(code, e.to_string());
+    if let Err(e) = sort(&mut slices) {
+        return vec![note("refused", e)];
+    }
+    let repeated: usize = same_positions(&slices).iter().map(|(from, to)| to - from).sum();
+    if repeated > 0 {
+        let message = format!("{repeated} slices lie at the position of another");
+        warnings.push(Warning::new("same_position", message));
+        let runs = same_positions(&slices);
+        let mut i = 0;
+        slices.retain(|_| {
+            i += 1;
+            !runs.iter().any(|(from, to)| (from + 1..=*to).contains(&(i - 1)))
+        });
+    }
+    match lay_out(&slices, lost, &ReadOptions { allow_gaps: true, ..ReadOptions::default() }) {
+        Ok(layout) => warnings.extend(layout.warnings),
+        Err(e) => warnings.push(note("refused", e)),
+    }
+    warn_lost(lost, &mut warnings);
+    warnings.extend(remarks(&slices));
+    if slices.iter().any(|s| s.syntax.codec == Codec::Unsupported) {
+        warnings.push(note("refused", ReadError::TransferSyntax(series.summary.transfer_syntax.clone())));
+    }
+    if slices.iter().any(|s| s.format.padding.is_some()) {
+        let message =
+            "pixels outside the field of view are marked; they are set to the lowest measured value";
+        warnings.push(Warning::new("padding", message));
+    }
+    let numbers: Vec<i64> = slices.iter().filter_map(|s| s.instance_number).collect();
+    if numbers.len() > 1 && numbers.windows(2).all(|w| w[0] > w[1]) {
+        warnings.push(Warning::new(
+            "numbered_backwards",
+            "the slices are numbered against their order along the normal",
+        ));
+    }
+    warnings
+}
+
+fn combined(hashes: &[String]) -> String {
+    match hashes {
+        [one] => one.clone(),
+        many => hex(&many.iter().fold(Sha256::new(), |sum, hash| sum.chain_update(hash)).finalize()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, b| {
+        let _ = write!(text, "{b:02x}");
+        text
+    })
+}
