@@ -1,1 +1,37 @@
 //! CT preparation: windows, CLAHE, lung region, morphology, resizing, and the way back.
+//!
+//! Pictures are row-major `u8` or `f32` slices with their height and width beside them; masks are `u8` where
+//! non-zero means inside. Nothing here reads a file.
+
+mod clahe;
+mod components;
+mod config;
+mod display;
+mod edt;
+mod grey;
+mod kmeans;
+mod labels;
+mod morphology;
+mod prepare;
+mod resize;
+mod restore;
+mod roi;
+mod turn;
+mod way;
+mod window;
+
+pub use clahe::clahe;
+pub use components::{Component, Components, Connectivity, label_2d, label_3d};
+pub use config::{PrepareConfig, RoiConfig, RoiMode};
+pub use display::Display;
+pub use edt::distance_edt;
+pub use kmeans::{kmeans_two, kmeans_two_histogram};
+pub use labels::{resize_labels_majority_u8, resize_nearest_u8};
+pub use morphology::{binary_dilation, binary_erosion};
+pub use prepare::{DropReason, Prepared, plan, prepare, prepare_labels};
+pub use resize::{resize_area_u8, resize_linear_f32, resize_linear_u8, resize_u8};
+pub use restore::{restore_labels, restore_labels_slice, restore_probabilities_slice};
+pub use roi::find_lung_box;
+pub use turn::turn_quarters;
+pub use way::{Rect, SliceWay};
+pub use window::{min_max_to_u8, window_to_u8};

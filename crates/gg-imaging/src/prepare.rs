@@ -1,0 +1,198 @@
+//! From a CT to the square 8-bit pictures that the networks see, and the way each of them came.
+//!
+//! Per canonical slice: grey by what the values mean, quarter turns, CLAHE, lung region, crop (padded to a square with
+//! 0 = air where wanted), resize. Slices are read one by one from the stored volume: no copy of it is made.
+
+use crate::grey::{GreyRule, grey_rule, grey_slice};
+use crate::roi::{slice_box, volume_box};
+use crate::{
+    PrepareConfig, Rect, RoiMode, SliceWay, clahe, resize_labels_majority_u8, resize_u8, turn_quarters,
+};
+use gg_volume::{AxisMap, CtVolume, LabelVolume, Warned, Warning};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Prepared pictures of one CT.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// How each picture came, by rising canonical z.
+    pub ways: Vec<SliceWay>,
+    /// `size * size` pixels each, row-major.
+    pub images: Vec<Vec<u8>>,
+    /// Canonical z of the slices that have no picture, and why.
+    pub dropped: Vec<(usize, DropReason)>,
+    /// Shape `[z, y, x]` of the CT as walked canonically.
+    pub canonical_shape: [usize; 3],
+}
+
+/// Why a slice has no picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// It lies in the share that is trimmed from both ends.
+    Trimmed,
+}
+
+/// The geometry alone, from the image alone: what [`prepare`] would cut.
+pub fn plan(ct: &CtVolume, map: &AxisMap, config: &PrepareConfig) -> Warned<Vec<SliceWay>> {
+    let (recipe, mut warnings) = Recipe::new(ct, map, config);
+    let boxes = recipe.boxes(&mut warnings);
+    Warned::new(recipe.ways(&boxes), warnings)
+}
+
+/// The pictures and the ways back.
+pub fn prepare(ct: &CtVolume, map: &AxisMap, config: &PrepareConfig) -> Warned<Prepared> {
+    let (recipe, mut warnings) = Recipe::new(ct, map, config);
+    let (ways, images) = if config.roi.mode == RoiMode::Slice {
+        // The box of a slice comes from its finished contrast: both in one go.
+        let pairs: Vec<(Option<Rect>, Vec<u8>)> = recipe.per_slice(|z, values| {
+            let contrast = recipe.contrast(z, values);
+            let found = slice_box(&contrast, recipe.turned[0], recipe.turned[1], &config.roi);
+            (found, recipe.picture(&contrast, found))
+        });
+        let (boxes, images): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        warn_of_missing_boxes(&boxes, &mut warnings);
+        (recipe.ways(&boxes), images)
+    } else {
+        let boxes = recipe.boxes(&mut warnings);
+        let one = boxes.first().copied().flatten();
+        let images = recipe.per_slice(|z, values| recipe.picture(&recipe.contrast(z, values), one));
+        (recipe.ways(&boxes), images)
+    };
+    let [slices, ..] = recipe.shape;
+    let dropped =
+        (0..slices).filter(|z| !recipe.kept.contains(z)).map(|z| (z, DropReason::Trimmed)).collect();
+    Warned::new(Prepared { ways, images, dropped, canonical_shape: recipe.shape }, warnings)
+}
+
+/// Label pictures along the same ways; labels stay labels.
+///
+/// # Shape
+/// `labels` has the shape of the CT that the ways belong to. Padding is 0.
+pub fn prepare_labels(labels: &LabelVolume, map: &AxisMap, ways: &[SliceWay]) -> Vec<Vec<u8>> {
+    let one = |slice: &mut Vec<u8>, way: &SliceWay| {
+        let [h, w] = way.canonical;
+        slice.resize(h * w, 0);
+        map.read_slice(labels, way.z, slice);
+        let [turned_h, turned_w] = way.turned();
+        let turned = turn_quarters(slice, h, w, way.quarter_turns);
+        let cut = way.crop.cut(&turned, turned_h, turned_w, 0);
+        resize_labels_majority_u8(&cut, way.crop.h, way.crop.w, way.size, way.size)
+    };
+    ways.par_iter().map_init(Vec::new, one).collect()
+}
+
+/// All that is decided once per volume.
+pub(crate) struct Recipe<'a> {
+    ct: &'a CtVolume,
+    map: &'a AxisMap,
+    config: &'a PrepareConfig,
+    rule: GreyRule,
+    equalise: bool,
+    /// Canonical shape.
+    pub(crate) shape: [usize; 3],
+    /// Height and width after the quarter turns.
+    pub(crate) turned: [usize; 2],
+    /// Canonical z of the slices that are kept.
+    kept: std::ops::Range<usize>,
+}
+
+impl<'a> Recipe<'a> {
+    pub(crate) fn new(ct: &'a CtVolume, map: &'a AxisMap, config: &'a PrepareConfig) -> (Self, Vec<Warning>) {
+        let mut warnings = Vec::new();
+        let (rule, equalise) = grey_rule(ct, config, &mut warnings);
+        let shape = map.canonical_shape(ct.voxels.shape());
+        let [n, h, w] = shape;
+        let turned = if config.rotate_quarter_turns % 2 == 1 { [w, h] } else { [h, w] };
+        let kept = kept_slices(n, config.trim_fraction);
+        (Self { ct, map, config, rule, equalise, shape, turned, kept }, warnings)
+    }
+
+    /// Runs `f` for each kept slice, in parallel, with the results in order.
+    fn per_slice<T: Send>(&self, f: impl Fn(usize, &mut Vec<f32>) -> T + Sync) -> Vec<T> {
+        self.kept.clone().into_par_iter().map_init(Vec::new, |values, z| f(z, values)).collect()
+    }
+
+    /// The turned slice as grey, before CLAHE.
+    pub(crate) fn grey(&self, z: usize, values: &mut Vec<f32>) -> Vec<u8> {
+        let grey = grey_slice(self.ct, self.map, z, self.rule, values);
+        match self.config.rotate_quarter_turns % 4 {
+            0 => grey,
+            turns => turn_quarters(&grey, self.shape[1], self.shape[2], turns),
+        }
+    }
+
+    /// The turned slice after CLAHE.
+    fn contrast(&self, z: usize, values: &mut Vec<f32>) -> Vec<u8> {
+        self.enhanced(self.grey(z, values))
+    }
+
+    pub(crate) fn enhanced(&self, grey: Vec<u8>) -> Vec<u8> {
+        let ([h, w], [tiles_y, tiles_x]) = (self.turned, self.config.clahe_tiles);
+        match self.config.clahe_clip {
+            Some(clip) if self.equalise => clahe(&grey, h, w, clip, tiles_y, tiles_x),
+            _ => grey,
+        }
+    }
+
+    /// The lung box of each kept slice.
+    pub(crate) fn boxes(&self, warnings: &mut Vec<Warning>) -> Vec<Option<Rect>> {
+        let roi = &self.config.roi;
+        let [h, w] = self.turned;
+        let boxes = match roi.mode {
+            RoiMode::None => return vec![None; self.kept.len()],
+            RoiMode::Slice => self.per_slice(|z, values| slice_box(&self.contrast(z, values), h, w, roi)),
+            RoiMode::Volume => {
+                let candidates =
+                    self.per_slice(|z, values| crate::roi::lung_candidate(&self.grey(z, values), h, w));
+                vec![volume_box(&candidates, h, w, roi); self.kept.len()]
+            }
+        };
+        warn_of_missing_boxes(&boxes, warnings);
+        boxes
+    }
+
+    /// What is cut where this box was found; the whole slice where none was.
+    pub(crate) fn crop(&self, found: Option<Rect>) -> Rect {
+        let crop = found.unwrap_or(Rect::whole(self.turned[0], self.turned[1]));
+        if self.config.keep_aspect { crop.squared() } else { crop }
+    }
+
+    pub(crate) fn picture(&self, contrast: &[u8], found: Option<Rect>) -> Vec<u8> {
+        let crop = self.crop(found);
+        let cut = crop.cut(contrast, self.turned[0], self.turned[1], 0);
+        resize_u8(&cut, crop.h, crop.w, self.config.size, self.config.size)
+    }
+
+    fn ways(&self, boxes: &[Option<Rect>]) -> Vec<SliceWay> {
+        let way = |(z, &found): (usize, &Option<Rect>)| SliceWay {
+            z,
+            canonical: [self.shape[1], self.shape[2]],
+            quarter_turns: self.config.rotate_quarter_turns % 4,
+            crop: self.crop(found),
+            size: self.config.size,
+            roi_found: found.is_some(),
+        };
+        self.kept.clone().zip(boxes).map(way).collect()
+    }
+}
+
+/// Python's `round(f n) .. round((1 - f) n)` (half to even), but never empty.
+fn kept_slices(n: usize, trim: f64) -> std::ops::Range<usize> {
+    let at = |share: f64| (share * n as f64).round_ties_even() as usize;
+    let first = at(trim).min(n.saturating_sub(1));
+    first..at(1.0 - trim).clamp(first + 1, n.max(first + 1)).min(n)
+}
+
+fn warn_of_missing_boxes(boxes: &[Option<Rect>], warnings: &mut Vec<Warning>) {
+    let missing = boxes.iter().filter(|b| b.is_none()).count();
+    if missing > 0 {
+        warnings.push(Warning::new(
+            "roi_not_found",
+            format!(
+                "the lung region was not found in {missing} of {} slices: the whole slice is used there",
+                boxes.len()
+            ),
+        ));
+    }
+}
