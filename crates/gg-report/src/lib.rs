@@ -10,6 +10,7 @@ mod axis;
 mod chart;
 mod contour;
 mod encode;
+mod figures;
 mod font;
 mod html;
 mod ink;
@@ -25,6 +26,10 @@ mod zones;
 
 pub use axis::Axis;
 pub use chart::{Chart, Mark};
+pub use figures::{
+    Captioned, ClaheFlow, clahe_figure, classification_figure, contrast_figure, prepared_figure, sample_figure,
+    segmentation_figure, sheet_figure, slice_figure, steps_figure,
+};
 pub use font::{Weight, text_width};
 pub use html::{analysis_report, evaluation_report, prepare_report, quickstart_report, summary_sentence, training_report};
 pub use ink::{BLUE, GREEN, INFECTION, Ink, LUNG, SERIES, VERMILION};
