@@ -1,1 +1,39 @@
-//! Measures of masks and classifiers, and the burden of infection.
+//! Measures: how well masks and classifiers agree with the truth, and how much of a lung is infected.
+//!
+//! * masks: [`seg_counts`], [`seg_scores`] with [`surface_distances`] (HD95, NSD), [`summarize`] over patients;
+//! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`];
+//! * uncertainty: [`bootstrap_mean_by_group`], [`bootstrap_by_group`] over patients;
+//! * agreement of two measurements: [`bland_altman`];
+//! * the burden of infection: [`burden`], [`slice_burdens`], and [`check_apex`] on the orientation.
+//!
+//! What has no value (a mean of nothing, a Dice of two empty masks) is `None`, never 0 or NaN.
+
+mod agreement;
+mod anatomy;
+mod bootstrap;
+mod burden;
+mod calibration;
+mod classify;
+mod contour;
+mod pr;
+mod roc;
+mod seg;
+mod severity;
+mod summary;
+mod surface;
+mod surfel;
+
+pub use agreement::{BlandAltman, bland_altman};
+pub use anatomy::check_apex;
+pub use bootstrap::{Interval, bootstrap_by_group, bootstrap_mean_by_group};
+pub use burden::{
+    Amount, Burden, Infected, Part, Side, Sides, SliceBurden, Third, Zone, burden, slice_burdens,
+};
+pub use calibration::{Calibration, CalibrationBin, calibration};
+pub use classify::{ClassScores, Confusion, class_scores, confusion};
+pub use pr::{PrCurve, pr_curve};
+pub use roc::{RocCurve, best_threshold_youden, roc_curve, youden_threshold};
+pub use seg::{MaskState, SegCounts, SegScores, seg_counts, seg_scores};
+pub use severity::{Severity, zone_score};
+pub use summary::{SegSummary, summarize};
+pub use surface::{SurfaceDistances, surface_distances};

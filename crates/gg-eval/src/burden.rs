@@ -1,0 +1,543 @@
+//! How much of the lungs is infected: in voxels, millilitres and percent, by side and by zone, and as a score.
+//!
+//! Rules:
+//! * counted on the grid of the masks, voxel by voxel; any label of the infection mask but 0 is infection;
+//! * infection outside the lung mask is not part of the burden; it is counted apart;
+//! * millilitres only from a trusted grid, else `null` with the reason;
+//! * sides come from geometry: the label of a lung only tells the two lungs apart, which one lies to the patient's
+//!   right follows from the axes. A mask with one label for both lungs is split by its shape;
+//! * zones are thirds of each lung's own height (slice centres), along the stored axis nearest to feet-head;
+//! * without a known orientation there are no sides and no zones; without a lung no percentages.
+
+use crate::severity::{Severity, zone_score};
+use gg_volume::{AxisMap, Grid, LabelVolume, Warned, Warning};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A volume in voxels and, where the grid is trusted, in millilitres.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Amount {
+    /// Number of voxels.
+    pub voxels: u64,
+    /// Millilitres.
+    pub ml: Option<f64>,
+    /// Why there are no millilitres.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ml_reason: Option<String>,
+}
+
+/// Infection within a part of the lung.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Infected {
+    /// Its volume.
+    #[serde(flatten)]
+    pub amount: Amount,
+    /// Its share of the part; `None` where the part holds no lung.
+    pub percent_of_lung: Option<f64>,
+}
+
+/// A part of the lungs and the infection in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// All of it, infected or not.
+    pub lung: Amount,
+    /// The infected share.
+    pub infection: Infected,
+}
+
+/// A side of the patient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The patient's right.
+    Right,
+    /// The patient's left.
+    Left,
+}
+
+/// A third of a lung's height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Third {
+    /// Towards the head.
+    Upper,
+    /// Between the two.
+    Middle,
+    /// Towards the feet.
+    Lower,
+}
+
+/// One of six zones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Zone {
+    /// Which lung.
+    pub side: Side,
+    /// Which third of it.
+    pub third: Third,
+    /// What is in it.
+    #[serde(flatten)]
+    pub part: Part,
+    /// 0 to 4; `None` where the zone holds no lung.
+    pub score: Option<u8>,
+}
+
+/// Both lungs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sides {
+    /// The patient's right lung.
+    pub right: Part,
+    /// The patient's left lung.
+    pub left: Part,
+}
+
+/// The burden of infection of one scan, as it stands in `analysis.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Burden {
+    /// Both lungs together.
+    pub lung: Amount,
+    /// Infection within the lungs.
+    pub infection: Infected,
+    /// Infection outside the lung mask, which counts nowhere else.
+    pub infection_outside_lung: Amount,
+    /// By side; `None` where the sides are unknown.
+    pub sides: Option<Sides>,
+    /// Why the sides are unknown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sides_reason: Option<String>,
+    /// Right upper, middle, lower, then left; `None` where they are unknown.
+    pub zones: Option<Vec<Zone>>,
+    /// Why the zones are unknown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub zones_reason: Option<String>,
+    /// Score out of the six zones.
+    pub severity: Severity,
+}
+
+/// Counts of one slice, for a table of slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SliceBurden {
+    /// Canonical slice number: 0 nearest to the feet (as stored where the orientation is unknown).
+    pub z: usize,
+    /// Voxels of lung.
+    pub lung_voxels: u64,
+    /// Infected voxels within the lung.
+    pub infection_voxels: u64,
+    /// Infected voxels outside the lung.
+    pub outside_voxels: u64,
+}
+
+/// Counts of one slice by label of the lung mask: `[lung, infection]`; label 0 is outside.
+type LabelCounts = [[u64; 2]; 3];
+
+/// Measures the burden.
+///
+/// # Shape
+/// Both masks as stored, of the grid's shape. `lung`: any labels but 0; two labels are the two lungs, in any order.
+/// `map`: `None` where the orientation is unknown.
+pub fn burden(
+    lung: &LabelVolume,
+    infection: &LabelVolume,
+    grid: &Grid,
+    map: Option<&AxisMap>,
+) -> Warned<Burden> {
+    let mut warnings = Vec::new();
+    let split = Split::new(lung, map);
+    let slices = count(split.lung(lung), infection, map, &split.labels);
+    let ml = grid.voxel_ml();
+    let measure = Measure { ml: ml.as_ref().ok().copied() };
+    let total = |label: usize, what: usize| slices.iter().map(|s| s[label][what]).sum::<u64>();
+    let counts = [total(1, 0) + total(2, 0), total(1, 1) + total(2, 1)];
+    let mut both = measure.part(counts);
+    let reason = ml.err();
+    both.lung.ml_reason.clone_from(&reason);
+    both.infection.amount.ml_reason.clone_from(&reason);
+    let mut outside = measure.amount(total(0, 1));
+    outside.ml_reason = reason;
+    if counts[0] == 0 {
+        warnings.push(Warning::new("no_lung_found", "no lung was found: percentages have no value"));
+    }
+    if total(0, 1) > 0 {
+        warnings.push(Warning::new(
+            "infection_outside_lung",
+            format!("{} voxels of infection lie outside the lung mask and are not counted", total(0, 1)),
+        ));
+    }
+    let sides = split.order(&slices, counts[0]);
+    if let Ok([right, left]) = sides
+        && (total(right, 0) == 0) != (total(left, 0) == 0)
+    {
+        let name = if total(right, 0) == 0 { "right" } else { "left" };
+        warnings.push(Warning::new("one_lung_found", format!("no {name} lung was found")));
+    }
+    let zones = sides.clone().and_then(|order| zones(&slices, order, &measure));
+    let severity = Severity::new(zones.clone().and_then(|zones| {
+        let scores: Option<Vec<u8>> = zones.iter().map(|z| z.score).collect();
+        scores.map(|s| s.iter().sum()).ok_or_else(|| "a zone holds no lung".to_owned())
+    }));
+    let parts = sides.map(|[right, left]| Sides {
+        right: measure.part([total(right, 0), total(right, 1)]),
+        left: measure.part([total(left, 0), total(left, 1)]),
+    });
+    let value = Burden {
+        lung: both.lung,
+        infection: both.infection,
+        infection_outside_lung: outside,
+        sides_reason: parts.as_ref().err().cloned(),
+        sides: parts.ok(),
+        zones_reason: zones.as_ref().err().cloned(),
+        zones: zones.ok(),
+        severity,
+    };
+    Warned::new(value, warnings)
+}
+
+/// Counts lung and infection slice by slice, from the feet to the head.
+///
+/// # Shape
+/// Both masks as stored, of one shape; any label but 0 is lung or infection.
+pub fn slice_burdens(lung: &LabelVolume, infection: &LabelVolume, map: Option<&AxisMap>) -> Vec<SliceBurden> {
+    let slices = count(lung, infection, map, &[1; 256]);
+    let row = |(z, s): (usize, &LabelCounts)| SliceBurden {
+        z,
+        lung_voxels: s[1][0],
+        infection_voxels: s[1][1],
+        outside_voxels: s[0][1],
+    };
+    slices.iter().enumerate().map(row).collect()
+}
+
+/// Counts of each canonical slice; `kinds` gives 1 or 2 for each label of the lung mask but 0.
+fn count(
+    lung: &LabelVolume,
+    infection: &LabelVolume,
+    map: Option<&AxisMap>,
+    kinds: &[u8; 256],
+) -> Vec<LabelCounts> {
+    let map = map.copied().unwrap_or(AxisMap::IDENTITY);
+    let [nz, ny, nx] = map.canonical_shape(lung.shape());
+    let slice = |z: usize| {
+        let (mut l, mut i) = (vec![0u8; ny * nx], vec![0u8; ny * nx]);
+        map.read_slice(lung, z, &mut l);
+        map.read_slice(infection, z, &mut i);
+        let mut counts = LabelCounts::default();
+        for (&l, &i) in l.iter().zip(&i) {
+            let kind = if l == 0 { 0 } else { usize::from(kinds[usize::from(l)]) };
+            counts[kind][0] += 1;
+            counts[kind][1] += u64::from(i != 0);
+        }
+        counts
+    };
+    (0..nz).into_par_iter().map(slice).collect()
+}
+
+/// How the labels of a lung mask tell the lungs apart.
+struct Split {
+    /// A mask made anew where one label stood for both lungs.
+    made: Option<LabelVolume>,
+    /// 1 or 2 for each label.
+    labels: [u8; 256],
+    /// Mean canonical x of the kinds 1 and 2; none where the sides cannot be told, with the reason.
+    x: Result<[Option<f64>; 2], String>,
+}
+
+impl Split {
+    fn new(lung: &LabelVolume, map: Option<&AxisMap>) -> Self {
+        let Some(map) = map else {
+            return Self { made: None, labels: [1; 256], x: Err("the orientation is unknown".to_owned()) };
+        };
+        let mut present = [false; 256];
+        lung.data().iter().for_each(|v| present[usize::from(*v)] = true);
+        let found: Vec<usize> = (1..256).filter(|&l| present[l]).collect();
+        let mut labels = [1u8; 256];
+        let made = match found[..] {
+            [] => None,
+            [_, second] => {
+                labels[second] = 2;
+                None
+            }
+            _ => {
+                labels[2] = 2;
+                Some(split_lungs(lung, map))
+            }
+        };
+        let x = mean_x(made.as_ref().unwrap_or(lung), map, &labels);
+        Self { made, labels, x: Ok(x) }
+    }
+
+    fn lung<'a>(&'a self, given: &'a LabelVolume) -> &'a LabelVolume {
+        self.made.as_ref().unwrap_or(given)
+    }
+
+    /// Which kind is the right lung and which the left: low x is the patient's right.
+    fn order(&self, slices: &[LabelCounts], lung_voxels: u64) -> Result<[usize; 2], String> {
+        let x = self.x.clone()?;
+        if lung_voxels == 0 {
+            return Err("no lung was found".to_owned());
+        }
+        debug_assert!(!slices.is_empty());
+        match x {
+            [Some(a), Some(b)] if a > b => Ok([2, 1]),
+            // a mask made by `split_lungs` has 1 right and 2 left, also where one of them is missing
+            _ => Ok([1, 2]),
+        }
+    }
+}
+
+/// Mean canonical x of the voxels of each kind.
+fn mean_x(lung: &LabelVolume, map: &AxisMap, labels: &[u8; 256]) -> [Option<f64>; 2] {
+    let [nz, ny, nx] = map.canonical_shape(lung.shape());
+    let sums: Vec<[[u64; 2]; 2]> = (0..nz)
+        .into_par_iter()
+        .map(|z| {
+            let mut slice = vec![0u8; ny * nx];
+            map.read_slice(lung, z, &mut slice);
+            let mut sums = [[0u64; 2]; 2];
+            for (i, &l) in slice.iter().enumerate().filter(|(_, l)| **l != 0) {
+                let kind = usize::from(labels[usize::from(l)]) - 1;
+                sums[kind][0] += (i % nx) as u64;
+                sums[kind][1] += 1;
+            }
+            sums
+        })
+        .collect();
+    [0, 1].map(|kind| {
+        let sum = |what: usize| sums.iter().map(|s| s[kind][what]).sum::<u64>();
+        (sum(1) > 0).then(|| sum(0) as f64 / sum(1) as f64)
+    })
+}
+
+fn split_lungs(lung: &LabelVolume, map: &AxisMap) -> LabelVolume {
+    let [nz, ny, nx] = map.canonical_shape(lung.shape());
+    let mut columns = vec![0u64; nx];
+    let mut slice = vec![0u8; ny * nx];
+    for z in 0..nz {
+        map.read_slice(lung, z, &mut slice);
+        slice.iter().enumerate().for_each(|(i, l)| columns[i % nx] += u64::from(*l != 0));
+    }
+    let first = columns.iter().position(|c| *c > 0).unwrap_or(0);
+    let last = columns.iter().rposition(|c| *c > 0).unwrap_or(0);
+    let third = (last - first) / 3;
+    let middle = (first + third..=last - third).min_by_key(|&x| columns[x]).unwrap_or(first);
+    let mut out = lung.clone();
+    for z in 0..nz {
+        map.read_slice(lung, z, &mut slice);
+        for (i, l) in slice.iter_mut().enumerate().filter(|(_, l)| **l != 0) {
+            *l = if i % nx < middle { 1 } else { 2 };
+        }
+        map.write_slice(&mut out, z, &slice);
+    }
+    out
+}
+
+/// Turns counts into amounts.
+struct Measure {
+    ml: Option<f64>,
+}
+
+impl Measure {
+    fn amount(&self, voxels: u64) -> Amount {
+        Amount { voxels, ml: self.ml.map(|ml| ml * voxels as f64), ml_reason: None }
+    }
+
+    fn part(&self, [lung, infection]: [u64; 2]) -> Part {
+        let percent_of_lung = (lung > 0).then(|| 100.0 * infection as f64 / lung as f64);
+        Part {
+            lung: self.amount(lung),
+            infection: Infected { amount: self.amount(infection), percent_of_lung },
+        }
+    }
+}
+
+/// The six zones, or why there are none.
+fn zones(slices: &[LabelCounts], order: [usize; 2], measure: &Measure) -> Result<Vec<Zone>, String> {
+    const THIRDS: [Third; 3] = [Third::Upper, Third::Middle, Third::Lower];
+    let mut zones = Vec::with_capacity(2 * THIRDS.len());
+    for (label, side) in order.into_iter().zip([Side::Right, Side::Left]) {
+        let holds = |s: &LabelCounts| s[label][0] > 0;
+        let mut counts = [[0u64; 2]; 3];
+        if let (Some(first), Some(last)) = (slices.iter().position(holds), slices.iter().rposition(holds)) {
+            let height = last - first + 1;
+            if height < THIRDS.len() {
+                return Err("a lung is seen in fewer than three slices".to_owned());
+            }
+            for (k, slice) in slices[first..=last].iter().enumerate() {
+                // the third in which the slice's centre lies, from below
+                let third = (2 * k + 1) * 3 / (2 * height);
+                for (sum, add) in counts[2 - third].iter_mut().zip(slice[label]) {
+                    *sum += add;
+                }
+            }
+        }
+        for (third, counts) in THIRDS.into_iter().zip(counts) {
+            let part = measure.part(counts);
+            let score = part.infection.percent_of_lung.map(zone_score);
+            zones.push(Zone { side, third, part, score });
+        }
+    }
+    Ok(zones)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gg_phantom::{Phantom, PhantomSpec, cohort, phantom};
+    use gg_volume::{Orientation, SpacingTrust, Volume};
+
+    const SHAPE: [usize; 3] = [30, 72, 72];
+
+    fn measured(p: &Phantom) -> Burden {
+        burden(&p.lung, &p.infection, &p.ct.grid, Some(&p.ct.grid.axis_map())).value
+    }
+
+    fn close(found: f64, expected: f64, share: f64) {
+        assert!((found - expected).abs() <= share * expected.abs().max(1e-9), "{found}, expected {expected}");
+    }
+
+    #[test]
+    fn millilitres_and_percentages_are_those_of_the_phantoms() {
+        for spec in cohort(5, 6, SHAPE) {
+            let p = phantom(&spec);
+            let b = measured(&p);
+            close(b.lung.ml.unwrap(), p.truth.lung_ml, 0.02);
+            close(b.infection.amount.ml.unwrap(), p.truth.infection_ml, 0.02);
+            close(b.infection.percent_of_lung.unwrap(), p.truth.percent_of_lung, 1e-9);
+            let sides = b.sides.unwrap();
+            assert_eq!([sides.right.lung.voxels, sides.left.lung.voxels], p.truth.lung_voxels);
+            let infected = [sides.right, sides.left].map(|s| s.infection.amount.voxels);
+            assert_eq!(infected, p.truth.infection_voxels);
+            let zones = b.zones.unwrap();
+            assert_eq!(zones.iter().map(|z| z.part.lung.voxels).sum::<u64>(), b.lung.voxels);
+            assert_eq!(zones.iter().map(|z| z.score.unwrap()).sum::<u8>(), b.severity.score.unwrap());
+            assert_eq!(b.severity.score == Some(0), !spec.infected());
+        }
+    }
+
+    #[test]
+    fn sides_and_zones_come_from_geometry_and_not_from_label_numbers() {
+        let p = phantom(&PhantomSpec::new(3, SHAPE, 15.0));
+        let expected = measured(&p);
+        let map = p.ct.grid.axis_map();
+        for relabel in [|l| [0, 2, 1][usize::from(l)], |l: u8| l * 90] {
+            let lung = p.lung.map(relabel);
+            assert_eq!(burden(&lung, &p.infection, &p.ct.grid, Some(&map)).value, expected);
+        }
+    }
+
+    #[test]
+    fn a_mask_with_one_label_is_split_by_its_shape() {
+        let p = phantom(&PhantomSpec::new(3, SHAPE, 15.0));
+        let expected = measured(&p).sides.unwrap();
+        let one = p.lung.map(|l| u8::from(l != 0));
+        let found = burden(&one, &p.infection, &p.ct.grid, Some(&p.ct.grid.axis_map())).value.sides.unwrap();
+        close(found.right.lung.ml.unwrap(), expected.right.lung.ml.unwrap(), 0.01);
+        close(found.left.lung.ml.unwrap(), expected.left.lung.ml.unwrap(), 0.01);
+    }
+
+    #[test]
+    fn a_volume_stored_in_another_order_has_the_same_burden() {
+        let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
+        let expected = measured(&p);
+        for text in ["RAS", "LPI", "PSL", "IRA"] {
+            let map = AxisMap::from_orientation(Orientation::parse(text).unwrap());
+            let mut shape = [0; 3];
+            (0..3).for_each(|c| shape[map.axis[c]] = SHAPE[c]);
+            let store = |from: &LabelVolume| {
+                let mut to = Volume::filled(shape, 0u8);
+                (0..SHAPE[0]).for_each(|z| map.write_slice(&mut to, z, from.slice(z)));
+                to
+            };
+            let mut grid = p.ct.grid.clone();
+            grid.shape = shape;
+            let found = burden(&store(&p.lung), &store(&p.infection), &grid, Some(&map)).value;
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn without_orientation_or_trust_there_are_reasons_in_place_of_numbers() {
+        let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
+        let mut grid = p.ct.grid.clone();
+        grid.trust = SpacingTrust::Untrusted("the header states no unit".into());
+        let b = burden(&p.lung, &p.infection, &grid, None).value;
+        assert_eq!(b.lung.ml, None);
+        assert_eq!(b.lung.ml_reason.as_deref(), Some("the header states no unit"));
+        close(b.infection.percent_of_lung.unwrap(), p.truth.percent_of_lung, 1e-9);
+        assert_eq!((b.sides.is_none(), b.zones.is_none(), b.severity.score), (true, true, None));
+        assert_eq!(b.sides_reason.as_deref(), Some("the orientation is unknown"));
+    }
+
+    #[test]
+    fn without_a_lung_percentages_are_null_and_a_warning_says_so() {
+        let none = Volume::filled(SHAPE, 0u8);
+        let mut infection = none.clone();
+        infection.data_mut()[7] = 1;
+        let grid = Grid::unknown(SHAPE, "made for a test");
+        let found = burden(&none, &infection, &grid, Some(&AxisMap::IDENTITY));
+        let codes: Vec<&str> = found.warnings.iter().map(|w| w.code.as_str()).collect();
+        assert_eq!(codes, ["no_lung_found", "infection_outside_lung"]);
+        let b = found.value;
+        assert_eq!((b.infection.percent_of_lung, b.infection.amount.voxels), (None, 0));
+        assert_eq!((b.infection_outside_lung.voxels, b.severity.score), (1, None));
+        assert_eq!(b.zones_reason.as_deref(), Some("no lung was found"));
+    }
+
+    #[test]
+    fn infection_outside_the_lung_is_counted_apart() {
+        let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
+        let all = Volume::filled(SHAPE, 1u8);
+        let b = burden(&p.lung, &all, &p.ct.grid, Some(&AxisMap::IDENTITY)).value;
+        assert_eq!(b.infection.percent_of_lung, Some(100.0));
+        assert_eq!(b.severity.score, Some(24));
+        assert_eq!(b.infection_outside_lung.voxels + b.lung.voxels, all.len() as u64);
+    }
+
+    #[test]
+    fn one_slice_has_sides_but_no_zones() {
+        let lung = Volume::from_vec([1, 1, 6], vec![0, 1, 1, 0, 2, 2]).unwrap();
+        let infection = Volume::from_vec([1, 1, 6], vec![0, 1, 0, 0, 0, 0]).unwrap();
+        let grid = Grid::unknown([1, 1, 6], "a picture");
+        let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY)).value;
+        assert_eq!(b.sides.unwrap().right.infection.percent_of_lung, Some(50.0));
+        assert_eq!((b.zones, b.severity.score), (None, None));
+    }
+
+    #[test]
+    fn thirds_are_those_of_each_lungs_own_height() {
+        // right lung in slices 0 to 8, left lung in slices 3 to 8; infection in slice 3 of both
+        let mut lung = Volume::filled([9, 1, 4], 0u8);
+        let mut infection = lung.clone();
+        (0..9).for_each(|z| lung.slice_mut(z)[0] = 1);
+        (3..9).for_each(|z| lung.slice_mut(z)[3] = 2);
+        infection.slice_mut(3).fill(1);
+        let grid = Grid::unknown([9, 1, 4], "made for a test");
+        let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY)).value;
+        let percent: Vec<f64> =
+            b.zones.unwrap().iter().map(|z| z.part.infection.percent_of_lung.unwrap().round()).collect();
+        assert_eq!(percent, [0.0, 33.0, 0.0, 0.0, 0.0, 50.0]); // upper, middle, lower; right, then left
+        assert_eq!(b.severity.score, Some(2 + 2));
+    }
+
+    #[test]
+    fn the_burden_survives_json() {
+        let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
+        let b = measured(&p);
+        let text = serde_json::to_string(&b).unwrap();
+        assert!(text.contains("\"percent_of_lung\"") && text.contains("\"third\":\"upper\""), "{text}");
+        assert_eq!(serde_json::from_str::<Burden>(&text).unwrap(), b);
+    }
+
+    #[test]
+    fn slices_are_counted_from_the_feet() {
+        let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
+        let flipped = AxisMap::from_orientation(Orientation::parse("LPI").unwrap());
+        let up = slice_burdens(&p.lung, &p.infection, Some(&AxisMap::IDENTITY));
+        let mut down = slice_burdens(&p.lung, &p.infection, Some(&flipped));
+        down.reverse();
+        assert!(
+            up.iter()
+                .zip(&down)
+                .all(|(a, b)| (a.lung_voxels, a.infection_voxels) == (b.lung_voxels, b.infection_voxels))
+        );
+        assert_eq!(up.iter().map(|s| s.infection_voxels).sum::<u64>(), measured(&p).infection.amount.voxels);
+    }
+}
