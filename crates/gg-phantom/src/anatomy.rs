@@ -134,10 +134,10 @@ impl Anatomy {
 
     /// Half width, half depth and centre y of the thoracic cavity at a height.
     pub(crate) fn cavity_at(&self, t: f32) -> [f32; 3] {
-        let narrow = smoothstep(0.30, 1.10, t);
+        let narrow = smoothstep(0.40, 1.18, t);
         let base = smoothstep(0.25, -0.35, t);
         [
-            self.cavity[0] * (1.0 - 0.44 * narrow + 0.02 * base),
+            self.cavity[0] * (1.0 - 0.46 * narrow + 0.02 * base),
             self.cavity[1] * (1.0 - 0.40 * narrow),
             0.16 * self.cavity[1] * narrow,
         ]
@@ -202,7 +202,7 @@ impl Anatomy {
         let v = (y + 0.22 * b) / (0.80 * b);
         // towards the middle the dome stays high (the heart lies on it), to the flanks and the back it falls
         let flank = if u * (side - 0.5) > 0.0 { u * u } else { 0.15 * u * u };
-        let back = if v > 0.0 { v * v } else { 0.55 * v * v };
+        let back = if v > 0.0 { 0.42 * v * v } else { 0.45 * v * v };
         self.z(top) - self.dome_drop * (0.85 * flank + back)
     }
 

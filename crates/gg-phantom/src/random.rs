@@ -5,14 +5,14 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What the numbers are for; each purpose has a stream of its own.
 #[derive(Clone, Copy)]
+#[repr(u64)]
 pub(crate) enum Purpose {
     Cohort = 1,
     Anatomy = 2,
     Tree = 3,
     Texture = 4,
     Lesions = 5,
-    /// One stream per slice follows from here on.
-    Noise = 1 << 32,
+    Noise = 1 << 32, // one stream per slice follows from here on
 }
 
 pub(crate) struct Random(ChaCha8Rng);

@@ -85,6 +85,7 @@ pub fn cohort(seed: u64, count: usize, shape: [usize; 3]) -> Vec<PhantomSpec> {
 
 fn draw(rng: &mut Random, patient: u64, infected: bool, shape: [usize; 3]) -> PhantomSpec {
     const MOST: f32 = 60.0;
+    const MOST_SOLID: f32 = 15.0;
     let seed = rng.next_u64() >> 16;
     let extent = rng.unit();
     let kind = rng.unit();
@@ -96,7 +97,9 @@ fn draw(rng: &mut Random, patient: u64, infected: bool, shape: [usize; 3]) -> Ph
     let noise_hu = rng.between(8.0, 35.0);
     let dependent = if rng.chance(0.3) { rng.between(0.3, 1.0) } else { 0.0 };
     let motion = if rng.chance(0.15) { rng.between(1.5, 5.0) } else { 0.0 };
-    let percent = if infected { 1.0 + (MOST - 1.0) * extent * extent } else { 0.0 };
+    // lungs that are consolidated throughout have no visible edge left: no fair task
+    let most = if consolidation >= 1.0 { MOST_SOLID } else { MOST };
+    let percent = if infected { 1.0 + (most - 1.0) * extent * extent } else { 0.0 };
     PhantomSpec {
         patient,
         percent_of_lung: f64::from(percent),
