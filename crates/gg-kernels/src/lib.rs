@@ -1,1 +1,34 @@
-//! CPU kernels for convolution networks.
+//! CPU kernels for convolution networks, forward and backward: the only crate of the project with `unsafe`.
+//!
+//! * [`Isa`]: AVX-512, AVX2 + FMA or portable Rust, found at run time or forced;
+//! * [`Buffer`], [`Shape`], [`to_blocked`]: aligned memory and the channel-blocked layout;
+//! * [`Source`]: how a kernel reads a tensor, with batch norm, activation or their backward pass applied on the way;
+//! * [`forward`], [`backward_weights`], [`ConvPlan`]: 3x3, 1x1 and transposed 2x2 convolutions;
+//! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`].
+//!
+//! Work is cut by shapes alone, and all sums are added in a fixed order: the same bytes at any number of threads
+//! (rayon's current pool), for one instruction set.
+#![allow(clippy::needless_range_loop)] // lanes, blocks and pixels are indices into several arrays at once
+
+mod buffer;
+mod conv;
+mod dense;
+mod isa;
+mod layout;
+mod norm;
+mod peak;
+mod pool;
+mod reduce;
+mod simd;
+mod source;
+
+pub use buffer::Buffer;
+pub use conv::{After, ChannelSums, ConvPlan, Dest, Sampling, backward_weights, forward};
+pub use dense::{dense, dense_backward};
+pub use isa::{Isa, IsaError};
+pub use layout::{Shape, from_blocked, padded, to_blocked};
+pub use norm::{Norm, NormGradient, norm_backward, norm_of_batch, norm_of_running};
+pub use peak::fma_peak;
+pub use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward, multiply};
+pub use reduce::{channel_sums, gradient_sums};
+pub use source::{Gradient, Read, Source};

@@ -1,0 +1,63 @@
+//! One vector of floats, in three instruction sets.
+//!
+//! A [`Kernel`] is written once over [`Simd`]; [`crate::Isa::run`] compiles it three times, each inside a function
+//! that has the set's target features. For that everything down to the intrinsics is `#[inline(always)]`.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use portable::Portable;
+
+/// Work that is compiled for each instruction set.
+pub(crate) trait Kernel {
+    /// What it gives back.
+    type Out;
+    /// The work; mark the implementation `#[inline(always)]`.
+    fn run<S: Simd>(self) -> Self::Out;
+}
+
+/// The vector operations of one instruction set.
+///
+/// # Safety
+/// All functions: only where the processor has the set, which [`crate::Isa`] proves. Pointers: `L` floats that may
+/// be read (written); no alignment is asked for.
+pub(crate) trait Simd: Copy + 'static {
+    /// Floats per vector.
+    const L: usize;
+    /// The widest tile of pixels of the forward convolution, for two output blocks at once.
+    const TILE: usize;
+    /// Output blocks at once in the backward pass of the weights.
+    const WEIGHT_BLOCKS: usize;
+    /// The vector.
+    type V: Copy;
+
+    /// Runs a kernel as a function of its own that has this set's target features.
+    unsafe fn enter<K: Kernel>(kernel: K) -> K::Out;
+
+    unsafe fn zero() -> Self::V;
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn load(p: *const f32) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sqrt(a: Self::V) -> Self::V;
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Where `x > 0`: `yes`, else `no`.
+    unsafe fn where_positive(x: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// Where `a == b`: `yes`, else `no`.
+    unsafe fn where_equal(a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// The lanes added in a fixed order.
+    unsafe fn sum(v: Self::V) -> f32;
+}

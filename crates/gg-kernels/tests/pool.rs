@@ -1,0 +1,191 @@
+//! Pooling, sums, batch norm and dense layers against plain loops, for each instruction set.
+
+use gg_kernels::*;
+
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    let mut s = seed.wrapping_mul(2654435761) | 1;
+    (0..len)
+        .map(|_| {
+            s ^= s << 13;
+            s ^= s >> 17;
+            s ^= s << 5;
+            // Few different values, so that windows have equal ones.
+            ((s >> 28) as f32 - 7.5) / 4.0
+        })
+        .collect()
+}
+
+fn blocked(isa: Isa, plain: &[f32], s: Shape) -> Vec<f32> {
+    let mut v = vec![f32::NAN; s.blocked_len(isa)];
+    to_blocked(isa, plain, s, &mut v);
+    v
+}
+
+fn plain(isa: Isa, v: &[f32], s: Shape) -> Vec<f32> {
+    let mut out = vec![0.0; s.n * s.c * s.pixels()];
+    from_blocked(isa, v, s, &mut out);
+    out
+}
+
+fn per_channel(isa: Isa, values: &[f32]) -> Vec<f32> {
+    let mut v = values.to_vec();
+    v.resize(padded(values.len(), isa), 0.0);
+    v
+}
+
+#[test]
+fn max_pool_and_its_gradient_follow_the_first_largest_value() {
+    for isa in Isa::available() {
+        for (n, c, h, w) in [(2, 5, 8, 6), (1, 20, 7, 9), (2, 16, 1, 4), (1, 33, 2, 2)] {
+            let (s, half) = (Shape::new(n, c, h, w), Shape::new(n, c, h / 2, w / 2));
+            let x = noise(n * c * h * w, 1);
+            let (scale, shift) = (noise(c, 2), noise(c, 3));
+            let value = |i: usize| {
+                let ch = i / (h * w) % c;
+                scale[ch].mul_add(x[i], shift[ch]).max(0.0)
+            };
+            let g = noise(n * c * (h / 2) * (w / 2), 4);
+            let mut right = vec![0.0; g.len()];
+            let mut right_dx = noise(x.len(), 5);
+            let before = right_dx.clone();
+            for plane in 0..n * c {
+                for y in 0..h / 2 {
+                    for xx in 0..w / 2 {
+                        let at = |k: usize| (plane * h + 2 * y + k / 2) * w + 2 * xx + k % 2;
+                        let mut best = 0;
+                        for k in 1..4 {
+                            if value(at(k)) > value(at(best)) {
+                                best = k;
+                            }
+                        }
+                        let o = (plane * (h / 2) + y) * (w / 2) + xx;
+                        right[o] = value(at(best));
+                        right_dx[at(best)] += g[o];
+                    }
+                }
+            }
+            let bx = blocked(isa, &x, s);
+            let (ps, pb) = (per_channel(isa, &scale), per_channel(isa, &shift));
+            let source = Source::active(&bx, c, &ps, &pb, 0.0);
+            let mut out = vec![f32::NAN; half.blocked_len(isa)];
+            max_pool(isa, &source, (n, h, w), &mut out);
+            let found = plain(isa, &out, half);
+            assert!(found.iter().zip(&right).all(|(a, b)| (a - b).abs() < 1e-6), "{isa} {h}x{w}");
+            let mut dx = blocked(isa, &before, s);
+            let bg = blocked(isa, &g, half);
+            max_pool_backward(isa, &source, (n, h, w), &Source::plain(&bg, c), &mut dx, true);
+            assert_eq!(plain(isa, &dx, s), right_dx, "{isa} {h}x{w}");
+            let mut dx = vec![f32::NAN; dx.len()];
+            max_pool_backward(isa, &source, (n, h, w), &Source::plain(&bg, c), &mut dx, false);
+            let alone: Vec<f32> = right_dx.iter().zip(&before).map(|(a, b)| a - b).collect();
+            assert!(plain(isa, &dx, s).iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
+    }
+}
+
+#[test]
+fn batch_norm_and_its_gradient_equal_the_difference_quotient() {
+    let (n, c, h, w, eps) = (2, 19, 5, 3, 1e-3);
+    let m = n * h * w;
+    let s = Shape::new(n, c, h, w);
+    for isa in Isa::available() {
+        let (x, dy) = (noise(m * c, 1), noise(m * c, 2));
+        let (gamma, beta) = (noise(c, 3), noise(c, 4));
+        let forward = |x: &[f64]| -> Vec<f64> {
+            let mut y = vec![0.0; x.len()];
+            for ch in 0..c {
+                let at: Vec<usize> =
+                    (0..n).flat_map(|i| (0..h * w).map(move |p| (i * c + ch) * h * w + p)).collect();
+                let mean = at.iter().map(|i| x[*i]).sum::<f64>() / m as f64;
+                let var = at.iter().map(|i| (x[*i] - mean).powi(2)).sum::<f64>() / m as f64;
+                for i in at {
+                    let v = (x[i] - mean) / (var + eps).sqrt() * f64::from(gamma[ch]) + f64::from(beta[ch]);
+                    y[i] = v.max(0.0);
+                }
+            }
+            y
+        };
+        let x64: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+        let (bx, bdy) = (blocked(isa, &x, s), blocked(isa, &dy, s));
+        let (pg, pb) = (per_channel(isa, &gamma), per_channel(isa, &beta));
+        let sums = channel_sums(isa, &Source::plain(&bx, c), n, h * w);
+        let norm = norm_of_batch(&sums, m, &pg, &pb, eps);
+        let y = forward(&x64);
+        let ones = vec![1.0; bx.len()];
+        let mut out = vec![0.0; bx.len()];
+        let source = Source::active(&bx, c, &norm.scale, &norm.shift, 0.0);
+        multiply(isa, &source, n, h * w, &ones, &mut out);
+        for (f, r) in plain(isa, &out, s).iter().zip(&y) {
+            assert!((f64::from(*f) - r).abs() < 1e-5);
+        }
+        let zeros = vec![0.0; pg.len()];
+        let read = |a, b, c2| {
+            Read::Gradient(Gradient {
+                z: &bx,
+                scale: &norm.scale,
+                shift: &norm.shift,
+                slope: 0.0,
+                a,
+                b,
+                c: c2,
+                before: 1.0,
+            })
+        };
+        let source = Source { data: &bdy, channels: c, read: read(&zeros, &zeros, &zeros) };
+        let sums = gradient_sums(isa, &source, n, h * w, &norm.mean);
+        let back = norm_backward(&norm, &sums, m, &pg, eps);
+        let source = Source { data: &bdy, channels: c, read: read(&back.a, &back.b, &back.c) };
+        multiply(isa, &source, n, h * w, &ones, &mut out);
+        let dx = plain(isa, &out, s);
+        let loss = |x: &[f64]| forward(x).iter().zip(&dy).map(|(y, g)| y * f64::from(*g)).sum::<f64>();
+        for i in (0..x.len()).step_by(7) {
+            let (mut up, mut down) = (x64.clone(), x64.clone());
+            up[i] += 1e-5;
+            down[i] -= 1e-5;
+            let quotient = (loss(&up) - loss(&down)) / 2e-5;
+            assert!((quotient - f64::from(dx[i])).abs() < 1e-3, "{isa}: value {i}: {} for {quotient}", dx[i]);
+        }
+    }
+}
+
+#[test]
+fn average_pool_and_dense_equal_plain_loops() {
+    for isa in Isa::available() {
+        let s = Shape::new(3, 21, 4, 5);
+        let x = noise(3 * 21 * 20, 1);
+        let bx = blocked(isa, &x, s);
+        let mut y = vec![0.0; 3 * 21];
+        average_pool(isa, &Source::plain(&bx, 21), 3, 20, &mut y);
+        for (i, v) in y.iter().enumerate() {
+            assert!((v - x[i * 20..][..20].iter().sum::<f32>() / 20.0).abs() < 1e-6);
+        }
+        let mut dx = vec![f32::NAN; bx.len()];
+        average_pool_backward(isa, 21, 3, 20, &y, &mut dx);
+        for (i, v) in plain(isa, &dx, s).iter().enumerate() {
+            assert_eq!(*v, y[i / 20] / 20.0);
+        }
+    }
+    let (n, ins, outs) = (3, 37, 5);
+    let (x, w, b, dy) = (noise(n * ins, 1), noise(outs * ins, 2), noise(outs, 3), noise(n * outs, 4));
+    let mut y = vec![0.0; n * outs];
+    dense(&x, &w, &b, n, &mut y);
+    let (mut dx, mut dw, mut db) = (vec![0.0; n * ins], vec![0.0; w.len()], vec![0.0; outs]);
+    dense_backward(&x, &w, &dy, n, outs, (&mut dx, &mut dw, &mut db));
+    for image in 0..n {
+        for o in 0..outs {
+            let right: f32 = (0..ins).map(|i| w[o * ins + i] * x[image * ins + i]).sum::<f32>() + b[o];
+            assert!((y[image * outs + o] - right).abs() < 1e-4);
+        }
+        for i in 0..ins {
+            let right: f32 = (0..outs).map(|o| w[o * ins + i] * dy[image * outs + o]).sum();
+            assert!((dx[image * ins + i] - right).abs() < 1e-4);
+        }
+    }
+    for o in 0..outs {
+        assert!((db[o] - (0..n).map(|k| dy[k * outs + o]).sum::<f32>()).abs() < 1e-5);
+        for i in 0..ins {
+            let right: f32 = (0..n).map(|k| dy[k * outs + o] * x[k * ins + i]).sum();
+            assert!((dw[o * ins + i] - right).abs() < 1e-4);
+        }
+    }
+}
