@@ -1,0 +1,11 @@
+//! Reading and writing files, from the outside: NIfTI, pictures, the kind of grey values, and hostile bytes.
+
+mod bad_nifti;
+mod fuzz;
+mod intensity;
+mod nifti_golden;
+mod odd_nifti;
+mod pictures;
+mod raw;
+mod real;
+mod write;

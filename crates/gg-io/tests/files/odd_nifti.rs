@@ -1,0 +1,143 @@
+//! NIfTI files that are read, with a remark.
+
+use crate::raw::{Raw, codes, read, read_as};
+use gg_io::{ReadOptions, inspect};
+use gg_volume::{IntensityKind, SpacingTrust};
+
+/// A small body in HU: air, lung, soft tissue.
+fn body(n: usize) -> Vec<u8> {
+    (0..n)
+        .map(|i| match i % 10 {
+            0..3 => -1000 + (i % 7) as i16,
+            3..6 => -800 + (i % 90) as i16,
+            _ => (i % 70) as i16 - 20,
+        })
+        .flat_map(i16::to_le_bytes)
+        .collect()
+}
+
+/// 16 x 16 x 4 voxels of it.
+fn ct() -> Raw {
+    let mut raw = Raw::new();
+    raw.i16(42, 16).i16(44, 16).i16(46, 4);
+    raw.data = body(16 * 16 * 4);
+    raw
+}
+
+#[track_caller]
+fn odd(edit: impl FnOnce(&mut Raw), code: &str) {
+    let mut raw = ct();
+    edit(&mut raw);
+    let read = read(&raw.bytes()).unwrap();
+    assert!(codes(&read).contains(&code), "{:?} lacks {code}", codes(&read));
+}
+
+#[test]
+fn a_sound_ct_has_no_remark_and_trusted_spacing() {
+    let read = read(&ct().bytes()).unwrap();
+    assert_eq!(codes(&read), Vec::<&str>::new());
+    let ct = read.value.ct;
+    assert_eq!(ct.intensity.kind, IntensityKind::Hu);
+    assert_eq!(ct.grid.trusted_spacing_mm(), Some([2.0, 0.75, 0.5]));
+    assert_eq!(read.value.sha256.len(), 64);
+}
+
+#[test]
+fn oddities_become_remarks() {
+    odd(|r| { r.i16(252, 1); }, "sform_qform_disagree");
+    odd(|r| { r.i16(252, 1).f32(256, 5.0); }, "sform_qform_disagree");
+    odd(|r| { r.f32(80, 0.9); }, "spacing_disagrees");
+    odd(|r| { r.i16(254, 0); }, "no_orientation");
+    odd(|r| { r.f32(280 + 40, -2.0); }, "reversed_z");
+    odd(|r| r.header[123] = 5, "unknown_unit");
+    odd(|r| r.data.extend([1; 100]), "trailing_bytes");
+    odd(|r| { r.i16(46, 1); }, "one_slice");
+    odd(|r| r.data.copy_within(0..512, 512), "same_slice_twice");
+    odd(|r| r.data = [0i16; 1024].iter().flat_map(|v| v.to_le_bytes()).collect(), "unknown_intensity");
+}
+
+#[test]
+fn the_sform_wins_over_the_qform_as_in_nibabel() {
+    let mut raw = ct();
+    raw.i16(252, 1).f32(268, 500.0);
+    assert_eq!(read(&raw.bytes()).unwrap().value.ct.grid.affine.unwrap().origin(), [0.0; 3]);
+}
+
+#[test]
+fn nan_becomes_the_lowest_value() {
+    let mut raw = Raw::new();
+    raw.i16(70, 16).i16(72, 32);
+    raw.data =
+        (0..24).map(|i| if i == 3 { f32::NAN } else { i as f32 - 7.0 }).flat_map(f32::to_le_bytes).collect();
+    let read = read(&raw.bytes()).unwrap();
+    assert!(codes(&read).contains(&"non_finite_values"));
+    assert_eq!(read.value.ct.voxels.data()[3], -7.0);
+}
+
+#[test]
+fn an_affine_is_never_invented() {
+    let mut raw = ct();
+    raw.i16(254, 0);
+    let grid = read(&raw.bytes()).unwrap().value.ct.grid;
+    assert_eq!((grid.affine, grid.spacing_mm), (None, Some([2.0, 0.75, 0.5])));
+    assert!(matches!(grid.trust, SpacingTrust::Untrusted(r) if r.contains("no affine")));
+    // A pixdim of ones without a unit says nothing at all.
+    raw.header[123] = 0;
+    raw.f32(80, 1.0).f32(84, 1.0).f32(88, 1.0);
+    assert_eq!(read(&raw.bytes()).unwrap().value.ct.grid.spacing_mm, None);
+    // Nor does an identity without a unit.
+    let mut raw = ct();
+    raw.header[123] = 0;
+    for row in 0..3 {
+        raw.f32(80 + 4 * row, 1.0).f32(280 + 20 * row, 1.0);
+    }
+    let read = read(&raw.bytes()).unwrap();
+    assert!(codes(&read).contains(&"invented_geometry"));
+    assert_eq!(read.value.ct.grid.affine, None);
+}
+
+#[test]
+fn spacing_is_trusted_in_hu_with_a_coded_affine_and_a_unit_only() {
+    let trust = |edit: &dyn Fn(&mut Raw), options: &ReadOptions| {
+        let mut raw = ct();
+        edit(&mut raw);
+        read_as("ct.nii", &raw.bytes(), options).unwrap().value.ct.grid.trust
+    };
+    let options = ReadOptions::default();
+    let because = |trust: SpacingTrust, reason: &str| match trust {
+        SpacingTrust::Untrusted(found) => assert!(found.contains(reason), "{found}"),
+        SpacingTrust::Trusted => panic!("trusted"),
+    };
+    assert_eq!(trust(&|_| {}, &options), SpacingTrust::Trusted);
+    because(trust(&|r| r.header[123] = 0, &options), "no unit");
+    because(trust(&|r| { r.i16(254, 0)), &options; }, "no affine");
+    let grey = |r: &mut Raw| {
+        r.i16(70, 2).i16(72, 8);
+        r.data = (0..1024u32).map(|i| (i * 7 % 251) as u8).collect();
+    };
+    because(trust(&grey, &options), "not in Hounsfield units");
+    let stated = ReadOptions { intensity: Some(IntensityKind::Unknown), ..ReadOptions::default() };
+    because(trust(&|_| {}, &stated), "not in Hounsfield units");
+    let believed = ReadOptions { trust_spacing: true, ..ReadOptions::default() };
+    assert_eq!(trust(&grey, &believed), SpacingTrust::Trusted);
+}
+
+#[test]
+fn inspect_tells_what_the_file_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ct.nii");
+    let mut raw = ct();
+    raw.f32(112, 1.0).f32(116, -24.0).f32(280 + 40, -2.0);
+    std::fs::write(&path, raw.bytes()).unwrap();
+    let found = inspect(&path, &ReadOptions::default()).unwrap();
+    assert_eq!(found.stored.as_deref(), Some("int16, little-endian, slope 1, intercept -24"));
+    let volume = found.volume.unwrap();
+    assert_eq!(volume.shape, [4, 16, 16]);
+    assert_eq!(volume.orientation.unwrap().to_string(), "LPI");
+    assert_eq!(volume.labels, None);
+    assert!(!volume.intensity.reasons.is_empty());
+    assert_eq!(found.oddities[0].code, "reversed_z");
+    let json = serde_json::to_string(&inspect(&path, &ReadOptions::default()).unwrap()).unwrap();
+    assert!(json.contains("\"format\":\"nifti\"") && json.contains("\"kind\":\"hu\""), "{json}");
+    assert!(!json.contains("ct.nii"), "no path in {json}");
+}
