@@ -166,8 +166,7 @@ impl AxisWeights {
 
 /// The source position at or before the centre of pixel `i` of the result, and the weight of the one after it.
 fn linear_position(n: usize, out_n: usize, i: usize) -> (usize, f32) {
-    let scale = 1.0 / (out_n as f64 / n as f64);
-    let centre = ((i as f64 + 0.5) * scale - 0.5) as f32;
+    let centre = linear_centre(n, out_n, i);
     let floor = centre.floor();
     if floor < 0.0 {
         (0, 0.0)
@@ -176,6 +175,12 @@ fn linear_position(n: usize, out_n: usize, i: usize) -> (usize, f32) {
     } else {
         (floor as usize, centre - floor)
     }
+}
+
+/// Where the centre of pixel `i` of the result lies on the source, in pixels from the centre of its first one.
+fn linear_centre(n: usize, out_n: usize, i: usize) -> f32 {
+    let scale = 1.0 / (out_n as f64 / n as f64);
+    ((i as f64 + 0.5) * scale - 0.5) as f32
 }
 
 /// Resizes by straight lines between pixel centres, edge pixels held beyond the edge; see the module's header.
@@ -188,11 +193,19 @@ pub fn resize_linear_u8(src: &[u8], h: usize, w: usize, out_h: usize, out_w: usi
     }
     let one = (1u32 << WEIGHT_BITS) as f32;
     let fixed = |weight: f32| (weight * one).round_ties_even() as i32;
-    let position = |n: usize, out_n: usize, i: usize| {
-        let (low, weight) = linear_position(n, out_n, i);
-        (low, (low + 1).min(n - 1), fixed(1.0 - weight), fixed(weight))
-    };
-    let columns: Vec<_> = (0..out_w).map(|x| position(w, out_w, x)).collect();
+    let columns: Vec<_> = (0..out_w)
+        .map(|x| {
+            let (low, weight) = linear_position(w, out_w, x);
+            (low, (low + 1).min(w - 1), fixed(1.0 - weight), fixed(weight))
+        })
+        .collect();
+    // Beyond the first and last row OpenCV blends that row with itself, which rounds differently from taking it.
+    let rows = (0..out_h).map(|y| {
+        let centre = linear_centre(h, out_h, y);
+        let row = |y: f32| y.clamp(0.0, (h - 1) as f32) as usize;
+        let weight = centre - centre.floor();
+        (row(centre.floor()), row(centre.floor() + 1.0), fixed(1.0 - weight), fixed(weight))
+    });
     let line = |y: usize, out: &mut Vec<i32>| {
         let row = &src[y * w..(y + 1) * w];
         out.clear();
@@ -200,8 +213,7 @@ pub fn resize_linear_u8(src: &[u8], h: usize, w: usize, out_h: usize, out_w: usi
     };
     let mut kept: [(usize, Vec<i32>); 2] = [(usize::MAX, Vec::new()), (usize::MAX, Vec::new())];
     let mut out = Vec::with_capacity(out_h * out_w);
-    for i in 0..out_h {
-        let (a, b, weight_a, weight_b) = position(h, out_h, i);
+    for (a, b, weight_a, weight_b) in rows {
         for y in [a, b] {
             if kept[y % 2].0 != y {
                 kept[y % 2].0 = y;
