@@ -253,7 +253,8 @@ impl Warp {
     /// Draws the geometry; `None` where nothing moves. Takes the same count of numbers for every config.
     fn draw(config: &AugmentConfig, size: usize, stream: &mut Stream) -> Option<Self> {
         let mirror = |flip: bool| if flip { -1.0 } else { 1.0 };
-        let flip = [mirror(stream.chance(config.flip_left_right)), mirror(stream.chance(config.flip_up_down))];
+        let flip =
+            [mirror(stream.chance(config.flip_left_right)), mirror(stream.chance(config.flip_up_down))];
         let affine = stream.chance(config.affine);
         let scale: [f64; 2] = std::array::from_fn(|_| draw_between(config.scale, stream));
         let shift: [f64; 2] =
@@ -302,7 +303,11 @@ impl Warp {
         let mut out = Vec::with_capacity(size * size);
         let n = size as i64;
         let at = |x: i64, y: i64| -> u32 {
-            if (0..n).contains(&x) && (0..n).contains(&y) { u32::from(image[(y * n + x) as usize]) } else { 0 }
+            if (0..n).contains(&x) && (0..n).contains(&y) {
+                u32::from(image[(y * n + x) as usize])
+            } else {
+                0
+            }
         };
         self.each(size, |sx, sy| {
             let (x, y) = (sx >> FRACTION, sy >> FRACTION);
@@ -359,8 +364,7 @@ fn draw_table(config: &AugmentConfig, stream: &mut Stream) -> Option<[u8; 256]> 
 /// CLAHE with 8 x 8 tiles, as the contrast step of the preparation.
 fn equalise(image: &[u8], size: usize, clip: f64) -> Vec<u8> {
     const TILES: usize = 8;
-    let _ = (size, clip, TILES); // CLAHE-PENDING
-    image.to_vec()
+    gg_imaging::clahe(image, size, size, clip, TILES, TILES)
 }
 
 /// Gaussian blur with mirrored edges, rows then columns, cut at three standard deviations.

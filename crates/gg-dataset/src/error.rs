@@ -1,15 +1,120 @@
 //! What can go wrong between a data set on disk and a batch; no path and no patient's value stands in a message.
 
+use crate::layouts::LAYOUTS;
+use gg_io::ReadError;
 use thiserror::Error;
+
+/// A data set that cannot be opened, or a case of it that cannot be read.
+#[derive(Debug, Error)]
+pub enum DatasetError {
+    /// No layout fits.
+    #[error("found none of the layouts of a data set, right would be one of:\n{LAYOUTS}")]
+    NotRecognised,
+    /// Nothing there.
+    #[error("the place of the data set is no folder, right would be a folder or its table")]
+    NoFolder,
+    /// The operating system refused.
+    #[error("{0} cannot be read: {kind}", kind = .1.kind())]
+    Io(&'static str, #[source] std::io::Error),
+    /// A table with a fault.
+    #[error("{table}{at}: {message}", at = .line.map_or(String::new(), |l| format!(", line {l}")))]
+    Table {
+        /// Name of the table.
+        table: &'static str,
+        /// Line in the file, from 1.
+        line: Option<usize>,
+        /// What was found and what would be right.
+        message: String,
+    },
+    /// A description that cannot be understood.
+    #[error("dataset.json: {0}")]
+    Json(String),
+    /// A structure that this program does not know.
+    #[error(
+        "dataset.json: found the label `{0}`, right would be background, lung, left lung, right lung or infection"
+    )]
+    LabelName(String),
+    /// More than one channel.
+    #[error("found {0} channels per case, right would be 1: a CT")]
+    SeveralChannels(usize),
+    /// CTs without their masks.
+    #[error("{missing} of {of} CTs have no mask of the same name in {folder}, right would be one for each")]
+    NoMask {
+        /// CTs without.
+        missing: usize,
+        /// CTs in all.
+        of: usize,
+        /// Folder of the masks.
+        folder: &'static str,
+    },
+    /// No case at all.
+    #[error("the data set holds no case, right would be at least one")]
+    NoCases,
+    /// Two cases of one name.
+    #[error("case `{0}` stands twice in the data set, right would be one name for each case")]
+    CaseTwice(String),
+    /// A name that cannot be a folder's.
+    #[error("a case has a name that no folder can have, right would be letters, digits, `-`, `_` and `.`")]
+    CaseName,
+    /// A file of a case that cannot be read.
+    #[error("{what} of case `{case}`: {source}")]
+    Read {
+        /// Name of the case.
+        case: String,
+        /// Which file.
+        what: &'static str,
+        /// Why.
+        source: ReadError,
+    },
+    /// A mask that does not lie on its CT.
+    #[error("{what} of case `{case}` has the shape {found:?} (z, y, x), right would be {wanted:?} as its CT")]
+    MaskShape {
+        /// Name of the case.
+        case: String,
+        /// Which mask.
+        what: &'static str,
+        /// Shape of the mask.
+        found: [usize; 3],
+        /// Shape of the CT.
+        wanted: [usize; 3],
+    },
+    /// A label that the layout does not know.
+    #[error("{what} of case `{case}` holds the label {found}, right would be {right}")]
+    UnknownLabel {
+        /// Name of the case.
+        case: String,
+        /// Which mask.
+        what: &'static str,
+        /// The label.
+        found: u8,
+        /// Labels of the layout.
+        right: String,
+    },
+}
 
 /// A prepared cache that cannot be built or read.
 #[derive(Debug, Error)]
 pub enum CacheError {
+    /// A case of the data set failed.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// A file of the cache, or a folder for it, cannot be read or written.
-    #[error("the prepared cache cannot be {0}")]
+    #[error("the prepared cache cannot be {0}: {kind}", kind = .1.kind())]
     Io(&'static str, #[source] std::io::Error),
+    /// A file of the cache cannot be written.
+    #[error("the prepared cache cannot be written: {0}")]
+    Write(#[from] gg_io::WriteError),
+    /// A file that was valid when the cache was opened is no longer.
+    #[error("a file of the prepared cache was changed while it was in use, right would be to prepare again")]
+    Changed,
+    /// The caller asked to stop.
+    #[error("the preparation was interrupted; what is finished is kept")]
+    Interrupted,
+    /// A thread died.
+    #[error("a thread that prepares cases ended before its time")]
+    ThreadLost,
     /// Pixels that do not fill the square.
-    #[error("a sample of {found} pixels was found; right would be {size} x {size}")]
+    #[error("a sample of {found} pixels was found, right would be {size} x {size}")]
     SampleSize {
         /// Pixels given.
         found: usize,
@@ -25,7 +130,9 @@ pub enum BatchError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// Samples without the truth that the task needs.
-    #[error("{found} of {of} chosen samples lack what `{task}` learns from; right would be samples that all have it")]
+    #[error(
+        "{found} of {of} chosen samples lack what `{task}` learns from, right would be samples that all have it"
+    )]
     NoTarget {
         /// Samples without.
         found: usize,
@@ -35,10 +142,10 @@ pub enum BatchError {
         task: &'static str,
     },
     /// Nothing to learn from.
-    #[error("no sample is left to make batches from; right would be at least one")]
+    #[error("no sample is left to make batches from, right would be at least one")]
     Empty,
     /// A setting out of its range.
-    #[error("{what} is {found}; right would be {right}")]
+    #[error("{what} is {found}, right would be {right}")]
     Setting {
         /// Name of the setting.
         what: &'static str,

@@ -5,13 +5,24 @@
 
 mod augment;
 mod batch;
+mod cache;
+mod case;
+mod dataset;
 mod error;
+mod layouts;
+mod load;
 mod random;
 mod sample;
 mod split;
+mod table;
 
 pub use augment::{AugmentConfig, AugmentError, Augmented, augment};
 pub use batch::{Batch, BatchLoader, Batches, LoaderConfig};
-pub use error::{BatchError, CacheError};
+pub use cache::{Cache, CacheOptions, CacheSummary, CachedCase, Progress};
+pub use case::{Case, CtSource, MaskLabels, MaskSource};
+pub use dataset::{Dataset, DatasetSummary, Datasets};
+pub use error::{BatchError, CacheError, DatasetError};
+pub use layouts::Layout;
+pub use load::LoadedCase;
 pub use sample::{MemorySamples, Sample, SampleInfo, SampleSource, Task};
 pub use split::{Part, Parts, Split, SplitCase, SplitEntry, SplitError, SplitKind};

@@ -1,0 +1,134 @@
+//! Names of cache files: hashes of everything that their content follows from.
+
+use crate::CacheError;
+use crate::cache::CacheOptions;
+use crate::case::{Case, CtSource};
+use gg_imaging::PrepareConfig;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+/// Raised where the content of cache files changes in meaning.
+const FORMAT: u32 = 1;
+/// File that remembers hashes of unchanged inputs.
+const MEMO: &str = "inputs.json";
+/// Bytes read at once while hashing.
+const CHUNK: usize = 1 << 20;
+
+/// Hashes of input files; those whose size and time of change are the same as last time are not read again.
+pub(crate) struct Hashes {
+    file: PathBuf,
+    known: BTreeMap<String, Known>,
+    used: Mutex<BTreeMap<String, Known>>,
+}
+
+/// An input as it was; the path stands there as a hash, because caches may be shared and paths may name patients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Known {
+    bytes: u64,
+    changed_ns: u128,
+    sha256: String,
+}
+
+impl Hashes {
+    /// Remembers what stands in a cache folder.
+    pub(crate) fn open(dir: &Path) -> Self {
+        let file = dir.join(MEMO);
+        let known =
+            std::fs::read(&file).ok().and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default();
+        Self { file, known, used: Mutex::default() }
+    }
+
+    /// Writes what was used for the next time.
+    pub(crate) fn save(self) -> Result<(), CacheError> {
+        let mut all = self.known;
+        all.append(&mut self.used.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let json = serde_json::to_vec(&all).map_err(|e| CacheError::Io("written", e.into()))?;
+        gg_io::atomic_write(&self.file, |out| out.write_all(&json))?;
+        Ok(())
+    }
+
+    fn hash(&self, path: &Path) -> Result<String, CacheError> {
+        let io = |e| CacheError::Io("keyed, because an input cannot be read", e);
+        let meta = std::fs::metadata(path).map_err(io)?;
+        let changed = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        let name = hex(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
+        let (bytes, changed_ns) = (meta.len(), changed.map_or(0, |t| t.as_nanos()));
+        let same = |k: &&Known| k.bytes == bytes && k.changed_ns == changed_ns && changed_ns != 0;
+        let known = match self.known.get(&name).filter(same) {
+            Some(known) => known.clone(),
+            None => Known { bytes, changed_ns, sha256: hash_file(path).map_err(io)? },
+        };
+        let sha256 = known.sha256.clone();
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name, known);
+        Ok(sha256)
+    }
+
+    /// The key of a case: program, settings, meaning of labels, and the bytes of all files in their order.
+    pub(crate) fn key(
+        &self,
+        case: &Case,
+        prepare: &PrepareConfig,
+        options: &CacheOptions,
+    ) -> Result<String, CacheError> {
+        let settings = serde_json::to_string(prepare).map_err(|e| CacheError::Io("keyed", e.into()))?;
+        let read = &options.read;
+        let mut hash = Sha256::new();
+        let mut add = |text: &str| {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        };
+        add(&format!("{FORMAT} {} {}", env!("CARGO_PKG_VERSION"), options.program));
+        add(&settings);
+        add(&format!("{:?} {:?} {}", read.series, read.intensity, read.allow_gaps));
+        let meanings = [&case.lung, &case.infection, &case.combined].map(|m| m.as_ref().map(|m| &m.labels));
+        add(&format!("{meanings:?} {:?}", case.slice_labels));
+        for source in case.sources() {
+            for path in files(source)? {
+                add(&self.hash(&path)?);
+            }
+            add("end of source");
+        }
+        Ok(hex(&hash.finalize()))
+    }
+}
+
+/// All files of a source; those of a folder sorted by name.
+fn files(source: &CtSource) -> Result<Vec<PathBuf>, CacheError> {
+    match source {
+        CtSource::Slices(paths) => Ok(paths.clone()),
+        CtSource::File(path) if path.is_dir() => {
+            let mut paths = Vec::new();
+            for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
+                let entry =
+                    entry.map_err(|e| CacheError::Io("keyed, because a folder cannot be read", e.into()))?;
+                if entry.file_type().is_file() {
+                    paths.push(entry.into_path());
+                }
+            }
+            Ok(paths)
+        }
+        CtSource::File(path) => Ok(vec![path.clone()]),
+    }
+}
+
+fn hash_file(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&chunk[..n]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
+}

@@ -1,0 +1,436 @@
+//! The prepared cache: every slice of the data sets at the network's size, with its masks, its label and its way back.
+//!
+//! One file per case, named by a hash of program, settings and input bytes: what is there and valid is kept, so an
+//! interrupted preparation goes on where it stopped; a damaged file is made again. Samples are read on demand, or held
+//! in memory where all of them fit a limit.
+
+mod file;
+mod key;
+
+use crate::CacheError;
+use crate::case::Case;
+use crate::dataset::Datasets;
+use crate::load::load;
+use crate::sample::{Sample, SampleInfo, SampleSource, Task};
+use crate::split::{Part, Parts, SplitCase};
+use file::{Header, SliceInfo};
+use gg_imaging::{DropReason, PrepareConfig, SliceWay};
+use gg_io::ReadOptions;
+use gg_volume::{IntensityKind, Warning};
+use key::Hashes;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// How a cache is made and used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CacheOptions {
+    /// How inputs are read.
+    pub read: ReadOptions,
+    /// Version and commit of the program: another one prepares anew.
+    pub program: String,
+    /// Cases prepared at the same time; each holds its volume in memory.
+    pub cases_at_once: usize,
+    /// Samples are held in memory up to this many bytes in total; those of further cases are read on demand.
+    pub memory_bytes: u64,
+}
+
+impl Default for CacheOptions {
+    /// Two cases at once, 512 MB of samples.
+    fn default() -> Self {
+        Self {
+            read: ReadOptions::default(),
+            program: String::new(),
+            cases_at_once: 2,
+            memory_bytes: 512 << 20,
+        }
+    }
+}
+
+/// How far a preparation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Cases done.
+    pub finished: usize,
+    /// Cases in all.
+    pub total: usize,
+    /// Of those done, cases that were found ready.
+    pub reused: usize,
+}
+
+/// One case of a cache.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CachedCase {
+    /// Name of the case.
+    pub case_id: String,
+    /// Name of its patient.
+    pub patient: String,
+    /// Fold stated by the table.
+    pub fold: Option<usize>,
+    /// Part stated by the table.
+    pub part: Option<Part>,
+    /// What the grey values of the input were.
+    pub intensity: IntensityKind,
+    /// Shape of the input as seen canonically, `[z, y, x]`.
+    pub canonical_shape: [usize; 3],
+    /// The way of each kept slice, by rising z.
+    pub ways: Vec<SliceWay>,
+    /// Whether each canonical slice shows infection, dropped ones included; `None` where no slice is labelled.
+    pub slice_infected: Option<Vec<Option<bool>>>,
+    /// Canonical slices that were left out, and why.
+    pub dropped: Vec<(usize, DropReason)>,
+    /// Remarks.
+    pub warnings: Vec<Warning>,
+    /// Indices of the case's samples in the cache.
+    pub samples: std::ops::Range<usize>,
+}
+
+/// Counts over a cache.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct CacheSummary {
+    /// Cases.
+    pub cases: usize,
+    /// Cases that were found ready.
+    pub reused: usize,
+    /// Slices kept.
+    pub slices: usize,
+    /// Slices left out, by reason.
+    pub dropped: BTreeMap<String, usize>,
+    /// Kept slices in which no lung region was found, so that the whole slice is used.
+    pub roi_failed: usize,
+    /// Kept slices that show infection.
+    pub positive: usize,
+    /// Kept slices that show none.
+    pub negative: usize,
+    /// Kept slices of which it is not known.
+    pub unlabelled: usize,
+    /// Cases by kind of grey values.
+    pub intensity: BTreeMap<String, usize>,
+}
+
+/// A prepared cache that is open for reading.
+#[derive(Debug)]
+pub struct Cache {
+    size: usize,
+    prepare: PrepareConfig,
+    cases: Vec<CachedCase>,
+    infos: Vec<SampleInfo>,
+    stored: Vec<Stored>,
+    reused: usize,
+}
+
+/// A case's file, and its records where they are held in memory.
+#[derive(Debug)]
+struct Stored {
+    path: PathBuf,
+    header: Header,
+    payload: Option<Vec<u8>>,
+    reused: bool,
+}
+
+impl Cache {
+    /// Prepares all cases into the folder `dir` (made where missing), keeping what is there and valid.
+    /// `progress` is told after each case and may stop the work.
+    ///
+    /// # Errors
+    /// The first case, in their order, that cannot be read; [`CacheError::Interrupted`] where `progress` says so.
+    pub fn build(
+        dir: &Path,
+        datasets: &Datasets,
+        prepare: &PrepareConfig,
+        options: &CacheOptions,
+        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
+    ) -> Result<Self, CacheError> {
+        std::fs::create_dir_all(dir).map_err(|e| CacheError::Io("written", e))?;
+        let cases: Vec<&Case> = datasets.cases().collect();
+        let hashes = Hashes::open(dir);
+        let work = Work {
+            dir,
+            cases: &cases,
+            prepare,
+            options,
+            hashes: &hashes,
+            next: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            held: AtomicU64::new(0),
+            results: Mutex::new((0..cases.len()).map(|_| None).collect()),
+        };
+        let interrupted = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..options.cases_at_once.clamp(1, cases.len().max(1)) {
+                scope.spawn(|| {
+                    work.run(&|p| {
+                        if progress(p).is_break() {
+                            interrupted.store(true, Ordering::Relaxed);
+                            work.stop.store(true, Ordering::Relaxed);
+                        }
+                    });
+                });
+            }
+        });
+        let results = work.results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        hashes.save()?;
+        let mut stored = Vec::with_capacity(cases.len());
+        let mut missing = false;
+        for result in results {
+            match result {
+                Some(result) => stored.push(result?),
+                None => missing = true,
+            }
+        }
+        if interrupted.into_inner() {
+            return Err(CacheError::Interrupted);
+        }
+        if missing {
+            return Err(CacheError::ThreadLost);
+        }
+        Ok(Self::assemble(&cases, stored, prepare))
+    }
+
+    fn assemble(cases: &[&Case], stored: Vec<Stored>, prepare: &PrepareConfig) -> Self {
+        let mut infos = Vec::new();
+        let mut cached = Vec::new();
+        for (index, (case, s)) in cases.iter().zip(&stored).enumerate() {
+            let header = &s.header;
+            let first = infos.len();
+            infos.extend((0..header.ways.len()).map(|slice| header.info(index, slice)));
+            cached.push(CachedCase {
+                case_id: case.case_id.clone(),
+                patient: case.patient.clone(),
+                fold: case.fold,
+                part: case.part,
+                intensity: header.intensity,
+                canonical_shape: header.canonical_shape,
+                ways: header.ways.clone(),
+                slice_infected: header.slice_infected.clone(),
+                dropped: header.dropped.clone(),
+                warnings: header.warnings.clone(),
+                samples: first..infos.len(),
+            });
+        }
+        let reused = stored.iter().filter(|s| s.reused).count();
+        Self { size: prepare.size, prepare: prepare.clone(), cases: cached, infos, stored, reused }
+    }
+
+    /// All cases, in the order of the data sets.
+    pub fn cases(&self) -> &[CachedCase] {
+        &self.cases
+    }
+
+    /// How the slices were prepared.
+    pub fn prepare(&self) -> &PrepareConfig {
+        &self.prepare
+    }
+
+    /// What a split needs to know, with numbers of slices and of positive slices.
+    pub fn split_cases(&self) -> Vec<SplitCase> {
+        let positives = |labels: &Vec<Option<bool>>| labels.iter().filter(|&&l| l == Some(true)).count();
+        self.cases
+            .iter()
+            .map(|c| SplitCase {
+                case: c.case_id.clone(),
+                patient: c.patient.clone(),
+                slices: Some(c.canonical_shape[0]),
+                positives: c.slice_infected.as_ref().map(positives),
+                fold: c.fold,
+                part: c.part,
+            })
+            .collect()
+    }
+
+    /// Samples of a part that have what a task learns from, in the cache's order.
+    pub fn samples(&self, parts: &Parts, part: Part, task: Task) -> Vec<usize> {
+        let wanted = |info: &SampleInfo| {
+            info.has_target(task) && parts.part_of(&self.cases[info.case].case_id, info.z) == Some(part)
+        };
+        (0..self.infos.len()).filter(|&i| wanted(&self.infos[i])).collect()
+    }
+
+    /// Leaves out samples without an infected pixel (the paper trains infection on positive slices only).
+    pub fn without_blank(&self, samples: &[usize]) -> Vec<usize> {
+        samples.iter().copied().filter(|&i| self.infos[i].infection_pixels.is_some_and(|n| n > 0)).collect()
+    }
+
+    /// Cases that a split does not know: an error where it was made of other data sets.
+    pub fn cases_missing_from(&self, parts: &Parts) -> Vec<&str> {
+        let known =
+            |c: &CachedCase| (0..c.canonical_shape[0]).any(|z| parts.part_of(&c.case_id, z).is_some());
+        self.cases.iter().filter(|c| !known(c)).map(|c| c.case_id.as_str()).collect()
+    }
+
+    /// Counts.
+    pub fn summary(&self) -> CacheSummary {
+        let labelled = |wanted| self.infos.iter().filter(|i| i.infected == wanted).count();
+        let mut summary = CacheSummary {
+            cases: self.cases.len(),
+            reused: self.reused,
+            slices: self.infos.len(),
+            positive: labelled(Some(true)),
+            negative: labelled(Some(false)),
+            unlabelled: labelled(None),
+            ..CacheSummary::default()
+        };
+        for case in &self.cases {
+            summary.roi_failed += case.ways.iter().filter(|w| !w.roi_found).count();
+            *summary.intensity.entry(case.intensity.name().to_owned()).or_default() += 1;
+            for (_, reason) in &case.dropped {
+                let name = match reason {
+                    DropReason::Trimmed => "trimmed",
+                };
+                *summary.dropped.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+        summary
+    }
+
+    /// The remarks of all cases, one for each kind, with the number of cases that have it.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut by_code: BTreeMap<&str, (usize, &Warning)> = BTreeMap::new();
+        for case in &self.cases {
+            let mut seen = std::collections::BTreeSet::new();
+            for warning in case.warnings.iter().filter(|w| seen.insert(w.code.as_str())) {
+                by_code.entry(&warning.code).or_insert((0, warning)).0 += 1;
+            }
+        }
+        let total = self.cases.len();
+        by_code
+            .into_values()
+            .map(|(n, w)| match total {
+                1 => w.clone(),
+                _ => Warning::new(&w.code, format!("{n} of {total} cases, the first: {}", w.message)),
+            })
+            .collect()
+    }
+}
+
+impl SampleSource for Cache {
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn infos(&self) -> &[SampleInfo] {
+        &self.infos
+    }
+
+    fn sample(&self, index: usize) -> Result<Sample, CacheError> {
+        let info = self.infos[index];
+        let stored = &self.stored[info.case];
+        let slice = index - self.cases[info.case].samples.start;
+        let stride = stored.header.stride();
+        match &stored.payload {
+            Some(payload) => {
+                let record = &payload[slice * stride..(slice + 1) * stride];
+                Ok(stored.header.sample(record, info.case, slice))
+            }
+            None => {
+                let record = file::read_record(&stored.path, &stored.header, slice)?;
+                Ok(stored.header.sample(&record, info.case, slice))
+            }
+        }
+    }
+}
+
+/// What the threads of a preparation share.
+struct Work<'a> {
+    dir: &'a Path,
+    cases: &'a [&'a Case],
+    prepare: &'a PrepareConfig,
+    options: &'a CacheOptions,
+    hashes: &'a Hashes,
+    next: AtomicUsize,
+    stop: AtomicBool,
+    held: AtomicU64,
+    results: Mutex<Vec<Option<Result<Stored, CacheError>>>>,
+}
+
+impl Work<'_> {
+    fn run(&self, told: &dyn Fn(Progress)) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = self.cases.get(index) else { return };
+            let result = self.one(case);
+            if result.is_err() {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+            let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+            results[index] = Some(result);
+            let done = results.iter().flatten();
+            let reused = done.clone().filter(|r| r.as_ref().is_ok_and(|s| s.reused)).count();
+            told(Progress { finished: done.count(), total: self.cases.len(), reused });
+        }
+    }
+
+    /// Finds or makes the file of one case.
+    fn one(&self, case: &Case) -> Result<Stored, CacheError> {
+        let key = self.hashes.key(case, self.prepare, self.options)?;
+        let path = self.dir.join(format!("{key}.ggcase"));
+        if let Some((header, payload)) = file::read(&path, &key) {
+            return Ok(self.hold(path, header, payload, true));
+        }
+        let (header, payload) = prepare_case(case, self.prepare, &self.options.read, key)?;
+        file::write(&path, &header, &payload)?;
+        Ok(self.hold(path, header, payload, false))
+    }
+
+    /// Keeps the records in memory while the limit is not reached.
+    fn hold(&self, path: PathBuf, header: Header, payload: Vec<u8>, reused: bool) -> Stored {
+        let bytes = payload.len() as u64;
+        let fits = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.options.memory_bytes;
+        if !fits {
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        Stored { path, header, payload: fits.then_some(payload), reused }
+    }
+}
+
+/// Reads and prepares a case.
+fn prepare_case(
+    case: &Case,
+    prepare: &PrepareConfig,
+    read: &ReadOptions,
+    key: String,
+) -> Result<(Header, Vec<u8>), CacheError> {
+    let loaded = load(case, read)?;
+    let mut warnings = loaded.warnings;
+    let ct = loaded.scan.ct;
+    let map = ct.grid.axis_map();
+    let prepared = gg_imaging::prepare(&ct, &map, prepare).drain_into(&mut warnings);
+    let intensity = ct.intensity.kind;
+    drop(ct);
+    let to_size = |mask: &Option<gg_volume::LabelVolume>| {
+        mask.as_ref().map(|m| gg_imaging::prepare_labels(m, &map, &prepared.ways))
+    };
+    let lung = to_size(&loaded.lung);
+    let infection = to_size(&loaded.infection);
+    let count = |mask: &[u8]| mask.iter().filter(|&&v| v != 0).count() as u32;
+    let mut slices = Vec::with_capacity(prepared.ways.len());
+    let mut payload = Vec::new();
+    for (i, (way, image)) in prepared.ways.iter().zip(&prepared.images).enumerate() {
+        let lung = lung.as_ref().map(|m| m[i].as_slice());
+        let infection = infection.as_ref().map(|m| m[i].as_slice());
+        file::push_record(&mut payload, image, &[lung, infection]);
+        let infected = loaded.slice_infected.as_ref().and_then(|labels| labels.get(way.z).copied().flatten());
+        slices.push(SliceInfo {
+            infected,
+            lung_pixels: lung.map(count),
+            infection_pixels: infection.map(count),
+        });
+    }
+    let header = Header {
+        key,
+        size: prepare.size,
+        lung: lung.is_some(),
+        infection: infection.is_some(),
+        intensity,
+        canonical_shape: prepared.canonical_shape,
+        slices,
+        slice_infected: loaded.slice_infected,
+        dropped: prepared.dropped,
+        ways: prepared.ways,
+        warnings,
+    };
+    Ok((header, payload))
+}
