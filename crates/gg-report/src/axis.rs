@@ -62,7 +62,8 @@ impl Scale {
     }
 
     fn linear(axis: &Axis, data: (f64, f64), wanted: usize, padded: bool) -> Scale {
-        let (mut low, mut high) = axis.range.filter(|(l, h)| l.is_finite() && h.is_finite() && l < h).unwrap_or(data);
+        let (mut low, mut high) =
+            axis.range.filter(|(l, h)| l.is_finite() && h.is_finite() && l < h).unwrap_or(data);
         if high - low <= f64::EPSILON * high.abs().max(low.abs()).max(f64::MIN_POSITIVE) {
             let around = if low == 0.0 || axis.whole { 1.0 } else { low.abs() * 0.5 };
             (low, high) = (low - around, high + around);
@@ -83,7 +84,8 @@ impl Scale {
     }
 
     fn log(axis: &Axis, low: f64, high: f64) -> Scale {
-        let (low, high) = axis.range.filter(|(l, h)| *l > 0.0 && h.is_finite() && l < h).unwrap_or((low, high));
+        let (low, high) =
+            axis.range.filter(|(l, h)| *l > 0.0 && h.is_finite() && l < h).unwrap_or((low, high));
         let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
         let last = last.max(first + 1);
         // Over few decades whole powers of ten are too far apart: 2 and 5 stand between them.
@@ -202,7 +204,9 @@ mod tests {
 
     #[test]
     fn degenerate_data_still_give_a_scale() {
-        for values in [vec![], vec![f64::NAN], vec![5.0], vec![0.0, 0.0], vec![f64::INFINITY, 1.0], vec![1e-300]] {
+        for values in
+            [vec![], vec![f64::NAN], vec![5.0], vec![0.0, 0.0], vec![f64::INFINITY, 1.0], vec![1e-300]]
+        {
             for axis in [Axis::fit(""), Axis::fit("").log(), Axis::fit("").whole()] {
                 let scale = Scale::new(&axis, values.iter().copied(), 5, true);
                 assert!(scale.low < scale.high, "{values:?}");

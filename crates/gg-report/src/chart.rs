@@ -128,7 +128,7 @@ impl Chart {
         }
         top += 6.0;
         let bottom = height - PAD - 18.0 - if self.x.label.is_empty() { 0.0 } else { 20.0 };
-        let y = Scale::new(&self.y, self.values(true), ((bottom - top) / 46.0) as usize, true);
+        let y = Scale::new(&self.y, self.values(true), (((bottom - top) / 40.0) as usize).max(3), true);
         let style = TextStyle::new(SMALL, Ink::Muted);
         let tick_width = y.ticks.iter().map(|t| style.width(&t.1)).fold(0.0, f64::max);
         let (left, right) = (PAD + tick_width + 8.0, width - PAD - 6.0);
@@ -142,6 +142,9 @@ impl Chart {
         }
         for mark in &self.marks {
             frame.draw(&mut scene, mark);
+        }
+        for mark in &self.marks {
+            frame.name_level(&mut scene, mark);
         }
         scene
     }
@@ -158,7 +161,8 @@ fn mark_values(mark: &Mark, vertical: bool) -> Vec<f64> {
         Mark::Line { points, .. } | Mark::Points { points, .. } => points.iter().map(pick).collect(),
         Mark::Area { points, .. } => points.iter().map(pick).collect(),
         Mark::Bars { points, width, .. } => {
-            let around = |p: &(f64, f64)| if vertical { [0.0, p.1] } else { [p.0 - width / 2.0, p.0 + width / 2.0] };
+            let around =
+                |p: &(f64, f64)| if vertical { [0.0, p.1] } else { [p.0 - width / 2.0, p.0 + width / 2.0] };
             points.iter().flat_map(around).collect()
         }
         Mark::Band { low, high, .. } if vertical => vec![*low, *high],
@@ -277,13 +281,7 @@ impl Frame {
                 }
             }
             Mark::Bars { points, width, ink, .. } => {
-                for p in points {
-                    let ends = (self.x.clamped(p.0 - width / 2.0), self.x.clamped(p.0 + width / 2.0));
-                    if let ((Some(a), Some(b)), Some(y)) = (ends, self.y.clamped(p.1)) {
-                        let (x0, x1, y) = (self.px(a), self.px(b), self.py(y));
-                        scene.rect(x0, y, x1 - x0, self.bottom - y, Fill::solid(*ink));
-                    }
-                }
+                scene.path(self.bars(points, *width), true, Some(Fill::solid(*ink)), None);
             }
             Mark::Band { low, high, ink, .. } => {
                 if let (Some(low), Some(high)) = (self.y.clamped(*low), self.y.clamped(*high)) {
@@ -292,11 +290,9 @@ impl Frame {
                     scene.rect(self.left, y0, self.right - self.left, y1 - y0, fill);
                 }
             }
-            Mark::Level { name, y, ink } => {
+            Mark::Level { y, ink, .. } => {
                 let Some(y) = self.y.clamped(*y).map(|s| self.py(s)) else { return };
                 scene.line((self.left, y), (self.right, y), Stroke::dashed(*ink, 1.4));
-                let above = if y - self.top < 16.0 { y + 14.0 } else { y - 5.0 };
-                scene.text(self.right, above, name.as_str(), TextStyle::new(SMALL, *ink).bold().end());
             }
             Mark::Upright { name, x, ink } => {
                 let Some(x) = self.x.clamped(*x).map(|s| self.px(s)) else { return };
@@ -314,6 +310,38 @@ impl Frame {
                 scene.text(at, (y + 16.0).min(self.bottom - 5.0), text.as_str(), style);
             }
         }
+    }
+
+    /// Outlines of bars; bars that touch are one outline, so that no seam shows between them.
+    fn bars(&self, points: &[(f64, f64)], width: f64) -> Vec<Vec<(f64, f64)>> {
+        /// Gap in scene units below which two bars touch.
+        const TOUCH: f64 = 0.05;
+        let mut outlines: Vec<Vec<(f64, f64)>> = Vec::new();
+        for p in points {
+            let ends = (self.x.clamped(p.0 - width / 2.0), self.x.clamped(p.0 + width / 2.0));
+            let ((Some(a), Some(b)), Some(y)) = (ends, self.y.clamped(p.1)) else { continue };
+            let (x0, x1, y) = (self.px(a), self.px(b), self.py(y));
+            match outlines.last_mut() {
+                Some(outline) if outline.last().is_some_and(|end| (end.0 - x0).abs() < TOUCH) => {
+                    outline.pop();
+                    outline.extend([(x0, y), (x1, y), (x1, self.bottom)]);
+                }
+                _ => outlines.push(vec![(x0, self.bottom), (x0, y), (x1, y), (x1, self.bottom)]),
+            }
+        }
+        outlines
+    }
+
+    /// Writes a level line's name above its right end, over all data and on a plate of paper.
+    fn name_level(&self, scene: &mut Scene, mark: &Mark) {
+        let Mark::Level { name, y, ink } = mark else { return };
+        let Some(y) = self.y.clamped(*y).map(|s| self.py(s)).filter(|_| !name.is_empty()) else { return };
+        let base = if y - self.top < 16.0 { y + 14.0 } else { y - 5.0 };
+        let style = TextStyle::new(SMALL, *ink).bold().end();
+        let wide = style.width(name) + 8.0;
+        let plate = Fill { ink: Ink::Paper, opacity: 0.85 };
+        scene.card((self.right - wide + 3.0, base - 10.5), (wide, 14.0), 3.0, plate, None);
+        scene.text(self.right - 1.0, base, name.as_str(), style);
     }
 
     /// Points on paper, split where one cannot be shown.

@@ -44,11 +44,16 @@ pub(crate) fn rings(mask: &[u8], width: usize, height: usize) -> Vec<Ring> {
         return Vec::new();
     }
     let inside = |x: isize, y: isize| {
-        x >= 0 && y >= 0 && (x as usize) < width && (y as usize) < height && mask[y as usize * width + x as usize] != 0
+        x >= 0
+            && y >= 0
+            && (x as usize) < width
+            && (y as usize) < height
+            && mask[y as usize * width + x as usize] != 0
     };
     // A corner's number: the pixel left of or above its side, shifted by one, twice, plus one for vertical sides.
     let columns = width + 2;
-    let corner = |x: isize, y: isize, vertical: usize| 2 * ((y + 1) as usize * columns + (x + 1) as usize) + vertical;
+    let corner =
+        |x: isize, y: isize, vertical: usize| 2 * ((y + 1) as usize * columns + (x + 1) as usize) + vertical;
     const NONE: u32 = u32::MAX;
     let mut next = vec![NONE; 2 * columns * (height + 2)];
     for y in -1..height as isize {

@@ -4,14 +4,14 @@
 //! "Lungs classification and segmentation for COVID-19 CT scans", DOI 10.48175/IJARSCT-9489. Its Fig. 6, 7 and 8 are
 //! [`crate::layer_table`], [`crate::cnn_drawing`] and [`crate::unet_drawing`].
 
-use crate::chart::{Chart, Mark};
 use crate::axis::Axis;
+use crate::chart::{Chart, Mark};
 use crate::ink::{BLUE, GREEN, INFECTION, Ink, VERMILION};
 use crate::inputs::{Comparison, Confusion, EpochRow, ScoreLine};
-use crate::numbers::{decimal, interval};
+use crate::numbers::{decimal, interval, score_decimals};
 use crate::picture::{Grey, SlicePicture, comparison_panels, montage, outline_legend, slice_scene};
 use crate::plots::{confusion_matrix, training_curves};
-use crate::scene::{Fill, Scene, Stroke, TextStyle};
+use crate::scene::{Fill, Item, Scene, Stroke, TextStyle};
 use std::sync::Arc;
 
 const PAD: f64 = 16.0;
@@ -72,8 +72,11 @@ pub fn contrast_figure(before: &Grey, after: &Grey) -> Scene {
         let x = PAD + i as f64 * (SIDE + PAD);
         place_picture(&mut scene, grey, name, (x, TITLE_H), SIDE);
         let counts = histogram(grey.pixels());
-        let bars = histogram_chart("", &counts.map(f64::from), BLUE, None, (SIDE, HISTOGRAM), "pixels");
-        scene.place(&bars, x, TITLE_H + tall + 24.0);
+        let (level, cut) = readable_top(&counts);
+        let label = if cut { "pixels (highest bars cut)" } else { "pixels" };
+        let counts = counts.map(|c| f64::from(c).min(level));
+        let bars = histogram_chart("", &counts, BLUE, None, (SIDE + 2.0 * PAD, HISTOGRAM), label);
+        scene.place(&bars, x - PAD, TITLE_H + tall + 18.0);
     }
     scene
 }
@@ -105,8 +108,10 @@ pub fn steps_figure(title: &str, steps: &[Captioned], columns: usize) -> Scene {
 pub fn prepared_figure(title: &str, rows: &[Vec<Captioned>]) -> Scene {
     const SIDE: f64 = 220.0;
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0).max(1);
-    let heights: Vec<f64> =
-        rows.iter().map(|r| r.iter().map(|c| picture_height(&c.grey, SIDE)).fold(0.0, f64::max) + 32.0).collect();
+    let heights: Vec<f64> = rows
+        .iter()
+        .map(|r| r.iter().map(|c| picture_height(&c.grey, SIDE)).fold(0.0, f64::max) + 32.0)
+        .collect();
     let width = PAD + columns as f64 * (SIDE + PAD);
     let mut scene = titled(width, TITLE_H + heights.iter().sum::<f64>(), title);
     let mut y = TITLE_H;
@@ -254,6 +259,19 @@ fn histogram(pixels: &[u8]) -> [u32; 256] {
     counts
 }
 
+/// Where to cut a histogram so that its low parts can be read, and whether that cuts anything: the few levels of air
+/// outside the patient dwarf all others.
+fn readable_top(counts: &[u32; 256]) -> (f64, bool) {
+    const SHARE_BELOW: f64 = 0.95;
+    const ROOM: f64 = 1.6;
+    let mut used: Vec<u32> = counts.iter().copied().filter(|c| *c > 0).collect();
+    used.sort_unstable();
+    let most = used.last().copied().map_or(1.0, f64::from);
+    let usual = used.get((used.len() as f64 * SHARE_BELOW) as usize).copied().map_or(most, f64::from);
+    let level = (usual * ROOM).min(most);
+    (level, level < most)
+}
+
 fn histogram_chart(
     title: &str,
     counts: &[f64; 256],
@@ -262,9 +280,7 @@ fn histogram_chart(
     size: (f64, f64),
     label: &str,
 ) -> Scene {
-    // The blackest level, air outside the patient, would dwarf all others: the axis ends at twice the next highest.
-    let second = counts[1..].iter().copied().fold(1.0, f64::max);
-    let top = counts[0].min(second * 2.0).max(second).max(limit.unwrap_or(0.0)) * 1.06;
+    let top = counts.iter().copied().fold(1.0, f64::max).max(limit.unwrap_or(0.0)) * 1.06;
     let points = counts.iter().enumerate().map(|(v, c)| (v as f64, *c)).collect();
     let mut marks = vec![Mark::Bars { name: String::new(), points, width: 1.0, ink }];
     marks.extend(limit.map(|y| Mark::Level { name: "clip limit".into(), y, ink: VERMILION }));
@@ -298,7 +314,7 @@ fn map_chart(map: &[(f64, f64)], size: (f64, f64)) -> Scene {
     ];
     let (x, y) = (Axis::fixed("grey value before", 0.0, 255.0), Axis::fixed("grey value after", 0.0, 255.0));
     let chart = Chart { x, y, marks, size, ..Chart::default() }.scene();
-    under_title(&chart, "4. the running sum is the tile's map of grey values")
+    under_title(&chart, "4. its running sum maps the grey values")
 }
 
 /// Fig. 12: scores, confusion matrix, and classified pictures.
@@ -314,9 +330,9 @@ pub fn classification_figure(scores: &[ScoreLine], counts: &Confusion, examples:
     for (i, score) in scores.iter().enumerate() {
         let y = 66.0 + i as f64 * 26.0;
         scene.text_within(PAD, y, &score.name, 140.0, style);
-        scene.text(PAD + 210.0, y, decimal(score.value, 3), style.bold().end());
+        scene.text(PAD + 210.0, y, decimal(score.value, score_decimals(score.value)), style.bold().end());
         if score.interval.is_some() {
-            let ends = format!("({})", interval(score.interval, 3));
+            let ends = format!("({})", interval(score.interval, score_decimals(score.value)));
             scene.text(PAD + 222.0, y, ends, TextStyle::new(12.0, Ink::Muted));
         }
         scene.line((PAD, y + 8.0), (TABLE_W - PAD, y + 8.0), Stroke::solid(Ink::Grid, 1.0));
@@ -337,8 +353,11 @@ pub fn segmentation_figure(
     comparisons: &[Comparison],
 ) -> Scene {
     let curves = training_curves(epochs, best_epoch);
-    let curves: Vec<&Scene> =
-        curves.iter().filter(|f| f.title.starts_with("Loss") || f.title.starts_with("Dice")).map(|f| &f.scene).collect();
+    let curves: Vec<&Scene> = curves
+        .iter()
+        .filter(|f| f.title.starts_with("Loss") || f.title.starts_with("Dice"))
+        .map(|f| &f.scene)
+        .collect();
     let panels = comparison_panels(comparisons, 270.0);
     let curves_h = curves.iter().map(|c| c.height).fold(0.0, f64::max);
     let width = curves.iter().map(|c| c.width).sum::<f64>().max(panels.width);
@@ -373,6 +392,16 @@ fn picture_height(grey: &Grey, width: f64) -> f64 {
 fn place_picture(scene: &mut Scene, grey: &Grey, caption: &str, (x, y): (f64, f64), width: f64) {
     let height = picture_height(grey, width);
     scene.image(x, y, width, height, Arc::new(grey.clone()));
+    let frame = Item::Rect {
+        x,
+        y,
+        w: width,
+        h: height,
+        radius: 0.0,
+        fill: None,
+        stroke: Some(Stroke::solid(Ink::Grid, 1.0)),
+    };
+    scene.items.push(frame);
     let style = TextStyle::new(12.0, Ink::Text).middle();
     scene.text_within(x + width / 2.0, y + height + 17.0, caption, width + 12.0, style);
 }

@@ -27,21 +27,23 @@ mod zones;
 pub use axis::Axis;
 pub use chart::{Chart, Mark};
 pub use figures::{
-    Captioned, ClaheFlow, clahe_figure, classification_figure, contrast_figure, prepared_figure, sample_figure,
-    segmentation_figure, sheet_figure, slice_figure, steps_figure,
+    Captioned, ClaheFlow, clahe_figure, classification_figure, contrast_figure, prepared_figure,
+    sample_figure, segmentation_figure, sheet_figure, slice_figure, steps_figure,
 };
 pub use font::{Weight, text_width};
-pub use html::{analysis_report, evaluation_report, prepare_report, quickstart_report, summary_sentence, training_report};
+pub use html::{
+    analysis_report, evaluation_report, prepare_report, quickstart_report, summary_sentence, training_report,
+};
 pub use ink::{BLUE, GREEN, INFECTION, Ink, LUNG, SERIES, VERMILION};
 pub use inputs::*;
 pub use network::{LayerKind, LayerRow, UnetLevel, cnn_drawing, layer_table, unet_drawing};
 pub use picture::{
-    CoronalRow, Grey, Overlay, PictureError, PixelBox, Sides, SlicePicture, comparison_panels, coronal_picture,
-    lung_box, montage, pick_slices, slice_scene,
+    CoronalRow, Grey, Overlay, PictureError, PixelBox, Sides, SlicePicture, comparison_panels,
+    coronal_picture, lung_box, montage, pick_slices, slice_scene,
 };
 pub use plots::{
-    agreement_scatter, bland_altman, confusion_matrix, dice_strip, pr_plot, reliability_plot, roc_plot, slice_strip,
-    training_curves,
+    agreement_scatter, bland_altman, confusion_matrix, dice_strip, pr_plot, reliability_plot, roc_plot,
+    slice_strip, training_curves,
 };
 pub use scene::{Anchor, Fill, Item, Scene, Stroke, Text, TextStyle};
 pub use zones::zone_bars;

@@ -163,7 +163,7 @@ pub fn unet_drawing(title: &str, levels: &[UnetLevel], note: &str) -> Scene {
     const LEVEL_H: f64 = 78.0;
     let depth = levels.len();
     let (width, top) = (760.0, 84.0);
-    let height = top + depth as f64 * LEVEL_H + 64.0;
+    let height = top + depth as f64 * LEVEL_H + 24.0;
     let mut scene = Scene::new(width, height, title);
     scene.text_within(24.0, 30.0, title, width - 48.0, TextStyle::new(15.0, Ink::Text).bold());
     scene.text_within(24.0, 50.0, note, width - 48.0, TextStyle::new(12.0, Ink::Muted));
@@ -173,8 +173,8 @@ pub fn unet_drawing(title: &str, levels: &[UnetLevel], note: &str) -> Scene {
     let row = |level: usize| top + level as f64 * LEVEL_H + 20.0;
     for (i, level) in levels.iter().enumerate() {
         let (y, w, bottom) = (row(i), half(i), i + 1 == depth);
-        let boxes: &[(f64, &str)] = if bottom { &[(0.0, "bottleneck")] } else { &[(-1.0, ""), (1.0, "")] };
-        for (side, _) in boxes {
+        let sides: &[f64] = if bottom { &[0.0] } else { &[-1.0, 1.0] };
+        for side in sides {
             block(&mut scene, (centre + side * reach(i), y), w, level, *side);
         }
         if bottom {
@@ -189,13 +189,12 @@ pub fn unet_drawing(title: &str, levels: &[UnetLevel], note: &str) -> Scene {
         scene.arrow((centre - reach(i), y + 19.0), (centre - next - landing, below - 20.0), down);
         scene.arrow((centre + next + landing, below - 20.0), (centre + reach(i), y + 19.0), up);
     }
-    if let (Some(_), true) = (levels.first(), depth > 1) {
-        let (y, w) = (row(0), half(0));
+    if depth > 1 {
+        let y = row(0);
         let small = TextStyle::new(11.0, Ink::Muted).middle();
         scene.text(centre - reach(0), y - 26.0, "CT slice in", small);
         scene.text(centre + reach(0), y - 26.0, "1x1 convolution, sigmoid: mask out", small);
         scene.text(centre, y - 7.0, "skip: concatenate", small);
-        let _ = w;
     }
     drawing_legend(&mut scene, height - 22.0);
     scene

@@ -40,6 +40,11 @@ pub(crate) fn interval(ends: Option<(f64, f64)>, decimals: usize) -> String {
     }
 }
 
+/// Decimals of a score: three for shares, one for distances that reach tens.
+pub(crate) fn score_decimals(value: Option<f64>) -> usize {
+    if value.is_some_and(|v| v.abs() >= 10.0) { 1 } else { 3 }
+}
+
 /// `1 slice`, `2 slices`.
 pub(crate) fn counted(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }

@@ -3,7 +3,7 @@
 use crate::contour::rings;
 use crate::encode::grey_png;
 use crate::ink::{INFECTION, Ink, LUNG};
-use crate::scene::{Fill, Scene, Stroke, TextStyle};
+use crate::scene::{Fill, Item, Scene, Stroke, TextStyle};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -68,10 +68,15 @@ impl Grey {
         let mut pixels = Vec::with_capacity(width * height);
         for by in 0..height {
             for bx in 0..width {
-                let (ys, xs) = (by * factor..self.height.min((by + 1) * factor), bx * factor..self.width.min((bx + 1) * factor));
+                let (ys, xs) = (
+                    by * factor..self.height.min((by + 1) * factor),
+                    bx * factor..self.width.min((bx + 1) * factor),
+                );
                 let count = (ys.len() * xs.len()).max(1) as u32;
-                let sum: u32 =
-                    ys.flat_map(|y| self.pixels[y * self.width..][xs.clone()].iter()).map(|&v| u32::from(v)).sum();
+                let sum: u32 = ys
+                    .flat_map(|y| self.pixels[y * self.width..][xs.clone()].iter())
+                    .map(|&v| u32::from(v))
+                    .sum();
                 pixels.push(((sum + count / 2) / count) as u8);
             }
         }
@@ -124,7 +129,8 @@ impl SlicePicture {
 
     /// Height of the picture divided by its width, with the right shape of pixels.
     pub fn aspect(&self) -> f64 {
-        let [dy, dx] = self.pixel_mm.filter(|mm| mm.iter().all(|v| v.is_finite() && *v > 0.0)).unwrap_or([1.0, 1.0]);
+        let [dy, dx] =
+            self.pixel_mm.filter(|mm| mm.iter().all(|v| v.is_finite() && *v > 0.0)).unwrap_or([1.0, 1.0]);
         (self.grey.height as f64 * dy / (self.grey.width as f64 * dx)).clamp(0.05, 20.0)
     }
 
@@ -135,13 +141,21 @@ impl SlicePicture {
             return self.clone();
         }
         let cut = |values: &[u8]| -> Vec<u8> {
-            (area.y0..y1).flat_map(|y| &values[y * self.grey.width + area.x0..y * self.grey.width + x1]).copied().collect()
+            (area.y0..y1)
+                .flat_map(|y| &values[y * self.grey.width + area.x0..y * self.grey.width + x1])
+                .copied()
+                .collect()
         };
         let cut_labels = |labels: &Option<Vec<u8>>| {
             labels.as_deref().filter(|l| l.len() == self.grey.pixels.len()).map(cut)
         };
         let grey = Grey { width: x1 - area.x0, height: y1 - area.y0, pixels: cut(&self.grey.pixels) };
-        SlicePicture { grey, lung: cut_labels(&self.lung), infection: cut_labels(&self.infection), ..self.clone() }
+        SlicePicture {
+            grey,
+            lung: cut_labels(&self.lung),
+            infection: cut_labels(&self.infection),
+            ..self.clone()
+        }
     }
 }
 
@@ -234,7 +248,8 @@ pub fn coronal_picture(
     caption: impl Into<String>,
 ) -> Result<SlicePicture, PictureError> {
     let width = rows.first().map_or(0, |r| r.grey.len());
-    let stack = |part: fn(&CoronalRow) -> &[u8]| -> Vec<u8> { rows.iter().rev().flat_map(part).copied().collect() };
+    let stack =
+        |part: fn(&CoronalRow) -> &[u8]| -> Vec<u8> { rows.iter().rev().flat_map(part).copied().collect() };
     let size = width * rows.len();
     let grey = Grey::new(width, rows.len(), stack(|r| &r.grey))?;
     let labels = |values: Vec<u8>| (values.len() == size).then_some(values);
@@ -288,15 +303,21 @@ fn slice_scene_of(picture: &SlicePicture, grey: Arc<Grey>, width: f64, overlay: 
 
 fn letters(scene: &mut Scene, sides: Sides) {
     const SIZE: f64 = 11.0;
+    const PLATE: f64 = 8.0;
     let (w, h) = (scene.width, scene.height);
-    let middle = h / 2.0 + SIZE * 0.36;
-    let places =
-        [(10.0, middle, sides.left), (w - 10.0, middle, sides.right), (w / 2.0, SIZE + 4.0, sides.top), (w / 2.0, h - 5.0, sides.bottom)];
+    let edge = PLATE + 3.0;
+    let places = [
+        (edge, h / 2.0, sides.left),
+        (w - edge, h / 2.0, sides.right),
+        (w / 2.0, edge, sides.top),
+        (w / 2.0, h - edge, sides.bottom),
+    ];
+    let style = TextStyle::new(SIZE, Ink::Rgb(0xff, 0xff, 0xff)).bold().middle();
     for (x, y, letter) in places {
-        // A dark twin below keeps the letter readable on bright tissue.
-        let style = TextStyle::new(SIZE, Ink::Rgb(0, 0, 0)).bold().middle();
-        scene.text(x + 0.8, y + 0.8, letter.to_string(), style);
-        scene.text(x, y, letter.to_string(), TextStyle { ink: Ink::Rgb(0xff, 0xff, 0xff), ..style });
+        // A dark plate keeps the letter readable on bright tissue.
+        let fill = Some(Fill { ink: Ink::Rgb(0, 0, 0), opacity: 0.55 });
+        scene.items.push(Item::Circle { x, y, r: PLATE, fill, stroke: None });
+        scene.text(x, y + SIZE * 0.36, letter.to_string(), style);
     }
 }
 
@@ -304,6 +325,8 @@ fn letters(scene: &mut Scene, sides: Sides) {
 const CAPTION_H: f64 = 20.0;
 /// Room between pictures.
 const GAP: f64 = 10.0;
+/// Room around the whole, as wide as the titles of other drawings are inset.
+const MARGIN: f64 = 16.0;
 /// Height of the line that explains the colours.
 const LEGEND_H: f64 = 24.0;
 
@@ -314,18 +337,19 @@ pub fn montage(slices: &[SlicePicture], columns: usize, tile_width: f64) -> Scen
     let tile_height = slices.iter().map(|s| (tile_width * s.aspect()).round()).fold(0.0, f64::max);
     let rows = slices.len().div_ceil(columns);
     let row_height = tile_height + CAPTION_H + GAP / 2.0;
-    let width = columns as f64 * (tile_width + GAP) + GAP;
+    let width = columns as f64 * (tile_width + GAP) - GAP + 2.0 * MARGIN;
     let height = GAP + rows as f64 * row_height + if legend { LEGEND_H } else { 0.0 };
     let mut scene = Scene::new(width, height.max(40.0), format!("Montage of {} slices", slices.len()));
     if slices.is_empty() {
         scene.text(width / 2.0, 25.0, "no slices", TextStyle::new(12.0, Ink::Muted).middle());
     }
     for (i, slice) in slices.iter().enumerate() {
-        let (x, y) = (GAP + (i % columns) as f64 * (tile_width + GAP), GAP + (i / columns) as f64 * row_height);
+        let (x, y) =
+            (MARGIN + (i % columns) as f64 * (tile_width + GAP), GAP + (i / columns) as f64 * row_height);
         place_captioned(&mut scene, slice, (x, y), tile_width);
     }
     if legend {
-        outline_legend(&mut scene, GAP, height - LEGEND_H + 12.0);
+        outline_legend(&mut scene, MARGIN, height - LEGEND_H + 12.0);
     }
     scene
 }
@@ -342,7 +366,13 @@ pub(crate) fn outline_legend(scene: &mut Scene, x: f64, y: f64) {
     let style = TextStyle::new(11.0, Ink::Text);
     let mut at = x;
     for (ink, name) in [(LUNG, "lung"), (INFECTION, "infection")] {
-        scene.card((at, y - 5.0), (14.0, 10.0), 2.0, Fill { ink, opacity: 0.25 }, Some(Stroke::solid(ink, 1.5)));
+        scene.card(
+            (at, y - 5.0),
+            (14.0, 10.0),
+            2.0,
+            Fill { ink, opacity: 0.25 },
+            Some(Stroke::solid(ink, 1.5)),
+        );
         scene.text(at + 20.0, y + 4.0, name, style);
         at += 20.0 + style.width(name) + 18.0;
     }
@@ -352,21 +382,27 @@ pub(crate) fn outline_legend(scene: &mut Scene, x: f64, y: f64) {
 pub fn comparison_panels(rows: &[crate::inputs::Comparison], tile_width: f64) -> Scene {
     const TITLE_H: f64 = 26.0;
     const HEAD: [&str; 3] = ["CT", "Truth", "Prediction"];
-    let heights: Vec<f64> = rows.iter().map(|r| TITLE_H + (tile_width * r.truth.aspect()).round() + CAPTION_H + GAP).collect();
-    let width = 3.0 * (tile_width + GAP) + GAP;
+    let heights: Vec<f64> =
+        rows.iter().map(|r| TITLE_H + (tile_width * r.truth.aspect()).round() + CAPTION_H + GAP).collect();
+    let width = 3.0 * (tile_width + GAP) - GAP + 2.0 * MARGIN;
     let height = heights.iter().sum::<f64>() + LEGEND_H + GAP;
     let mut scene = Scene::new(width, height, "Prediction beside truth");
     let mut y = 0.0;
     for (row, row_height) in rows.iter().zip(&heights) {
         let bold = TextStyle::new(13.0, Ink::Text).bold();
-        scene.text_within(GAP, y + 18.0, &row.title, width - 2.0 * GAP, bold);
+        scene.text_within(MARGIN, y + 18.0, &row.title, width - 2.0 * MARGIN, bold);
         let plain = SlicePicture { lung: None, infection: None, ..row.truth.clone() };
         for (column, picture) in [&plain, &row.truth, &row.pred].into_iter().enumerate() {
             let captioned = SlicePicture { caption: HEAD[column].to_owned(), ..picture.clone() };
-            place_captioned(&mut scene, &captioned, (GAP + column as f64 * (tile_width + GAP), y + TITLE_H), tile_width);
+            place_captioned(
+                &mut scene,
+                &captioned,
+                (MARGIN + column as f64 * (tile_width + GAP), y + TITLE_H),
+                tile_width,
+            );
         }
         y += row_height;
     }
-    outline_legend(&mut scene, GAP, height - LEGEND_H + 8.0);
+    outline_legend(&mut scene, MARGIN, height - LEGEND_H + 8.0);
     scene
 }

@@ -4,7 +4,9 @@ use crate::axis::Axis;
 use crate::chart::{Chart, Mark};
 use crate::font::shorten;
 use crate::ink::{BLUE, GREEN, INFECTION, Ink, VERMILION};
-use crate::inputs::{BurdenPair, Confusion, EpochRow, Figure, HumanBand, ReliabilityBin, ScoreCurve, SliceStrip};
+use crate::inputs::{
+    BurdenPair, Confusion, EpochRow, Figure, HumanBand, ReliabilityBin, ScoreCurve, SliceStrip,
+};
 use crate::numbers::decimal;
 use crate::scene::{Fill, Scene, Stroke, TextStyle};
 
@@ -26,7 +28,8 @@ pub fn training_curves(epochs: &[EpochRow], best_epoch: Option<usize>) -> Vec<Fi
         let mut marks = Vec::new();
         for (name, pick, ink) in [("training", train, BLUE), ("validation", val, VERMILION)] {
             let Some(pick) = pick else { continue };
-            let points: Vec<_> = epochs.iter().map(|e| (e.epoch as f64, pick(e).unwrap_or(f64::NAN))).collect();
+            let points: Vec<_> =
+                epochs.iter().map(|e| (e.epoch as f64, pick(e).unwrap_or(f64::NAN))).collect();
             if points.iter().any(|p| p.1.is_finite()) {
                 let name = if label == "learning rate" { "" } else { name };
                 marks.push(Mark::Line { name: name.to_owned(), points, ink, dashed: false });
@@ -40,8 +43,13 @@ pub fn training_curves(epochs: &[EpochRow], best_epoch: Option<usize>) -> Vec<Fi
             marks.push(Mark::Upright { name, x: best as f64, ink: Ink::Muted });
         }
         let title = format!("{title} per epoch");
-        let chart =
-            Chart { title: title.clone(), x: Axis::fit("epoch").whole(), y: Axis::fit(label), marks, ..Chart::default() };
+        let chart = Chart {
+            title: title.clone(),
+            x: Axis::fit("epoch").whole(),
+            y: Axis::fit(label),
+            marks,
+            ..Chart::default()
+        };
         figures.push(Figure { title, caption: String::new(), scene: chart.scene() });
     }
     figures
@@ -49,22 +57,45 @@ pub fn training_curves(epochs: &[EpochRow], best_epoch: Option<usize>) -> Vec<Fi
 
 /// ROC curve with its area and the point of the chosen threshold.
 pub fn roc_plot(curve: &ScoreCurve) -> Scene {
-    let chance = Mark::Line { name: "chance".into(), points: vec![(0.0, 0.0), (1.0, 1.0)], ink: Ink::Muted, dashed: true };
+    let chance = Mark::Line {
+        name: "chance".into(),
+        points: vec![(0.0, 0.0), (1.0, 1.0)],
+        ink: Ink::Muted,
+        dashed: true,
+    };
     let note = format!("area under the curve {}", decimal(curve.area, 3));
-    let axes = (Axis::fixed("false-positive rate (1 − specificity)", 0.0, 1.0), "true-positive rate (sensitivity)");
+    let axes =
+        (Axis::fixed("false-positive rate (1 − specificity)", 0.0, 1.0), "true-positive rate (sensitivity)");
     score_plot("ROC curve", note, curve, Some(chance), axes.0, axes.1)
 }
 
 /// Precision-recall curve; `prevalence` is the share of positives, the level of guessing.
 pub fn pr_plot(curve: &ScoreCurve, prevalence: Option<f64>) -> Scene {
-    let chance = prevalence.filter(|p| p.is_finite()).map(|p| {
-        Mark::Line { name: "share of positives".into(), points: vec![(0.0, p), (1.0, p)], ink: Ink::Muted, dashed: true }
+    let chance = prevalence.filter(|p| p.is_finite()).map(|p| Mark::Line {
+        name: "share of positives".into(),
+        points: vec![(0.0, p), (1.0, p)],
+        ink: Ink::Muted,
+        dashed: true,
     });
     let note = format!("average precision {}", decimal(curve.area, 3));
-    score_plot("Precision-recall curve", note, curve, chance, Axis::fixed("recall (sensitivity)", 0.0, 1.0), "precision")
+    score_plot(
+        "Precision-recall curve",
+        note,
+        curve,
+        chance,
+        Axis::fixed("recall (sensitivity)", 0.0, 1.0),
+        "precision",
+    )
 }
 
-fn score_plot(title: &str, note: String, curve: &ScoreCurve, chance: Option<Mark>, x: Axis, y: &str) -> Scene {
+fn score_plot(
+    title: &str,
+    note: String,
+    curve: &ScoreCurve,
+    chance: Option<Mark>,
+    x: Axis,
+    y: &str,
+) -> Scene {
     let mut marks = vec![Mark::Area { points: curve.points.clone(), ink: BLUE }];
     if !curve.points.is_empty() {
         marks.extend(chance);
@@ -72,8 +103,16 @@ fn score_plot(title: &str, note: String, curve: &ScoreCurve, chance: Option<Mark
     let name = if curve.points.is_empty() { "" } else { "this model" };
     marks.push(Mark::Line { name: name.into(), points: curve.points.clone(), ink: BLUE, dashed: false });
     if let Some(at) = curve.operating {
-        marks.push(Mark::Points { name: "chosen threshold".into(), points: vec![at], ink: VERMILION, radius: 5.5 });
-        marks.push(Mark::Label { at, text: format!("({}, {})", decimal(Some(at.0), 2), decimal(Some(at.1), 2)) });
+        marks.push(Mark::Points {
+            name: "chosen threshold".into(),
+            points: vec![at],
+            ink: VERMILION,
+            radius: 5.5,
+        });
+        marks.push(Mark::Label {
+            at,
+            text: format!("({}, {})", decimal(Some(at.0), 2), decimal(Some(at.1), 2)),
+        });
     }
     Chart { title: title.into(), note, x, y: Axis::fixed(y, 0.0, 1.0), marks, size: SQUARE }.scene()
 }
@@ -85,7 +124,12 @@ pub fn reliability_plot(bins: &[ReliabilityBin]) -> Scene {
     let ideal = vec![(0.0, 0.0), (1.0, 1.0)];
     let mut marks = Vec::new();
     if !bins.is_empty() {
-        marks.push(Mark::Line { name: "perfectly calibrated".into(), points: ideal, ink: Ink::Muted, dashed: true });
+        marks.push(Mark::Line {
+            name: "perfectly calibrated".into(),
+            points: ideal,
+            ink: Ink::Muted,
+            dashed: true,
+        });
         marks.push(Mark::Line { name: "this model".into(), points, ink: BLUE, dashed: false });
     }
     for bin in bins {
@@ -203,7 +247,12 @@ pub fn dice_strip(title: &str, cases: &[(String, Option<f64>)], band: Option<&Hu
         scene.dot(at(*dice), y, if named { 5.0 } else { 3.5 }, BLUE);
     }
     if known.is_empty() {
-        scene.text((left + right) / 2.0, top + row / 2.0 + 4.0, "no case with a defined Dice", style.middle());
+        scene.text(
+            (left + right) / 2.0,
+            top + row / 2.0 + 4.0,
+            "no case with a defined Dice",
+            style.middle(),
+        );
     }
     if undefined > 0 {
         let note = format!("{undefined} with both masks empty: Dice undefined, not shown");
@@ -222,7 +271,13 @@ pub fn confusion_matrix(counts: &Confusion, positive: &str, negative: &str) -> S
     scene.text(left + CELL.0, 58.0, "predicted", TextStyle::new(11.5, Ink::Muted).middle());
     let rows = [(positive, counts.tp, counts.fn_), (negative, counts.fp, counts.tn)];
     for (column, name) in [positive, negative].iter().enumerate() {
-        scene.text_within(left + (column as f64 + 0.5) * CELL.0, top - 14.0, name, CELL.0 - 8.0, style.bold().middle());
+        scene.text_within(
+            left + (column as f64 + 0.5) * CELL.0,
+            top - 14.0,
+            name,
+            CELL.0 - 8.0,
+            style.bold().middle(),
+        );
     }
     scene.text(22.0, top + CELL.1, "truth", TextStyle::new(11.5, Ink::Muted).middle().upwards());
     for (r, (name, predicted_positive, predicted_negative)) in rows.into_iter().enumerate() {

@@ -7,7 +7,8 @@ use crate::picture::Grey;
 use crate::scene::{Anchor, Fill, Item, Scene, Stroke, Text};
 use crate::svg::dash;
 use tiny_skia::{
-    Color, FillRule, FilterQuality, LineJoin, Paint, Path, PathBuilder, Pixmap, PixmapPaint, Rect, StrokeDash, Transform,
+    Color, FillRule, FilterQuality, LineJoin, Paint, Path, PathBuilder, Pixmap, PixmapPaint, Rect,
+    StrokeDash, Transform,
 };
 
 /// Largest side of a PNG; larger drawings are scaled down to it.
@@ -98,15 +99,25 @@ fn paint_of(ink: Ink, opacity: f64) -> Paint<'static> {
     paint
 }
 
-fn fill_and_stroke(map: &mut Pixmap, path: &Path, fill: Option<Fill>, stroke: Option<Stroke>, to_pixels: Transform) {
+fn fill_and_stroke(
+    map: &mut Pixmap,
+    path: &Path,
+    fill: Option<Fill>,
+    stroke: Option<Stroke>,
+    to_pixels: Transform,
+) {
     if let Some(fill) = fill {
         map.fill_path(path, &paint_of(fill.ink, fill.opacity), FillRule::EvenOdd, to_pixels, None);
     }
     if let Some(stroke) = stroke {
         let (on, off) = dash(stroke.width);
         let dash = if stroke.dashed { StrokeDash::new(vec![on as f32, off as f32], 0.0) } else { None };
-        let style =
-            tiny_skia::Stroke { width: stroke.width as f32, line_join: LineJoin::Round, dash, ..Default::default() };
+        let style = tiny_skia::Stroke {
+            width: stroke.width as f32,
+            line_join: LineJoin::Round,
+            dash,
+            ..Default::default()
+        };
         map.stroke_path(path, &paint_of(stroke.ink, 1.0), &style, to_pixels, None);
     }
 }
@@ -142,9 +153,10 @@ fn draw_image(map: &mut Pixmap, at: (f64, f64), size: (f64, f64), grey: &Grey, t
     for (to, from) in picture.data_mut().chunks_exact_mut(4).zip(grey.pixels()) {
         to.copy_from_slice(&[*from, *from, *from, u8::MAX]);
     }
-    let place = Transform::from_scale((size.0 / grey.width() as f64) as f32, (size.1 / grey.height() as f64) as f32)
-        .post_translate(at.0 as f32, at.1 as f32)
-        .post_concat(to_pixels);
+    let place =
+        Transform::from_scale((size.0 / grey.width() as f64) as f32, (size.1 / grey.height() as f64) as f32)
+            .post_translate(at.0 as f32, at.1 as f32)
+            .post_concat(to_pixels);
     let paint = PixmapPaint { quality: FilterQuality::Bilinear, ..Default::default() };
     map.draw_pixmap(0, 0, picture.as_ref(), &paint, place, None);
 }

@@ -166,7 +166,14 @@ impl Scene {
     }
 
     /// Adds a box with rounded corners.
-    pub fn card(&mut self, (x, y): (f64, f64), (w, h): (f64, f64), radius: f64, fill: Fill, stroke: Option<Stroke>) {
+    pub fn card(
+        &mut self,
+        (x, y): (f64, f64),
+        (w, h): (f64, f64),
+        radius: f64,
+        fill: Fill,
+        stroke: Option<Stroke>,
+    ) {
         self.items.push(Item::Rect { x, y, w, h, radius, fill: Some(fill), stroke });
     }
 
@@ -176,7 +183,13 @@ impl Scene {
     }
 
     /// Adds a path.
-    pub fn path(&mut self, pieces: Vec<Vec<(f64, f64)>>, closed: bool, fill: Option<Fill>, stroke: Option<Stroke>) {
+    pub fn path(
+        &mut self,
+        pieces: Vec<Vec<(f64, f64)>>,
+        closed: bool,
+        fill: Option<Fill>,
+        stroke: Option<Stroke>,
+    ) {
         if pieces.iter().any(|p| p.len() > 1) {
             self.items.push(Item::Path { pieces, closed, fill, stroke });
         }
@@ -227,7 +240,8 @@ impl Scene {
         let base = (to.0 - ux * HEAD, to.1 - uy * HEAD);
         self.line(from, base, stroke);
         let wing = HEAD * 0.55;
-        let head = vec![to, (base.0 - uy * wing, base.1 + ux * wing), (base.0 + uy * wing, base.1 - ux * wing)];
+        let head =
+            vec![to, (base.0 - uy * wing, base.1 + ux * wing), (base.0 + uy * wing, base.1 - ux * wing)];
         self.path(vec![head], true, Some(Fill::solid(stroke.ink)), None);
     }
 }

@@ -115,7 +115,12 @@ fn paint(fill: Option<Fill>, stroke: Option<Stroke>) -> String {
         }
     }
     if let Some(stroke) = stroke {
-        let _ = write!(attributes, " stroke=\"{}\" stroke-width=\"{}\"", hex(stroke.ink.rgb()), num(stroke.width));
+        let _ = write!(
+            attributes,
+            " stroke=\"{}\" stroke-width=\"{}\"",
+            hex(stroke.ink.rgb()),
+            num(stroke.width)
+        );
         attributes.push_str(" stroke-linejoin=\"round\"");
         if stroke.dashed {
             let (on, off) = dash(stroke.width);
@@ -171,7 +176,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short_and_never_nan() {
-        for (value, expected) in [(1.0, "1"), (1.256, "1.26"), (-0.001, "0"), (f64::NAN, "0"), (100.0, "100")] {
+        for (value, expected) in [(1.0, "1"), (1.256, "1.26"), (-0.001, "0"), (f64::NAN, "0"), (100.0, "100")]
+        {
             assert_eq!(num(value), expected);
         }
     }

@@ -36,14 +36,23 @@ pub fn zone_bars(zones: &[RegionNumbers; 6]) -> Scene {
             let left = |w: f64| if side < 0.0 { start - w } else { start };
             scene.card((left(length), y + 4.0), (length, 24.0), 3.0, Fill::solid(Ink::Panel), None);
             if bar > 0.0 {
-                scene.card((left(bar.max(2.0)), y + 4.0), (bar.max(2.0), 24.0), 3.0, Fill::solid(INFECTION), None);
+                scene.card(
+                    (left(bar.max(2.0)), y + 4.0),
+                    (bar.max(2.0), 24.0),
+                    3.0,
+                    Fill::solid(INFECTION),
+                    None,
+                );
             }
             let style = TextStyle::new(13.0, Ink::Text).bold();
             let style = if side < 0.0 { style.end() } else { style };
             let at = start + side * (length + 10.0);
             scene.text(at, y + 15.0, percent(zone.percent), style);
-            let points = zone.score.map_or(String::new(), |s| if s == 1 { "1 point".into() } else { format!("{s} points") });
-            let style = TextStyle { size: 10.5, ink: Ink::Muted, weight: crate::font::Weight::Regular, ..style };
+            let points = zone
+                .score
+                .map_or(String::new(), |s| if s == 1 { "1 point".into() } else { format!("{s} points") });
+            let style =
+                TextStyle { size: 10.5, ink: Ink::Muted, weight: crate::font::Weight::Regular, ..style };
             scene.text(at, y + 29.0, points, style);
         }
     }

@@ -57,7 +57,10 @@ fn drawings(case: &phantom_pictures::Case) -> Vec<(String, Scene)> {
     add("fig-10", sheet_figure("Prepared slices", &sheet, 8));
     add("fig-11", steps_figure("Original, contrast, crop", &case.steps[..3], 3));
     add("fig-12", classification_figure(&class.scores, &class.confusion, &class.examples));
-    add("fig-13", segmentation_figure("Infection segmentation", &reports::epochs(), Some(31), &seg.comparisons));
+    add(
+        "fig-13",
+        segmentation_figure("Infection segmentation", &reports::epochs(), Some(31), &seg.comparisons),
+    );
     all
 }
 

@@ -42,9 +42,14 @@ pub(crate) fn case() -> Case {
     let slices: Vec<SlicePicture> = pick_slices(&lung_n, &infected_n, 12).into_iter().map(picture).collect();
     let y = h / 2;
     let line = |volume: &Volume<u8>, z: usize| read(volume, z)[y * w..(y + 1) * w].to_vec();
-    let row = |z| CoronalRow { grey: line(&window, z), lung: line(&made.lung, z), infection: line(&made.infection, z) };
+    let row = |z| CoronalRow {
+        grey: line(&window, z),
+        lung: line(&made.lung, z),
+        infection: line(&made.infection, z),
+    };
     let rows: Vec<CoronalRow> = (0..depth).map(row).collect();
-    let coronal = coronal_picture(&rows, Some([dz, dx]), Some(Sides::CORONAL), "coronal, 96 mm from the front");
+    let coronal =
+        coronal_picture(&rows, Some([dz, dx]), Some(Sides::CORONAL), "coronal, 96 mm from the front");
     let middle = &slices[4];
     let contrast = grey(gg_imaging::clahe(middle.grey.pixels(), h, w, 3.0, 8, 8));
     let area = lung_box(&slices).unwrap_or(PixelBox { x0: 0, y0: 0, x1: w, y1: h });
@@ -72,6 +77,14 @@ pub(crate) fn case() -> Case {
             ]
         })
         .collect();
-    let share = lung_n.iter().zip(&infected_n).map(|(&l, &i)| (l > 0).then(|| i as f64 * 100.0 / l as f64)).collect();
-    Case { slices, coronal: coronal.unwrap_or_else(|e| unreachable!("{e}")), contrast, steps, prepared, share }
+    let share =
+        lung_n.iter().zip(&infected_n).map(|(&l, &i)| (l > 0).then(|| i as f64 * 100.0 / l as f64)).collect();
+    Case {
+        slices,
+        coronal: coronal.unwrap_or_else(|e| unreachable!("{e}")),
+        contrast,
+        steps,
+        prepared,
+        share,
+    }
 }

@@ -51,8 +51,7 @@ pub(crate) fn layers() -> Vec<LayerRow> {
 }
 
 pub(crate) fn unet() -> Scene {
-    let levels: Vec<UnetLevel> =
-        (0..5).map(|i| UnetLevel { channels: 32 << i, size: 128 >> i }).collect();
+    let levels: Vec<UnetLevel> = (0..5).map(|i| UnetLevel { channels: 32 << i, size: 128 >> i }).collect();
     unet_drawing("The U-Net", &levels, "feature maps above, size of the maps below; dropout 0.25")
 }
 
@@ -82,7 +81,8 @@ pub(crate) fn burden() -> BurdenNumbers {
             region(692.0, 31.6, Some(2)),
         ]),
         severity: Some(6),
-        severity_note: "Severity follows a published six-zone score; zones here are thirds of each lung's height.".into(),
+        severity_note:
+            "Severity follows a published six-zone score; zones here are thirds of each lung's height.".into(),
         ml_reason: None,
         sides_reason: None,
     }
@@ -120,12 +120,16 @@ fn provenance() -> Provenance {
 }
 
 pub(crate) fn analysis(case: &Case) -> AnalysisReport {
-    let warning = "Apex and base seem swapped: the lung narrows towards the end that the header calls the feet.";
+    let warning =
+        "Apex and base seem swapped: the lung narrows towards the end that the header calls the feet.";
     AnalysisReport {
         case_id: "case-001".into(),
         burden: burden(),
         strip: strip(case),
-        tally: SliceTally { kept: 46, dropped: vec![("without lung".into(), 16), ("cropping failed".into(), 2)] },
+        tally: SliceTally {
+            kept: 46,
+            dropped: vec![("without lung".into(), 16), ("cropping failed".into(), 2)],
+        },
         slices: case.slices.clone(),
         coronal: Some(case.coronal.clone()),
         provenance: Provenance { warnings: vec![warning.into()], ..provenance() },
@@ -159,7 +163,12 @@ pub(crate) fn segmentation(case: &Case) -> SegmentationSection {
     let row = |(name, d): &(String, Option<f64>)| CaseRow {
         case_id: name.clone(),
         patient: name.replace("case", "patient"),
-        values: vec![*d, d.map(|v| v / (2.0 - v)), d.map(|v| 40.0 * (1.0 - v)), d.map(|v| (v + 0.1).min(1.0))],
+        values: vec![
+            *d,
+            d.map(|v| v / (2.0 - v)),
+            d.map(|v| 40.0 * (1.0 - v)),
+            d.map(|v| (v + 0.1).min(1.0)),
+        ],
     };
     let cases = CaseTable {
         columns: ["Dice", "IoU", "HD95 (mm)", "NSD at 2 mm"].map(String::from).to_vec(),
@@ -193,7 +202,9 @@ pub(crate) fn segmentation(case: &Case) -> SegmentationSection {
             compare("Worst · case-007 · Dice 0.503", 2, 4),
         ],
         dice,
-        notes: vec!["1 case is empty in truth and prediction: its Dice is undefined and counted here only.".into()],
+        notes: vec![
+            "1 case is empty in truth and prediction: its Dice is undefined and counted here only.".into(),
+        ],
     }
 }
 
@@ -227,7 +238,11 @@ pub(crate) fn classification(case: &Case) -> ClassificationSection {
         pr: ScoreCurve { points: pr, area: Some(0.958), operating: Some((0.91, 0.69)) },
         reliability: (0..8)
             .map(|i| f64::from(i) / 8.0 + 0.06)
-            .map(|p| ReliabilityBin { predicted: p, observed: (p * p * 0.6 + p * 0.45).min(1.0), count: (300.0 * (p - 0.5).abs()) as u64 + 9 })
+            .map(|p| ReliabilityBin {
+                predicted: p,
+                observed: (p * p * 0.6 + p * 0.45).min(1.0),
+                count: (300.0 * (p - 0.5).abs()) as u64 + 9,
+            })
             .collect(),
         examples,
         notes: vec![],
@@ -237,7 +252,9 @@ pub(crate) fn classification(case: &Case) -> ClassificationSection {
 pub(crate) fn evaluation(case: &Case) -> EvaluationReport {
     EvaluationReport {
         title: "Evaluation on fold 1".into(),
-        summary: "Infection reaches a Dice of 0.742 (95 % interval 0.701 to 0.775) over 13 held-out patients.".into(),
+        summary:
+            "Infection reaches a Dice of 0.742 (95 % interval 0.701 to 0.775) over 13 held-out patients."
+                .into(),
         segmentations: vec![segmentation(case)],
         classifications: vec![classification(case)],
         provenance: Provenance { leaking: true, ..provenance() },
@@ -246,7 +263,8 @@ pub(crate) fn evaluation(case: &Case) -> EvaluationReport {
 
 pub(crate) fn training(case: &Case) -> TrainingReport {
     let panels = comparison_panels(&segmentation(case).comparisons, 260.0);
-    let figure = |title: &str, caption: &str, scene| Figure { title: title.into(), caption: caption.into(), scene };
+    let figure =
+        |title: &str, caption: &str, scene| Figure { title: title.into(), caption: caption.into(), scene };
     TrainingReport {
         title: "Training: infection".into(),
         summary: "Best epoch 31 of 40: validation Dice 0.756.".into(),
@@ -269,13 +287,26 @@ pub(crate) fn prepare(case: &Case) -> PrepareReport {
         tile: [4, 2],
         clip: 3.0,
     };
-    let figure = |title: &str, caption: &str, scene| Figure { title: title.into(), caption: caption.into(), scene };
+    let figure =
+        |title: &str, caption: &str, scene| Figure { title: title.into(), caption: caption.into(), scene };
     PrepareReport {
         title: "Preparation of case-001".into(),
         figures: vec![
-            figure("Fig. 2", "Slices with the infection of the truth mask.", sample_figure(&case.slices[2..6])),
-            figure("Fig. 3", "The same slice and its grey values.", contrast_figure(&flow.before, &flow.after)),
-            figure("Fig. 4", "From the slice to the region of the lungs.", steps_figure("Steps of the crop", &case.steps, 3)),
+            figure(
+                "Fig. 2",
+                "Slices with the infection of the truth mask.",
+                sample_figure(&case.slices[2..6]),
+            ),
+            figure(
+                "Fig. 3",
+                "The same slice and its grey values.",
+                contrast_figure(&flow.before, &flow.after),
+            ),
+            figure(
+                "Fig. 4",
+                "From the slice to the region of the lungs.",
+                steps_figure("Steps of the crop", &case.steps, 3),
+            ),
             figure("Fig. 9", "One tile of the grid, followed through.", clahe_figure(&flow)),
         ],
         tally: SliceTally { kept: 46, dropped: vec![("at the ends".into(), 18)] },
@@ -291,14 +322,29 @@ pub(crate) fn quickstart(case: &Case) -> QuickstartReport {
         link: link.map(String::from),
     };
     QuickstartReport {
-        summary: "Three networks were trained on phantoms and met every floor on phantoms they had not seen.".into(),
+        summary: "Three networks were trained on phantoms and met every floor on phantoms they had not seen."
+            .into(),
         steps: vec![
             step("Make phantoms", "12 phantoms, one as DICOM series", None, None),
             step("Train lung", "held-out Dice 0.981 (at least 0.950)", Some(true), Some("lung/report.html")),
-            step("Train infection", "held-out Dice 0.655 (at least 0.700)", Some(false), Some("infection/report.html")),
-            step("Analyse", "12.3 % of the lung, truth 12.1 % (within 2 points)", Some(true), Some("analysis/report.html")),
+            step(
+                "Train infection",
+                "held-out Dice 0.655 (at least 0.700)",
+                Some(false),
+                Some("infection/report.html"),
+            ),
+            step(
+                "Analyse",
+                "12.3 % of the lung, truth 12.1 % (within 2 points)",
+                Some(true),
+                Some("analysis/report.html"),
+            ),
         ],
-        figures: vec![Figure { title: "The analysed phantom".into(), caption: String::new(), scene: sample_figure(&case.slices[2..6]) }],
+        figures: vec![Figure {
+            title: "The analysed phantom".into(),
+            caption: String::new(),
+            scene: sample_figure(&case.slices[2..6]),
+        }],
         provenance: provenance(),
     }
 }

@@ -96,7 +96,7 @@ fn numbers_table(burden: &BurdenNumbers) -> Markup {
             rows.push((format!("{side} lung"), numbers, "sum"));
         }
         for (third, zone) in THIRDS.iter().zip(burden.zones.iter().flat_map(|z| &z[first..first + 3])) {
-            rows.push((format!("{side} {third} zone"), zone, "in"));
+            rows.push((format!("{side} {third}"), zone, "in"));
         }
     }
     html! {
@@ -147,7 +147,8 @@ fn pictures(report: &AnalysisReport) -> Markup {
                 }
             }
             @if let Some(coronal) = &report.coronal {
-                div.coronal { (tile(coronal)) }
+                @let around = lung_box(std::slice::from_ref(coronal));
+                div.coronal { (tile(&around.map_or(coronal.clone(), |area| coronal.cropped(area)))) }
             }
         }
     }

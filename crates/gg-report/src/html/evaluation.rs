@@ -1,9 +1,9 @@
 //! The page of an evaluation: scores with intervals first, then where they come from.
 
 use super::page::{charts, colour_key, drawing, page, score_table, tile};
-use crate::inputs::{CaseTable, ClassificationSection, EvaluationReport, SegmentationSection};
+use crate::inputs::{CaseTable, ClassificationSection, Comparison, EvaluationReport, SegmentationSection};
 use crate::numbers::decimal;
-use crate::picture::comparison_panels;
+use crate::picture::{comparison_panels, lung_box};
 use crate::plots::{
     agreement_scatter, bland_altman, confusion_matrix, dice_strip, pr_plot, reliability_plot, roc_plot,
 };
@@ -36,10 +36,23 @@ fn segmentation(section: &SegmentationSection) -> Markup {
         }
         @if !section.comparisons.is_empty() {
             h3 { "Prediction beside truth" }
-            figure.plain { (drawing(&comparison_panels(&section.comparisons, 260.0))) }
+            figure.plain { (drawing(&comparison_panels(&around_lungs(&section.comparisons), 300.0))) }
         }
         (case_table(&section.cases))
     }
+}
+
+/// Each row cut to the lungs of its truth and its prediction.
+fn around_lungs(rows: &[Comparison]) -> Vec<Comparison> {
+    let cut = |row: &Comparison| match lung_box(&[row.truth.clone(), row.pred.clone()]) {
+        Some(area) => Comparison {
+            title: row.title.clone(),
+            truth: row.truth.cropped(area),
+            pred: row.pred.cropped(area),
+        },
+        None => row.clone(),
+    };
+    rows.iter().map(cut).collect()
 }
 
 fn case_table(table: &CaseTable) -> Markup {

@@ -1,7 +1,7 @@
 //! What all pages share: the frame, warnings, drawings with captions, and how it was made.
 
 use crate::inputs::{Figure, Provenance, ScoreLine, SliceTally};
-use crate::numbers::{counted, decimal, interval};
+use crate::numbers::{counted, decimal, interval, score_decimals};
 use crate::picture::{Overlay, SlicePicture, slice_scene};
 use crate::scene::Scene;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -125,13 +125,13 @@ pub(crate) fn colour_key() -> Markup {
 pub(crate) fn score_table(scores: &[ScoreLine]) -> Markup {
     html! {
         @if !scores.is_empty() {
-            div.scroll { table {
+            div.scroll { table.narrow {
                 thead { tr { th { "Score" } th { "Value" } th { "95 % interval" } th.text { "Over" } } }
                 tbody { @for score in scores {
                     tr {
                         td { (score.name) }
-                        td { b { (decimal(score.value, 3)) } }
-                        td { (interval(score.interval, 3)) }
+                        td { b { (decimal(score.value, score_decimals(score.value))) } }
+                        td { (interval(score.interval, score_decimals(score.value))) }
                         td.text { (score.basis) }
                     }
                 } }

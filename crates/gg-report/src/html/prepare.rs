@@ -38,7 +38,9 @@ pub fn quickstart_report(report: &QuickstartReport) -> String {
 
 /// Only links to pages beside this one: no scheme, no way out of the folder.
 fn local_link(link: Option<&str>) -> Option<&str> {
-    link.filter(|l| !l.contains(':') && !l.contains('\\') && !l.starts_with('/') && l.split('/').all(|part| part != ".."))
+    link.filter(|l| {
+        !l.contains(':') && !l.contains('\\') && !l.starts_with('/') && l.split('/').all(|part| part != "..")
+    })
 }
 
 #[cfg(test)]

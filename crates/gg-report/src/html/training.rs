@@ -38,7 +38,8 @@ fn epoch_table(epochs: &[EpochRow], best: Option<usize>) -> Markup {
         ("Validation Dice", |e| e.val_dice),
         ("Validation AUROC", |e| e.val_auroc),
     ];
-    let measured: Vec<_> = columns.into_iter().filter(|(_, pick)| epochs.iter().any(|e| pick(e).is_some())).collect();
+    let measured: Vec<_> =
+        columns.into_iter().filter(|(_, pick)| epochs.iter().any(|e| pick(e).is_some())).collect();
     html! {
         @if !epochs.is_empty() {
             details {
