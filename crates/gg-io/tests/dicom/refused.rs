@@ -1,0 +1,212 @@
+//! Refused: one sentence that says what was found and what would be right.
+
+use crate::support::{SHAPE, Series, refusal, save, set, set_pixels, set_position, set_u16};
+use dicom_core::{DataElement, DicomValue, VR, value::PixelFragmentSequence};
+use dicom_dictionary_std::{tags, uids};
+use gg_io::{ReadOptions, read_ct};
+use std::fs;
+
+const PIXELS: usize = SHAPE[1] * SHAPE[2];
+
+/// Reads the series and compares the sentence, which must hold no path and no identifier.
+#[track_caller]
+fn check(series: &Series, expected: &str) {
+    let words = refusal(series.read());
+    assert!(words.contains(expected), "{words}");
+    assert!(!words.contains("2.25.") && !words.contains(series.folder().to_str().unwrap()), "{words}");
+}
+
+#[test]
+fn an_empty_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(refusal(read_ct(dir.path(), &ReadOptions::default())).starts_with("the folder is empty"));
+}
+
+#[test]
+fn no_image_of_a_ct() {
+    let series = Series::edited(|_, o| set(o, tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\LOCALIZER"));
+    check(&series, "no CT image among the 5 DICOM files (5 localizers or objects without an image)");
+    let series = Series::edited(|_, o| {
+        o.remove_element(tags::PIXEL_DATA);
+    });
+    check(&series, "no CT image among the 5 DICOM files");
+}
+
+#[test]
+fn another_modality() {
+    let series = Series::edited(|_, o| set(o, tags::MODALITY, VR::CS, "MR"));
+    check(&series, "found MR images; groundglass reads CT");
+    // A modality could hold anything; only the standard's words are repeated.
+    let series = Series::edited(|_, o| set(o, tags::MODALITY, VR::CS, "SECRET"));
+    check(&series, "found another modality images");
+}
+
+#[test]
+fn a_gap_in_z() {
+    let series = Series::new();
+    fs::remove_file(series.file(2)).unwrap();
+    check(
+        &series,
+        "the series has a gap: 5.000 mm between slices 2 and 3 where 2.500 mm are usual; --allow-gaps",
+    );
+}
+
+#[test]
+fn a_text_file_does_not_explain_a_gap() {
+    let series = Series::new();
+    fs::remove_file(series.file(2)).unwrap();
+    fs::write(series.folder().join("notes.txt"), "hello").unwrap();
+    check(&series, "the series has a gap");
+}
+
+#[test]
+fn two_different_slices_at_one_position() {
+    let series = Series::new();
+    series.add("other", 2, |o| set_pixels(o, &[5; PIXELS]));
+    check(&series, "two different slices lie at one position (slice 3 along the normal)");
+}
+
+#[test]
+fn unsupported_compression_by_its_name() {
+    for (uid, name) in [
+        (uids::JPEGLS_LOSSLESS, "JPEG-LS Lossless"),
+        (uids::JPEGLS_NEAR_LOSSLESS, "JPEG-LS Near-Lossless"),
+        (uids::MPEG4HP41, "MPEG video"),
+        (uids::JPEGXL, "JPEG XL"),
+        ("1.2.3.4", "a private transfer syntax"),
+    ] {
+        let series = Series::new();
+        for z in 0..SHAPE[0] {
+            let mut object = series.object(z);
+            let fragments = PixelFragmentSequence::new_fragments(vec![vec![0xFF, 0xD8, 0xFF, 0xF7]]);
+            object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, DicomValue::PixelSequence(fragments)));
+            // The writer knows no private syntax: write as another and rename it in the bytes.
+            let known = if uid == "1.2.3.4" { uids::JPEGLS_LOSSLESS } else { uid };
+            save(&series.file(z), object, known);
+            if uid == "1.2.3.4" {
+                let mut bytes = fs::read(series.file(z)).unwrap();
+                let at = bytes.windows(known.len()).position(|w| w == known.as_bytes()).unwrap();
+                bytes[at..at + known.len()].fill(0);
+                bytes[at..at + uid.len()].copy_from_slice(uid.as_bytes());
+                fs::write(series.file(z), bytes).unwrap();
+            }
+        }
+        check(&series, &format!("the images are compressed as {name}, which groundglass does not decode"));
+    }
+}
+
+#[test]
+fn twelve_bit_jpeg_by_its_name() {
+    let series = Series::new();
+    for z in 0..SHAPE[0] {
+        let mut object = series.object(z);
+        let [_, rows, columns] = SHAPE.map(|n| n as u8);
+        let stream =
+            vec![0xFF, 0xD8, 0xFF, 0xC1, 0, 11, 12, 0, rows, 0, columns, 1, 1, 0x11, 0, 0xFF, 0xD9, 0];
+        let fragments = PixelFragmentSequence::new_fragments(vec![stream]);
+        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, DicomValue::PixelSequence(fragments)));
+        save(&series.file(z), object, uids::JPEG_EXTENDED12_BIT);
+    }
+    check(&series, "the images are compressed as JPEG Extended with 12 bits");
+}
+
+#[test]
+fn enhanced_multi_frame_objects() {
+    let words = "the file is an enhanced multi-frame object";
+    check(
+        &Series::edited(|_, o| set(o, tags::SOP_CLASS_UID, VR::UI, uids::ENHANCED_CT_IMAGE_STORAGE)),
+        words,
+    );
+    check(&Series::edited(|_, o| set(o, tags::NUMBER_OF_FRAMES, VR::IS, "3")), words);
+}
+
+#[test]
+fn spacing_that_is_none() {
+    for (spacing, words) in [
+        ("0\\0.5", "the spacing along y is 0 mm; it must be a positive number"),
+        ("0.5\\-1", "the spacing along x is -1 mm; it must be a positive number"),
+        ("nan\\1", "the spacing along y is NaN mm"),
+        ("a\\b", "the spacing along y is NaN mm"),
+    ] {
+        check(&Series::edited(|_, o| set(o, tags::PIXEL_SPACING, VR::DS, spacing)), words);
+    }
+}
+
+#[test]
+fn directions_that_are_none() {
+    for orientation in ["1\\0\\0\\1\\0\\0", "2\\0\\0\\0\\1\\0", "0\\0\\0\\0\\0\\0", "nan\\0\\0\\0\\1\\0"] {
+        let series = Series::edited(|_, o| set(o, tags::IMAGE_ORIENTATION_PATIENT, VR::DS, orientation));
+        check(&series, "ImageOrientationPatient is no pair of perpendicular directions of length 1");
+    }
+}
+
+#[test]
+fn slices_without_any_order() {
+    let series = Series::edited(|_, o| {
+        o.remove_element(tags::IMAGE_POSITION_PATIENT);
+        o.remove_element(tags::INSTANCE_NUMBER);
+    });
+    check(&series, "neither positions nor different numbers");
+}
+
+#[test]
+fn a_header_that_lies_about_its_size() {
+    let series = Series::edited(|_, o| set_u16(o, tags::ROWS, 60_000));
+    let words = refusal(read_ct(&series.file(0), &ReadOptions::default()));
+    assert_eq!(words, "the DICOM object cannot be used: its pixel data is shorter than rows x columns");
+    let tight = ReadOptions { max_voxels: 1000, ..ReadOptions::default() };
+    assert_eq!(refusal(series.read_with(&tight)), "the header claims 1800000 voxels; at most 1000 are read");
+}
+
+#[test]
+fn fields_that_contradict_each_other() {
+    let edits: [(fn(&mut dicom_object::InMemDicomObject), &str); 5] = [
+        (|o| set_u16(o, tags::BITS_STORED, 17), "bits stored, high bit and bits allocated contradict"),
+        (|o| set_u16(o, tags::BITS_ALLOCATED, 32), "it has 32 bits per pixel; 8 and 16 are read"),
+        (|o| set_u16(o, tags::ROWS, 0), "it states no number of rows and columns"),
+        (|o| set(o, tags::RESCALE_SLOPE, VR::DS, "0"), "its rescale slope is zero"),
+        (|o| set(o, tags::RESCALE_INTERCEPT, VR::DS, "inf"), "rescale values are not numbers"),
+    ];
+    for (edit, words) in edits {
+        check(&Series::edited(|_, o| edit(o)), words);
+    }
+}
+
+#[test]
+fn a_jpeg_2000_stream_of_another_size() {
+    // SOC, SIZ of 9 x 9 where the header says 8 x 6.
+    let mut stream = vec![0xFF, 0x4F, 0xFF, 0x51, 0, 41, 0, 0];
+    for word in [9_u32, 9, 0, 0, 9, 9, 0, 0] {
+        stream.extend_from_slice(&word.to_be_bytes());
+    }
+    stream.extend_from_slice(&[0, 1, 15, 1, 1, 0]);
+    let series = Series::new();
+    let mut object = series.object(0);
+    let fragments = PixelFragmentSequence::new_fragments(vec![stream]);
+    object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, DicomValue::PixelSequence(fragments)));
+    save(&series.file(0), object, uids::JPEG2000_LOSSLESS);
+    let words = refusal(read_ct(&series.file(0), &ReadOptions::default()));
+    assert!(words.ends_with("its JPEG 2000 stream is 9 x 9, and its header says 8 x 6"), "{words}");
+}
+
+#[test]
+fn a_truncated_file_alone() {
+    let series = Series::new();
+    let bytes = fs::read(series.file(0)).unwrap();
+    for length in [140, 300, 600, bytes.len() - 4] {
+        fs::write(series.file(0), &bytes[..length]).unwrap();
+        let words = refusal(read_ct(&series.file(0), &ReadOptions::default()));
+        assert!(words.starts_with("the DICOM object cannot be used: it"), "{length}: {words}");
+    }
+}
+
+#[test]
+fn one_spoilt_position_does_not_invent_a_place() {
+    // Without a position, numbers decide for the whole series: no affine, nothing in millimetres.
+    let series = Series::new();
+    series.edit(1, |o| set(o, tags::IMAGE_POSITION_PATIENT, VR::DS, "a\\b\\c"));
+    let read = series.read().unwrap();
+    assert_eq!(read.value.ct.grid.affine, None);
+    series.edit(1, |o| set_position(o, [-10.0, -20.0, 1e300]));
+    assert!(series.read().is_err());
+}

@@ -1,0 +1,169 @@
+//! Read all the same, with a warning.
+
+use crate::support::{SHAPE, STEP, Series, codes, set, set_pixels, set_position, set_u16, volume};
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
+use gg_io::ReadOptions;
+use gg_volume::SpacingTrust;
+use std::fs;
+
+const PIXELS: usize = SHAPE[1] * SHAPE[2];
+
+#[test]
+fn the_same_slice_twice_is_used_once() {
+    let series = Series::new();
+    let plain = series.read().unwrap().value;
+    series.add("again", 2, |_| {});
+    series.add("AND again", 2, |o| set(o, tags::INSTANCE_NUMBER, VR::IS, "77"));
+    let read = series.read().unwrap();
+    assert_eq!(read.value.ct, plain.ct);
+    assert_eq!(read.value.sha256, plain.sha256);
+    assert!(codes(&read).contains(&"same_slice_twice"), "{:?}", read.warnings);
+    assert_eq!(read.value.skipped.len(), 2);
+}
+
+#[test]
+fn one_unreadable_file_among_many_is_left_out() {
+    let damage: [(usize, fn(Vec<u8>) -> Vec<u8>); 4] = [
+        (4, |b| b[..b.len() - 10].to_vec()), // truncated, at the end of the series: no gap
+        (2, |b| b[..b.len() - 10].to_vec()), // in the middle: its gap is explained by the file
+        (2, |b| b[..200].to_vec()),
+        (2, |b| vec![0xAB; b.len()]),
+    ];
+    for (z, damage) in damage {
+        let series = Series::new();
+        let bytes = fs::read(series.file(z)).unwrap();
+        fs::write(series.file(z), damage(bytes)).unwrap();
+        let read = series.read().unwrap();
+        assert_eq!(read.value.ct.grid.shape, [4, 8, 6]);
+        assert!(codes(&read).contains(&"unreadable_files"), "{:?}", read.warnings);
+        assert_eq!(codes(&read).contains(&"gap_in_z"), z == 2, "{:?}", read.warnings);
+        assert_eq!(read.value.ct.grid.voxel_ml().is_ok(), z != 2);
+        assert_eq!(read.value.skipped.len(), 1);
+    }
+}
+
+#[test]
+fn a_gap_is_read_where_it_is_allowed_and_nothing_is_measured_across_it() {
+    let series = Series::new();
+    fs::remove_file(series.file(2)).unwrap();
+    let read = series.read_with(&ReadOptions { allow_gaps: true, ..ReadOptions::default() }).unwrap();
+    assert_eq!(read.value.ct.grid.shape, [4, 8, 6]);
+    assert!(codes(&read).contains(&"gap_in_z"));
+    assert_eq!(read.value.ct.grid.trust, SpacingTrust::Untrusted("slices are missing".to_owned()));
+    assert_eq!(read.value.ct.grid.spacing_mm, Some([STEP, 0.75, 0.5]));
+}
+
+#[test]
+fn spacing_comes_from_positions_and_from_nothing_else() {
+    let series = Series::edited(|z, o| {
+        set_position(o, [-10.0, -20.0, 6.0 * z as f64]);
+        set(o, tags::SLICE_THICKNESS, VR::DS, "2");
+        set(o, tags::SPACING_BETWEEN_SLICES, VR::DS, "3");
+        set(o, tags::SLICE_LOCATION, VR::DS, "1");
+    });
+    let read = series.read().unwrap();
+    assert_eq!(read.value.ct.grid.spacing_mm, Some([6.0, 0.75, 0.5]));
+    assert_eq!(read.value.ct.grid.trust, SpacingTrust::Trusted);
+}
+
+#[test]
+fn uneven_spacing_is_remarked_on_and_very_uneven_spacing_not_trusted() {
+    for (off, remark, trusted) in [(0.004, false, true), (0.2, true, true), (0.6, true, false)] {
+        let series = Series::new();
+        series.edit(2, |o| set_position(o, [-10.0, -20.0, 30.0 + 2.0 * STEP + off]));
+        let read = series.read().unwrap();
+        assert_eq!(codes(&read).contains(&"irregular_spacing"), remark, "{off}");
+        assert_eq!(read.value.ct.grid.trust == SpacingTrust::Trusted, trusted, "{off}");
+    }
+}
+
+#[test]
+fn slices_shifted_sideways_are_remarked_on() {
+    let series = Series::new();
+    series.edit(2, |o| set_position(o, [-14.0, -20.0, 30.0 + 2.0 * STEP]));
+    assert!(codes(&series.read().unwrap()).contains(&"shifted_slices"));
+}
+
+#[test]
+fn without_positions_slices_are_in_the_order_of_their_numbers() {
+    let series = Series::edited(|z, o| {
+        o.remove_element(tags::IMAGE_POSITION_PATIENT);
+        set(o, tags::INSTANCE_NUMBER, VR::IS, &(10 - z).to_string());
+    });
+    let read = series.read().unwrap();
+    assert!(codes(&read).contains(&"no_position"), "{:?}", read.warnings);
+    assert_eq!(read.value.slice_files, [4, 3, 2, 1, 0]);
+    assert_eq!(read.value.ct.grid.affine, None);
+    assert!(read.value.ct.grid.voxel_ml().is_err());
+}
+
+#[test]
+fn without_pixel_spacing_no_length_is_known() {
+    let series = Series::edited(|_, o| {
+        o.remove_element(tags::PIXEL_SPACING);
+    });
+    let read = series.read().unwrap();
+    assert!(codes(&read).contains(&"no_pixel_spacing"));
+    assert_eq!((read.value.ct.grid.affine, read.value.ct.grid.spacing_mm), (None, None));
+    assert_eq!(read.value.ct.voxels, volume(SHAPE).voxels);
+}
+
+#[test]
+fn padding_becomes_the_lowest_measured_value() {
+    let series = Series::edited(|z, o| {
+        let mut stored = vec![1024_u16; PIXELS];
+        stored[0] = (-2000_i16) as u16;
+        stored[1] = (-1990_i16) as u16;
+        stored[2] = if z == 3 { 7 } else { 500 };
+        set_pixels(o, &stored);
+        let pad = |v: i16| dicom_core::PrimitiveValue::I16([v].as_slice().into());
+        o.put(dicom_core::DataElement::new(tags::PIXEL_PADDING_VALUE, VR::SS, pad(-2000)));
+        o.put(dicom_core::DataElement::new(tags::PIXEL_PADDING_RANGE_LIMIT, VR::SS, pad(-1980)));
+    });
+    let voxels = series.read().unwrap().value.ct.voxels;
+    assert_eq!(voxels.slice(0)[..4], [-1017.0, -1017.0, -524.0, 0.0]);
+    assert_eq!(voxels.slice(3)[..4], [-1017.0, -1017.0, -1017.0, 0.0]);
+}
+
+#[test]
+fn bits_above_the_stored_ones_do_not_count() {
+    let series = Series::edited(|_, o| {
+        set_u16(o, tags::BITS_STORED, 12);
+        set_u16(o, tags::HIGH_BIT, 11);
+        set_u16(o, tags::PIXEL_REPRESENTATION, 0);
+        set_pixels(o, &vec![0xF000 | 1000; PIXELS]);
+    });
+    assert_eq!(series.read().unwrap().value.ct.voxels.at(0, 0, 0), -24.0);
+}
+
+#[test]
+fn monochrome1_is_turned_round_only_where_values_are_shades() {
+    for (rescale, expected) in [(true, -1023.0), (false, 254.0)] {
+        let series = Series::edited(|_, o| {
+            set(o, tags::PHOTOMETRIC_INTERPRETATION, VR::CS, "MONOCHROME1");
+            set_u16(o, tags::BITS_STORED, 8);
+            set_u16(o, tags::HIGH_BIT, 7);
+            set_u16(o, tags::PIXEL_REPRESENTATION, 0);
+            set_pixels(o, &vec![1; PIXELS]);
+            if !rescale {
+                o.remove_element(tags::RESCALE_SLOPE);
+                o.remove_element(tags::RESCALE_INTERCEPT);
+            }
+        });
+        let read = series.read().unwrap();
+        assert_eq!(read.value.ct.voxels.at(0, 0, 0), expected);
+        assert!(codes(&read).contains(&"monochrome1"));
+        assert_eq!(codes(&read).contains(&"no_rescale"), !rescale);
+    }
+}
+
+#[test]
+fn threads_do_not_change_the_result() {
+    let series = Series::new();
+    let read = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| series.read().unwrap())
+    };
+    assert_eq!(read(1), read(2));
+}
