@@ -24,10 +24,9 @@ pub fn clahe(src: &[u8], h: usize, w: usize, clip_limit: f64, tiles_y: usize, ti
     if h == 0 || w == 0 || tiles_y == 0 || tiles_x == 0 {
         return out;
     }
-    let divides = h.is_multiple_of(tiles_y) && w.is_multiple_of(tiles_x);
-    let padded = |n: usize, tiles: usize| if divides { n } else { n + tiles - n % tiles };
-    let (tile_h, tile_w) = (padded(h, tiles_y) / tiles_y, padded(w, tiles_x) / tiles_x);
-    let luts = grey_maps(src, h, w, clip_limit, [tiles_y, tiles_x], [tile_h, tile_w]);
+    let tiling = Tiling::new([h, w], clip_limit, [tiles_y, tiles_x]);
+    let (tile_h, tile_w) = (tiling.tile_h, tiling.tile_w);
+    let luts = tiling.grey_maps(src);
     let columns = neighbours(w, tile_w, tiles_x);
     let rows = neighbours(h, tile_h, tiles_y);
     // Columns between the same two tiles share their maps: they are done in one go.
@@ -83,48 +82,103 @@ fn neighbours(n: usize, tile: usize, tiles: usize) -> Vec<Neighbour> {
     (0..n).map(neighbour).collect()
 }
 
-/// The grey map of each tile, row by row of tiles. Values are whole numbers, kept as `f32` for the blending.
-fn grey_maps(
+/// What happens in one tile, for a figure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaheTile {
+    /// How often each grey value occurs.
+    pub histogram: Vec<u32>,
+    /// The same after clipping and spreading.
+    pub clipped: Vec<u32>,
+    /// The height at which the histogram is clipped; `None` where it is not.
+    pub limit: Option<u32>,
+    /// The grey value that each grey value becomes.
+    pub map: Vec<u8>,
+}
+
+/// Histogram, clipped histogram and grey map of tile `[y, x]` of a picture of `shape` `[h, w]`.
+pub fn clahe_tile(
     src: &[u8],
-    h: usize,
-    w: usize,
+    shape: [usize; 2],
     clip_limit: f64,
     tiles: [usize; 2],
-    [tile_h, tile_w]: [usize; 2],
-) -> Vec<[f32; BINS]> {
-    let pixels = tile_h * tile_w;
-    let limit =
-        if clip_limit > 0.0 { ((clip_limit * pixels as f64 / BINS as f64) as u32).max(1) } else { u32::MAX };
-    let scale = (BINS - 1) as f32 / pixels as f32;
-    let source_row: Vec<usize> = (0..tiles[0] * tile_h).map(|y| reflect(y, h)).collect();
-    let source_column: Vec<usize> = (w..(tiles[1] * tile_w).max(w)).map(|x| reflect(x, w)).collect();
-    let mut maps = Vec::with_capacity(tiles[0] * tiles[1]);
-    for ty in 0..tiles[0] {
-        for tx in 0..tiles[1] {
-            let mut histogram = [[0u32; BINS]; 2];
-            let (x0, x1) = (tx * tile_w, (tx + 1) * tile_w);
-            for &y in &source_row[ty * tile_h..(ty + 1) * tile_h] {
-                let row = &src[y * w..(y + 1) * w];
-                // Two histograms in turn: equal neighbours then need not wait for each other's count.
-                let (pairs, rest) = row[x0.min(w)..x1.min(w)].as_chunks::<2>();
-                for &[a, b] in pairs {
-                    histogram[0][usize::from(a)] += 1;
-                    histogram[1][usize::from(b)] += 1;
-                }
-                for &v in rest {
-                    histogram[0][usize::from(v)] += 1;
-                }
-                for x in x0.max(w)..x1 {
-                    histogram[0][usize::from(row[source_column[x - w]])] += 1;
-                }
-            }
-            let [mut counts, more] = histogram;
-            counts.iter_mut().zip(&more).for_each(|(c, m)| *c += m);
-            clip(&mut counts, limit);
-            maps.push(running_sum(&counts, scale));
+    tile: [usize; 2],
+) -> ClaheTile {
+    let tiling = Tiling::new(shape, clip_limit, tiles);
+    let counts = tiling.histogram(src, tile);
+    let mut clipped = counts;
+    clip(&mut clipped, tiling.limit);
+    ClaheTile {
+        histogram: counts.to_vec(),
+        limit: (tiling.limit < u32::MAX).then_some(tiling.limit),
+        map: running_sum(&clipped, tiling.scale).iter().map(|&v| v as u8).collect(),
+        clipped: clipped.to_vec(),
+    }
+}
+
+/// How a picture is laid out in tiles.
+struct Tiling {
+    w: usize,
+    tiles: [usize; 2],
+    tile_h: usize,
+    tile_w: usize,
+    limit: u32,
+    scale: f32,
+    /// Row of the picture for each row of the padded one.
+    source_row: Vec<usize>,
+    /// Column of the picture for each column that was added.
+    added_column: Vec<usize>,
+}
+
+impl Tiling {
+    fn new([h, w]: [usize; 2], clip_limit: f64, tiles: [usize; 2]) -> Self {
+        let divides = h.is_multiple_of(tiles[0]) && w.is_multiple_of(tiles[1]);
+        let padded = |n: usize, tiles: usize| if divides { n } else { n + tiles - n % tiles };
+        let (tile_h, tile_w) = (padded(h, tiles[0]) / tiles[0], padded(w, tiles[1]) / tiles[1]);
+        let pixels = tile_h * tile_w;
+        let clips = clip_limit > 0.0;
+        Self {
+            w,
+            tiles,
+            tile_h,
+            tile_w,
+            limit: if clips { ((clip_limit * pixels as f64 / BINS as f64) as u32).max(1) } else { u32::MAX },
+            scale: (BINS - 1) as f32 / pixels as f32,
+            source_row: (0..tiles[0] * tile_h).map(|y| reflect(y, h)).collect(),
+            added_column: (w..tiles[1] * tile_w).map(|x| reflect(x, w)).collect(),
         }
     }
-    maps
+
+    /// The grey map of each tile, row by row of tiles. Values are whole numbers, kept as `f32` for the blending.
+    fn grey_maps(&self, src: &[u8]) -> Vec<[f32; BINS]> {
+        let mut maps = Vec::with_capacity(self.tiles[0] * self.tiles[1]);
+        for ty in 0..self.tiles[0] {
+            for tx in 0..self.tiles[1] {
+                let mut counts = self.histogram(src, [ty, tx]);
+                clip(&mut counts, self.limit);
+                maps.push(running_sum(&counts, self.scale));
+            }
+        }
+        maps
+    }
+
+    fn histogram(&self, src: &[u8], [ty, tx]: [usize; 2]) -> [u32; BINS] {
+        // Two histograms in turn: equal neighbours then need not wait for each other's count.
+        let (mut counts, mut more) = ([0u32; BINS], [0u32; BINS]);
+        let (w, x0, x1) = (self.w, tx * self.tile_w, (tx + 1) * self.tile_w);
+        for &y in &self.source_row[ty * self.tile_h..(ty + 1) * self.tile_h] {
+            let row = &src[y * w..(y + 1) * w];
+            let (pairs, rest) = row[x0.min(w)..x1.min(w)].as_chunks::<2>();
+            for &[a, b] in pairs {
+                counts[usize::from(a)] += 1;
+                more[usize::from(b)] += 1;
+            }
+            rest.iter().for_each(|&v| counts[usize::from(v)] += 1);
+            let added = x0.max(w) - w..x1.max(w) - w;
+            self.added_column[added].iter().for_each(|&x| counts[usize::from(row[x])] += 1);
+        }
+        counts.iter_mut().zip(&more).for_each(|(c, m)| *c += m);
+        counts
+    }
 }
 
 /// Cuts the histogram at `limit` and spreads what was cut off over all bins.

@@ -9,7 +9,8 @@ use gg_volume::LabelVolume;
 /// The mask of a picture of `h` x `w` with its holes filled; holds 0 and 1.
 pub fn fill_holes_2d(mask: &[u8], h: usize, w: usize) -> Vec<u8> {
     let background = Components::find(mask, [1, h, w], Connectivity::Faces, |v| v == 0);
-    background.paint(|k| u8::from(at_edge(&background.list[k].low[1..], &background.list[k].high[1..], &[h, w])))
+    background
+        .paint(|k| u8::from(at_edge(&background.list[k].low[1..], &background.list[k].high[1..], &[h, w])))
         .into_iter()
         .map(|outside| 1 - outside)
         .collect()
@@ -42,7 +43,8 @@ mod tests {
 
     #[test]
     fn only_the_largest_components_stay() {
-        let mask = LabelVolume::from_vec([1, 3, 5], vec![1, 0, 2, 2, 0, 0, 0, 0, 0, 0, 3, 3, 3, 0, 9]).unwrap();
+        let mask =
+            LabelVolume::from_vec([1, 3, 5], vec![1, 0, 2, 2, 0, 0, 0, 0, 0, 0, 3, 3, 3, 0, 9]).unwrap();
         let found = largest_components(&mask, 2);
         assert_eq!(found.data(), [0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0]);
     }

@@ -129,10 +129,15 @@ impl<'a> Recipe<'a> {
 
     pub(crate) fn enhanced(&self, grey: Vec<u8>) -> Vec<u8> {
         let ([h, w], [tiles_y, tiles_x]) = (self.turned, self.config.clahe_tiles);
-        match self.config.clahe_clip {
-            Some(clip) if self.equalise => clahe(&grey, h, w, clip, tiles_y, tiles_x),
-            _ => grey,
+        match self.clip() {
+            Some(clip) => clahe(&grey, h, w, clip, tiles_y, tiles_x),
+            None => grey,
         }
+    }
+
+    /// The clip limit of CLAHE, where CLAHE is wanted and the picture has not been through it already.
+    pub(crate) fn clip(&self) -> Option<f64> {
+        self.config.clahe_clip.filter(|_| self.equalise)
     }
 
     /// The lung box of each kept slice.

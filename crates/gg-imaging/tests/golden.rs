@@ -129,7 +129,8 @@ fn labels_are_scipys_with_the_same_numbers() {
         let mask = Volume::from_vec(shape, golden.u8(&name)).unwrap();
         let connectivities = [Connectivity::Faces, Connectivity::Edges, Connectivity::Corners];
         for (reach, connectivity) in (1..).zip(connectivities) {
-            let found: Vec<i32> = label_3d(&mask, connectivity).labels().into_iter().map(|l| l as i32).collect();
+            let found: Vec<i32> =
+                label_3d(&mask, connectivity).labels().into_iter().map(|l| l as i32).collect();
             assert_eq!(found, golden.i32(&format!("label_{i}_{reach}")), "{name}, {connectivity:?}");
         }
     }
@@ -157,7 +158,10 @@ fn kmeans_from_a_fixed_start_is_scikit_learns() {
         let start: [f32; 2] = golden.f32(&format!("start_{i}")).try_into().unwrap();
         let found = kmeans_two(&golden.f32(&format!("values_{i}")), start);
         let expected = golden.f64(&format!("centres_{i}"));
-        assert!((0..2).all(|k| (f64::from(found[k]) - expected[k]).abs() < 1e-6), "{found:?} for {expected:?}");
+        assert!(
+            (0..2).all(|k| (f64::from(found[k]) - expected[k]).abs() < 1e-6),
+            "{found:?} for {expected:?}"
+        );
     }
 }
 
