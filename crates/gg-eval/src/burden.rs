@@ -257,7 +257,7 @@ impl Split {
             }
             _ => {
                 labels[2] = 2;
-                Some(split_lungs(lung, map))
+                Some(gg_imaging::split_lungs(lung, map))
             }
         };
         let x = mean_x(made.as_ref().unwrap_or(lung), map, &labels);
@@ -304,29 +304,6 @@ fn mean_x(lung: &LabelVolume, map: &AxisMap, labels: &[u8; 256]) -> [Option<f64>
         let sum = |what: usize| sums.iter().map(|s| s[kind][what]).sum::<u64>();
         (sum(1) > 0).then(|| sum(0) as f64 / sum(1) as f64)
     })
-}
-
-fn split_lungs(lung: &LabelVolume, map: &AxisMap) -> LabelVolume {
-    let [nz, ny, nx] = map.canonical_shape(lung.shape());
-    let mut columns = vec![0u64; nx];
-    let mut slice = vec![0u8; ny * nx];
-    for z in 0..nz {
-        map.read_slice(lung, z, &mut slice);
-        slice.iter().enumerate().for_each(|(i, l)| columns[i % nx] += u64::from(*l != 0));
-    }
-    let first = columns.iter().position(|c| *c > 0).unwrap_or(0);
-    let last = columns.iter().rposition(|c| *c > 0).unwrap_or(0);
-    let third = (last - first) / 3;
-    let middle = (first + third..=last - third).min_by_key(|&x| columns[x]).unwrap_or(first);
-    let mut out = lung.clone();
-    for z in 0..nz {
-        map.read_slice(lung, z, &mut slice);
-        for (i, l) in slice.iter_mut().enumerate().filter(|(_, l)| **l != 0) {
-            *l = if i % nx < middle { 1 } else { 2 };
-        }
-        map.write_slice(&mut out, z, &slice);
-    }
-    out
 }
 
 /// Turns counts into amounts.
