@@ -11,16 +11,18 @@ const MAX_VOXELS: usize = 1 << 22;
 const ROUNDING: f64 = 1e-5;
 
 /// Any bytes may be refused. What is read can be written, and reads again as the same volume at the same place.
-pub fn fuzz_nifti(bytes: &[u8]) {
+///
+/// Says whether the bytes were read, so that a test can tell that it tests something.
+pub fn fuzz_nifti(bytes: &[u8]) -> bool {
     let options = ReadOptions { max_voxels: MAX_VOXELS, trust_spacing: true, ..ReadOptions::default() };
-    let Ok((read, _)) = read_ct_from(bytes, bytes.len() as u64, false, &options) else { return };
+    let Ok((read, _)) = read_ct_from(bytes, bytes.len() as u64, false, &options) else { return false };
     let ct = read.value.ct;
     assert_eq!(ct.voxels.shape(), ct.grid.shape, "shape of the grid");
     assert!(ct.voxels.data().iter().all(|v| v.is_finite()), "all values are finite");
     let mut written = Vec::new();
     match write_ct_to(&mut written, &ct) {
         Ok(()) => {}
-        Err(WriteError::Unfit(_)) => return, // geometry beyond 32-bit floats
+        Err(WriteError::Unfit(_)) => return true, // geometry beyond 32-bit floats
         Err(e) => panic!("writing to memory failed: {e}"),
     }
     let length = written.len() as u64;
@@ -38,4 +40,5 @@ pub fn fuzz_nifti(bytes: &[u8]) {
         }
     }
     assert_eq!(ct.grid.affine.is_some(), again.grid.affine.is_some(), "presence of the affine survives");
+    true
 }

@@ -32,7 +32,12 @@ fn the_header_of_these_tests_is_sound() {
 
 #[test]
 fn other_members_of_the_family_are_refused_by_name() {
-    header(|r| { r.i32(0, 540); }, "NIfTI-2");
+    header(
+        |r| {
+            r.i32(0, 540);
+        },
+        "NIfTI-2",
+    );
     header(|r| r.header[344..348].fill(0), "Analyze 7.5");
     header(|r| r.header[344..348].copy_from_slice(b"ni1\0"), "NIfTI pair");
 }
@@ -49,52 +54,167 @@ fn types_that_are_no_real_scalars_are_refused_by_name() {
         (77, 16, "code 77"),
         (0, 0, "code 0"),
     ] {
-        header(|r| { r.i16(70, code).i16(72, bits); }, name);
+        header(
+            |r| {
+                r.i16(70, code).i16(72, bits);
+            },
+            name,
+        );
     }
 }
 
 #[test]
 fn fields_that_contradict_each_other_are_refused() {
-    header(|r| { r.i16(72, 8); }, "bitpix is 8 for data of type int16");
-    header(|r| { r.i16(40, 0); }, "dim[0] is 0");
-    header(|r| { r.i16(40, 9); }, "dim[0]");
-    header(|r| { r.i16(40, 1); }, "dim[0] is 1");
-    header(|r| { r.i16(42, 0); }, "dim[1] is 0");
-    header(|r| { r.i16(44, -5); }, "dim[2] is -5");
-    header(|r| { r.f32(108, 0.0); }, "vox_offset is 0");
-    header(|r| { r.f32(108, 352.5); }, "vox_offset is 352.5");
-    header(|r| { r.f32(108, f32::NAN); }, "vox_offset is NaN");
-    header(|r| { r.f32(108, f32::INFINITY); }, "vox_offset is inf");
-    header(|r| { r.f32(112, 2.0).f32(116, f32::NAN); }, "scl_inter is NaN");
+    header(
+        |r| {
+            r.i16(72, 8);
+        },
+        "bitpix is 8 for data of type int16",
+    );
+    header(
+        |r| {
+            r.i16(40, 0);
+        },
+        "dim[0] is 0",
+    );
+    header(
+        |r| {
+            r.i16(40, 9);
+        },
+        "dim[0]",
+    );
+    header(
+        |r| {
+            r.i16(40, 1);
+        },
+        "dim[0] is 1",
+    );
+    header(
+        |r| {
+            r.i16(42, 0);
+        },
+        "dim[1] is 0",
+    );
+    header(
+        |r| {
+            r.i16(44, -5);
+        },
+        "dim[2] is -5",
+    );
+    header(
+        |r| {
+            r.f32(108, 0.0);
+        },
+        "vox_offset is 0",
+    );
+    header(
+        |r| {
+            r.f32(108, 352.5);
+        },
+        "vox_offset is 352.5",
+    );
+    header(
+        |r| {
+            r.f32(108, f32::NAN);
+        },
+        "vox_offset is NaN",
+    );
+    header(
+        |r| {
+            r.f32(108, f32::INFINITY);
+        },
+        "vox_offset is inf",
+    );
+    header(
+        |r| {
+            r.f32(112, 2.0).f32(116, f32::NAN);
+        },
+        "scl_inter is NaN",
+    );
     // The size of the header in one byte order, dim[0] in the other.
-    header(|r| { r.i16(40, 3i16.swap_bytes()); }, "byte order");
+    header(
+        |r| {
+            r.i16(40, 3i16.swap_bytes());
+        },
+        "byte order",
+    );
 }
 
 #[test]
 fn several_volumes_are_refused() {
-    header(|r| { r.i16(40, 4).i16(48, 5); }, "5 volumes");
-    header(|r| { r.i16(40, 5).i16(48, 2).i16(50, 3); }, "6 volumes");
+    header(
+        |r| {
+            r.i16(40, 4).i16(48, 5);
+        },
+        "5 volumes",
+    );
+    header(
+        |r| {
+            r.i16(40, 5).i16(48, 2).i16(50, 3);
+        },
+        "6 volumes",
+    );
 }
 
 #[test]
 fn impossible_spacing_is_refused() {
-    header(|r| { r.f32(80, 0.0); }, "spacing along x is 0 mm");
-    header(|r| { r.f32(84, -0.75); }, "spacing along y is -0.75 mm");
-    header(|r| { r.f32(88, f32::NAN); }, "spacing along z is NaN mm");
-    header(|r| { r.f32(88, f32::INFINITY); }, "spacing along z is inf mm");
+    header(
+        |r| {
+            r.f32(80, 0.0);
+        },
+        "spacing along x is 0 mm",
+    );
+    header(
+        |r| {
+            r.f32(84, -0.75);
+        },
+        "spacing along y is -0.75 mm",
+    );
+    header(
+        |r| {
+            r.f32(88, f32::NAN);
+        },
+        "spacing along z is NaN mm",
+    );
+    header(
+        |r| {
+            r.f32(88, f32::INFINITY);
+        },
+        "spacing along z is inf mm",
+    );
 }
 
 #[test]
 fn a_singular_or_infinite_affine_is_refused() {
-    header(|r| { r.f32(280, 0.0); }, "affine is singular");
-    header(|r| { r.f32(280 + 4, f32::NAN); }, "not a finite number");
+    header(
+        |r| {
+            r.f32(280, 0.0);
+        },
+        "affine is singular",
+    );
+    header(
+        |r| {
+            r.f32(280 + 4, f32::NAN);
+        },
+        "not a finite number",
+    );
     // Two axes that point the same way.
-    header(|r| { r.f32(280 + 4, -0.5).f32(280 + 16 + 4, 0.0); }, "affine is singular");
+    header(
+        |r| {
+            r.f32(280 + 4, -0.5).f32(280 + 16 + 4, 0.0);
+        },
+        "affine is singular",
+    );
 }
 
 #[test]
 fn a_quaternion_longer_than_one_is_refused_where_it_is_the_only_form() {
-    header(|r| { r.i16(254, 0).i16(252, 1).f32(256, 0.9).f32(260, 0.9); }, "longer than 1");
+    header(
+        |r| {
+            r.i16(254, 0).i16(252, 1).f32(256, 0.9).f32(260, 0.9);
+        },
+        "longer than 1",
+    );
 }
 
 #[test]

@@ -44,14 +44,44 @@ fn a_sound_ct_has_no_remark_and_trusted_spacing() {
 
 #[test]
 fn oddities_become_remarks() {
-    odd(|r| { r.i16(252, 1); }, "sform_qform_disagree");
-    odd(|r| { r.i16(252, 1).f32(256, 5.0); }, "sform_qform_disagree");
-    odd(|r| { r.f32(80, 0.9); }, "spacing_disagrees");
-    odd(|r| { r.i16(254, 0); }, "no_orientation");
-    odd(|r| { r.f32(280 + 40, -2.0); }, "reversed_z");
+    odd(
+        |r| {
+            r.i16(252, 1);
+        },
+        "sform_qform_disagree",
+    );
+    odd(
+        |r| {
+            r.i16(252, 1).f32(256, 5.0);
+        },
+        "sform_qform_disagree",
+    );
+    odd(
+        |r| {
+            r.f32(80, 0.9);
+        },
+        "spacing_disagrees",
+    );
+    odd(
+        |r| {
+            r.i16(254, 0);
+        },
+        "no_orientation",
+    );
+    odd(
+        |r| {
+            r.f32(280 + 40, -2.0);
+        },
+        "reversed_z",
+    );
     odd(|r| r.header[123] = 5, "unknown_unit");
     odd(|r| r.data.extend([1; 100]), "trailing_bytes");
-    odd(|r| { r.i16(46, 1); }, "one_slice");
+    odd(
+        |r| {
+            r.i16(46, 1);
+        },
+        "one_slice",
+    );
     odd(|r| r.data.copy_within(0..512, 512), "same_slice_twice");
     odd(|r| r.data = [0i16; 1024].iter().flat_map(|v| v.to_le_bytes()).collect(), "unknown_intensity");
 }
@@ -110,7 +140,15 @@ fn spacing_is_trusted_in_hu_with_a_coded_affine_and_a_unit_only() {
     };
     assert_eq!(trust(&|_| {}, &options), SpacingTrust::Trusted);
     because(trust(&|r| r.header[123] = 0, &options), "no unit");
-    because(trust(&|r| { r.i16(254, 0)), &options; }, "no affine");
+    because(
+        trust(
+            &|r| {
+                r.i16(254, 0);
+            },
+            &options,
+        ),
+        "no affine",
+    );
     let grey = |r: &mut Raw| {
         r.i16(70, 2).i16(72, 8);
         r.data = (0..1024u32).map(|i| (i * 7 % 251) as u8).collect();
