@@ -193,7 +193,7 @@ pub fn unet_drawing(title: &str, levels: &[UnetLevel], note: &str) -> Scene {
         let y = row(0);
         let small = TextStyle::new(11.0, Ink::Muted).middle();
         scene.text(centre - reach(0), y - 26.0, "CT slice in", small);
-        scene.text(centre + reach(0), y - 26.0, "1x1 convolution, sigmoid: mask out", small);
+        scene.text(centre + reach(0), y - 26.0, "mask out (1x1, sigmoid)", small);
         scene.text(centre, y - 7.0, "skip: concatenate", small);
     }
     drawing_legend(&mut scene, height - 22.0);
