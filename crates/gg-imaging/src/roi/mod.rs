@@ -1,5 +1,6 @@
 //! Where the lungs lie, from the picture alone: the paper's box per slice, and one box for a whole volume.
 
+mod hull;
 mod slice;
 mod volume;
 

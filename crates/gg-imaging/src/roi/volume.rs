@@ -1,15 +1,17 @@
 //! One lung box for all slices of a volume, from its grey values alone.
 //!
-//! Each slice is shrunk to at most 128 pixels a side and thresholded by k-means on its centre, as the paper does. An
-//! opening wipes out table shells and tubes; the largest piece of tissue that is left is the body, and air that it
-//! encloses is lung, airway or bowel. Air that reaches the picture's edge is outside, unless it keeps clear of all
-//! corners and is as solid as a lung: so pictures that were cropped to the lungs keep them. The enclosed air of all
-//! slices is joined in three dimensions; the largest piece and those that are not much smaller are the lungs. The box
-//! spans all but a thousandth of their voxels on each side, mirrored at the body's middle, so that a lung that
-//! is white with disease is not cut off, plus a margin.
+//! Each slice is shrunk to at most 128 pixels a side and thresholded by k-means on its centre, as the paper does. The
+//! largest piece of tissue is the body. The air beside it falls into pieces (the body being widened by a pixel first,
+//! so that thin walls do not leak); those that lie within the body's convex hull are lung, airway or bowel, the others
+//! are outside or belong to the table. For the hull the body is opened, which wipes out shells of tables and tubes.
+//! Where tissue reaches all four sides of most slices, they were cropped into the chest already and stay whole. The enclosed air of all slices is joined
+//! in three dimensions; the largest piece and those that are not much smaller are the lungs. The box spans all but a
+//! thousandth of their voxels on each side, mirrored at the body's middle, so that a lung that is white with disease
+//! is not cut off, plus a margin.
 //!
 //! Nothing here depends on which way is up, so prone, flipped and turned pictures do as well.
 
+use super::hull::filled_hull;
 use crate::{Connectivity, Rect, RoiConfig, binary_dilation, binary_erosion, label_2d, label_3d, resize_u8};
 use gg_volume::Volume;
 
@@ -17,14 +19,16 @@ use gg_volume::Volume;
 const SIDE: usize = 128;
 /// Side of the opening that wipes out shells of tables, in pixels of the small picture.
 const OPENING: usize = 3;
-/// Air at the picture's edge counts as lung where it fills at least this share of its box...
-const SOLID: f64 = 0.4;
-/// ...and this share of the picture.
-const LARGE: f64 = 0.02;
+/// Side of the square by which the body is widened against leaks, in pixels of the small picture.
+const WIDENING: usize = 3;
+/// A piece of air is enclosed where at least this share of it lies within the body's hull.
+const WITHIN_HULL: f64 = 0.8;
 /// A piece of air counts as lung from this share of the largest piece on.
 const MUCH_SMALLER: f64 = 0.05;
-/// Enclosed air below this share of the volume is no lung.
-const LEAST_AIR: f64 = 0.004;
+/// Enclosed air below this share of the body is no lung.
+const LEAST_AIR: f64 = 0.04;
+/// Tissue reaches a side where it fills this share of it.
+const REACHES: f64 = 0.1;
 /// Share of the lung voxels that may lie beyond each side of the box.
 const OUTLIERS: f64 = 0.001;
 
@@ -34,8 +38,12 @@ pub(crate) struct Candidate {
     shape: [usize; 2],
     /// Enclosed air on the small picture.
     air: Vec<u8>,
-    /// Sum of x and of y over the body's pixels, and their number.
-    body: [u64; 3],
+    /// Sum of x over the body's pixels, and their number.
+    body: [u64; 2],
+    /// Pixels within the body's hull.
+    hull: u64,
+    /// Whether tissue reaches all four sides of the picture, which then was cropped into the chest.
+    cropped: bool,
 }
 
 /// Enclosed air and body of one slice.
@@ -43,50 +51,65 @@ pub(crate) fn lung_candidate(grey: &[u8], h: usize, w: usize) -> Candidate {
     let shrink = (h.max(w) as f64 / SIDE as f64).max(1.0);
     let small = |n: usize| ((n as f64 / shrink).round() as usize).max(1);
     let (sh, sw) = (small(h), small(w));
-    let mut candidate = Candidate { shape: [sh, sw], air: vec![0; sh * sw], body: [0; 3] };
+    let mut candidate =
+        Candidate { shape: [sh, sw], air: vec![0; sh * sw], body: [0; 2], hull: 0, cropped: false };
     let picture = resize_u8(grey, h, w, sh, sw);
     let centre = RoiConfig::default().centre_fraction;
     let Some(threshold) = super::air_threshold(&picture, sh, sw, centre) else {
         return candidate;
     };
     let tissue: Vec<u8> = picture.iter().map(|&v| u8::from(f64::from(v) >= threshold)).collect();
-    let opened =
-        binary_dilation(&binary_erosion(&tissue, sh, sw, OPENING, OPENING), sh, sw, OPENING, OPENING);
-    let pieces = label_2d(&opened, sh, sw, Connectivity::Faces);
-    let Some(&largest) = pieces.by_size().first() else {
+    candidate.cropped = reaches_all_sides(&tissue, sh, sw);
+    let Some(body) = largest_piece(&tissue, sh, sw) else {
         return candidate;
     };
-    let body = pieces.paint(|k| u8::from(k == largest));
-    for (i, _) in body.iter().enumerate().filter(|&(_, &b)| b != 0) {
+    let opened = binary_dilation(&binary_erosion(&body, sh, sw, OPENING, OPENING), sh, sw, OPENING, OPENING);
+    let solid = largest_piece(&opened, sh, sw).unwrap_or_else(|| body.clone());
+    for (i, _) in solid.iter().enumerate().filter(|&(_, &b)| b != 0) {
         candidate.body[0] += (i % sw) as u64;
-        candidate.body[1] += (i / sw) as u64;
-        candidate.body[2] += 1;
+        candidate.body[1] += 1;
     }
-    // Everything beside the body: what it encloses is a hole.
-    let beside: Vec<u8> = body.iter().map(|&b| 1 - b).collect();
-    let holes = label_2d(&beside, sh, sw, Connectivity::Faces);
-    let labels = holes.labels();
-    let corners = [0, sw - 1, (sh - 1) * sw, sh * sw - 1].map(|i| labels[i]);
-    let enclosed = holes.paint(|k| {
-        let hole = &holes.list[k];
-        let edge = hole.low[1] == 0 || hole.low[2] == 0 || hole.high[1] == sh - 1 || hole.high[2] == sw - 1;
-        let extent = (hole.high[1] - hole.low[1] + 1) * (hole.high[2] - hole.low[2] + 1);
-        let solid =
-            hole.voxels as f64 >= SOLID * extent as f64 && hole.voxels as f64 >= LARGE * (sh * sw) as f64;
-        u8::from(!edge || (solid && !corners.contains(&(k as u32 + 1))))
-    });
+    let hull = filled_hull(&solid, sh, sw);
+    candidate.hull = hull.iter().map(|&v| u64::from(v)).sum();
+    let beside: Vec<u8> =
+        binary_dilation(&body, sh, sw, WIDENING, WIDENING).into_iter().map(|body| 1 - body).collect();
+    let pieces = label_2d(&beside, sh, sw, Connectivity::Faces);
+    let mut within = vec![0usize; pieces.len() + 1];
+    for (&label, _) in pieces.labels().iter().zip(&hull).filter(|&(_, &h)| h != 0) {
+        within[label as usize] += 1;
+    }
+    let enclosed =
+        pieces.paint(|k| u8::from(within[k + 1] as f64 >= WITHIN_HULL * pieces.list[k].voxels as f64));
+    // Back to the walls from which the widening kept away.
+    let enclosed = binary_dilation(&enclosed, sh, sw, WIDENING, WIDENING);
     for ((air, &hole), &t) in candidate.air.iter_mut().zip(&enclosed).zip(&tissue) {
         *air = u8::from(hole != 0 && t == 0);
     }
     candidate
 }
 
+fn reaches_all_sides(tissue: &[u8], h: usize, w: usize) -> bool {
+    let row = |y: usize| tissue[y * w..(y + 1) * w].iter().filter(|&&v| v != 0).count();
+    let column = |x: usize| (0..h).filter(|y| tissue[y * w + x] != 0).count();
+    [row(0), row(h - 1)].into_iter().all(|n| n as f64 >= REACHES * w as f64)
+        && [column(0), column(w - 1)].into_iter().all(|n| n as f64 >= REACHES * h as f64)
+}
+
+/// Only the largest piece of a mask.
+fn largest_piece(mask: &[u8], h: usize, w: usize) -> Option<Vec<u8>> {
+    let pieces = label_2d(mask, h, w, Connectivity::Faces);
+    let largest = *pieces.by_size().first()?;
+    Some(pieces.paint(|k| u8::from(k == largest)))
+}
+
 /// The box around the lungs of all slices, on the full-sized slice; `None` where there is no lung.
 pub(crate) fn volume_box(candidates: &[Candidate], h: usize, w: usize, roi: &RoiConfig) -> Option<Rect> {
     let [sh, sw] = candidates.first()?.shape;
+    if 2 * candidates.iter().filter(|c| c.cropped).count() > candidates.len() {
+        return Some(Rect::whole(h, w));
+    }
     let shape = [candidates.len(), sh, sw];
     let air: Vec<u8> = candidates.iter().flat_map(|c| c.air.iter().copied()).collect();
-    let total = air.len();
     let air = Volume::from_vec(shape, air).ok()?;
     let pieces = label_3d(&air, Connectivity::Faces);
     let largest = pieces.list[*pieces.by_size().first()?].voxels as f64;
@@ -96,11 +119,12 @@ pub(crate) fn volume_box(candidates: &[Candidate], h: usize, w: usize, roi: &Roi
         rows[i / sw % sh] += 1;
         columns[i % sw] += 1;
     }
-    if (rows.iter().sum::<u64>() as f64) < LEAST_AIR * total as f64 {
+    let hull: u64 = candidates.iter().map(|c| c.hull).sum();
+    if (rows.iter().sum::<u64>() as f64) < LEAST_AIR * hull as f64 {
         return None;
     }
-    let body = candidates.iter().fold([0u64; 3], |sum, c| std::array::from_fn(|i| sum[i] + c.body[i]));
-    let middle = body[0] as f64 / body[2] as f64;
+    let body = candidates.iter().fold([0u64; 2], |sum, c| std::array::from_fn(|i| sum[i] + c.body[i]));
+    let middle = body[0] as f64 / body[1] as f64;
     let (x0, x1) = inner_range(&columns);
     let (y0, y1) = inner_range(&rows);
     // Mirrored at the body's middle.
@@ -128,4 +152,65 @@ fn inner_range(counts: &[u64]) -> (f64, f64) {
     let first = skipped(&mut counts.iter());
     let last = counts.len() - skipped(&mut counts.iter().rev());
     (first as f64, last.max(first + 1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A round body of tissue with two lungs; `zoom` above 1 crops towards the lungs.
+    fn chest(h: usize, w: usize, zoom: f64, table: bool, mirrored: bool) -> Vec<u8> {
+        let inside = |y: f64, x: f64, cy: f64, cx: f64, ry: f64, rx: f64| {
+            ((y - cy) / ry).powi(2) + ((x - cx) / rx).powi(2) <= 1.0
+        };
+        let pixel = |i: usize| {
+            let (y, x) = ((i / w) as f64 / h as f64, (i % w) as f64 / w as f64);
+            let y = if mirrored { 1.0 - y } else { y };
+            let (y, x) = (0.5 + (y - 0.5) / zoom, 0.5 + (x - 0.5) / zoom);
+            let lung = inside(y, x, 0.48, 0.3, 0.25, 0.13) || inside(y, x, 0.48, 0.7, 0.25, 0.13);
+            let shell =
+                table && (inside(y, x, 0.92, 0.5, 0.07, 0.45) && !inside(y, x, 0.92, 0.5, 0.06, 0.44));
+            let body = inside(y, x, 0.48, 0.5, 0.36, 0.46) && !lung;
+            if body || shell { 200 } else { 20 + (i * 7 % 5) as u8 }
+        };
+        (0..h * w).map(pixel).collect()
+    }
+
+    fn check(picture: &[u8], h: usize, w: usize) -> Rect {
+        let candidates: Vec<Candidate> = (0..3).map(|_| lung_candidate(picture, h, w)).collect();
+        volume_box(&candidates, h, w, &RoiConfig { margin: 0.0, ..RoiConfig::default() }).unwrap()
+    }
+
+    #[test]
+    fn the_box_is_that_of_the_lungs_with_and_without_table_either_way_up() {
+        for (table, mirrored) in [(false, false), (true, false), (true, true)] {
+            let found = check(&chest(200, 240, 1.0, table, mirrored), 200, 240);
+            let middle = if mirrored { 104 } else { 96 };
+            let expected = Rect::from_corners(middle - 50, 41, middle + 49, 199);
+            let near = |a: i64, b: i64| (a - b).abs() <= 4;
+            assert!(near(found.y, expected.y) && near(found.x, expected.x), "{found:?} for {expected:?}");
+            assert!(
+                near(found.h as i64, expected.h as i64) && near(found.w as i64, expected.w as i64),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_picture_cropped_into_the_lungs_is_kept_whole_where_they_lie() {
+        for zoom in [1.5, 1.9] {
+            let found = check(&chest(160, 200, zoom, false, false), 160, 200);
+            assert!(
+                found.h as f64 >= 76.0 * zoom && found.w as f64 >= (128.0 * zoom).min(195.0),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn flat_and_empty_slices_have_no_lungs() {
+        let roi = RoiConfig::default();
+        assert!(volume_box(&[lung_candidate(&[9; 64], 8, 8)], 8, 8, &roi).is_none());
+        assert!(volume_box(&[], 8, 8, &roi).is_none());
+    }
 }
