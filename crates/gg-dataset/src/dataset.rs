@@ -224,7 +224,7 @@ fn scan_node(set: usize, name: &str) -> String {
     if counter { format!("scan {name} of set {set}") } else { format!("scan {}", scan_name(name)) }
 }
 
-/// Puts the number of the set before case names that stand in more than one set.
+/// Puts the number of the set before case names that an earlier set has too; the first keeps its names.
 fn rename_clashes(sets: &mut [Dataset], warnings: &mut Vec<Warning>) {
     let mut owners: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
     for (i, set) in sets.iter().enumerate() {
@@ -232,14 +232,18 @@ fn rename_clashes(sets: &mut [Dataset], warnings: &mut Vec<Warning>) {
             owners.entry(case.case_id.clone()).or_default().insert(i);
         }
     }
-    let clashes: BTreeSet<String> =
-        owners.iter().filter(|(_, sets)| sets.len() > 1).map(|(name, _)| name.clone()).collect();
+    let clashes: BTreeMap<String, usize> = owners
+        .iter()
+        .filter(|(_, sets)| sets.len() > 1)
+        .filter_map(|(name, sets)| Some((name.clone(), *sets.first()?)))
+        .collect();
     if clashes.is_empty() {
         return;
     }
     let mut taken: BTreeSet<String> = owners.into_keys().collect();
     for (i, set) in sets.iter_mut().enumerate() {
-        for case in set.cases.iter_mut().filter(|c| clashes.contains(&c.case_id)) {
+        let later = |c: &&mut Case| clashes.get(&c.case_id).is_some_and(|&first| first != i);
+        for case in set.cases.iter_mut().filter(later) {
             let mut name = format!("set{}_{}", i + 1, case.case_id);
             while !taken.insert(name.clone()) {
                 name.insert(0, '_');
@@ -257,7 +261,7 @@ fn rename_clashes(sets: &mut [Dataset], warnings: &mut Vec<Warning>) {
     warnings.push(Warning::new(
         "case_names_clash",
         format!(
-            "{n} case names stand in more than one data set; the number of the data set was put before them"
+            "{n} case names stand in more than one data set; the number of the data set was put before those of the later ones"
         ),
     ));
 }

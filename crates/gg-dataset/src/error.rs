@@ -98,6 +98,9 @@ pub enum CacheError {
     /// A case of the data set failed.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// Settings of the preparation that cannot be used.
+    #[error("the preparation cannot be done: {0}")]
+    Prepare(String),
     /// A file of the cache, or a folder for it, cannot be read or written.
     #[error("the prepared cache cannot be {0}: {kind}", kind = .1.kind())]
     Io(&'static str, #[source] std::io::Error),

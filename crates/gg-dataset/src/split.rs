@@ -157,7 +157,8 @@ pub enum SplitError {
 }
 
 impl Split {
-    /// Deals whole patients to folds. Cases with a stated `part` keep it (they are never tested unless it says so).
+    /// Deals whole patients to folds. Cases with a stated `part` keep it (they are never tested unless it says so);
+    /// where all have one, the split is that of the table.
     ///
     /// # Errors
     /// [`SplitError::TooSmall`] where there are fewer patients than folds.
@@ -172,6 +173,10 @@ impl Split {
             let load = loads.entry(&c.patient).or_default();
             let add = [1.0, c.slices.unwrap_or(0) as f64, c.positives.unwrap_or(0) as f64];
             load.iter_mut().zip(add).for_each(|(l, a)| *l += a);
+        }
+        if loads.is_empty() && !fixed.is_empty() {
+            // Nothing is left to deal: the table has said it all, as for single pictures of unknown patients.
+            return Self::from_table(cases, seed);
         }
         if loads.len() < folds {
             return Err(SplitError::TooSmall { found: loads.len(), folds });
@@ -304,6 +309,7 @@ impl Split {
             let part =
                 place(e).unwrap_or(if val.contains(e.patient.as_str()) { Part::Val } else { Part::Train });
             parts.cases.insert(e.case.clone(), PartOf::Whole(part));
+            parts.patients.insert(e.patient.clone(), part);
             if part == Part::Train {
                 parts.train_patients.insert(e.patient.clone());
             }
@@ -436,9 +442,17 @@ pub struct Parts {
     /// Patients that weights are learnt from; a bundle keeps their number.
     pub train_patients: BTreeSet<String>,
     cases: BTreeMap<String, PartOf>,
+    /// Empty in a split by slice.
+    patients: BTreeMap<String, Part>,
 }
 
 impl Parts {
+    /// The part of one canonical slice of a case of which the patient is known: the patient's part, so that a split
+    /// also holds for other scans and other data sets of the same patients; else that of the case's name.
+    pub fn part_for(&self, case: &str, patient: &str, z: usize) -> Option<Part> {
+        self.patients.get(patient).copied().or_else(|| self.part_of(case, z))
+    }
+
     /// The part of one canonical slice of a case; `None` where the split does not know the case.
     pub fn part_of(&self, case: &str, z: usize) -> Option<Part> {
         match self.cases.get(case)? {
@@ -606,6 +620,17 @@ mod tests {
             let parts = split.parts(fold).unwrap();
             assert!(["c4", "c5"].iter().all(|c| parts.part_of(c, 0) == Some(Part::Train)));
         }
+    }
+
+    #[test]
+    fn a_split_holds_for_other_scans_of_its_patients() {
+        let split = Split::by_patient(&cases(&[0, 1, 2]), 3, 1).unwrap();
+        let parts = split.parts(1).unwrap();
+        for (c, p) in [("c0", "p0"), ("c1", "p1"), ("c2", "p2")] {
+            assert_eq!(parts.part_for("a later scan", p, 3), parts.part_of(c, 0));
+            assert_eq!(parts.part_for(c, "no table said so", 3), parts.part_of(c, 0));
+        }
+        assert_eq!(parts.part_for("new", "new", 0), None);
     }
 
     #[test]

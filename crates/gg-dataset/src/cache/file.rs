@@ -25,6 +25,8 @@ const CHECKSUM: usize = 32;
 pub(crate) struct Header {
     /// Hash of everything that the content follows from.
     pub(crate) key: String,
+    /// SHA-256 of the CT's files.
+    pub(crate) scan: String,
     /// Side of the pictures.
     pub(crate) size: usize,
     /// Whether there is a lung mask.
@@ -177,6 +179,7 @@ mod tests {
         let info = SliceInfo { infected: Some(true), lung_pixels: Some(3), infection_pixels: None };
         Header {
             key: "k".into(),
+            scan: "s".into(),
             size,
             lung: true,
             infection: false,

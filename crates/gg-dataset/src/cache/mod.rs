@@ -19,7 +19,7 @@ use gg_io::ReadOptions;
 use gg_volume::{IntensityKind, Warning};
 use key::Hashes;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -84,6 +84,8 @@ pub struct CachedCase {
     pub dropped: Vec<(usize, DropReason)>,
     /// Remarks.
     pub warnings: Vec<Warning>,
+    /// Hash of program, settings and input bytes: all that the case's samples follow from.
+    pub key: String,
     /// Indices of the case's samples in the cache.
     pub samples: std::ops::Range<usize>,
 }
@@ -144,6 +146,9 @@ impl Cache {
         options: &CacheOptions,
         progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
     ) -> Result<Self, CacheError> {
+        if let Some(fault) = prepare.fault() {
+            return Err(CacheError::Prepare(fault));
+        }
         std::fs::create_dir_all(dir).map_err(|e| CacheError::Io("written", e))?;
         let cases: Vec<&Case> = datasets.cases().collect();
         let hashes = Hashes::open(dir);
@@ -208,6 +213,7 @@ impl Cache {
                 slice_infected: header.slice_infected.clone(),
                 dropped: header.dropped.clone(),
                 warnings: header.warnings.clone(),
+                key: header.key.clone(),
                 samples: first..infos.len(),
             });
         }
@@ -244,7 +250,8 @@ impl Cache {
     /// Samples of a part that have what a task learns from, in the cache's order.
     pub fn samples(&self, parts: &Parts, part: Part, task: Task) -> Vec<usize> {
         let wanted = |info: &SampleInfo| {
-            info.has_target(task) && parts.part_of(&self.cases[info.case].case_id, info.z) == Some(part)
+            let case = &self.cases[info.case];
+            info.has_target(task) && parts.part_for(&case.case_id, &case.patient, info.z) == Some(part)
         };
         (0..self.infos.len()).filter(|&i| wanted(&self.infos[i])).collect()
     }
@@ -286,23 +293,35 @@ impl Cache {
         summary
     }
 
-    /// The remarks of all cases, one for each kind, with the number of cases that have it.
+    /// The remarks of all cases, one for each kind, with the number of cases that have it; and one where the same scan
+    /// stands under several patients, who would then leak between the parts of a split.
     pub fn warnings(&self) -> Vec<Warning> {
+        let mut patients_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (case, stored) in self.cases.iter().zip(&self.stored) {
+            patients_of.entry(&stored.header.scan).or_default().insert(&case.patient);
+        }
+        let twice = patients_of.values().filter(|patients| patients.len() > 1).count();
         let mut by_code: BTreeMap<&str, (usize, &Warning)> = BTreeMap::new();
         for case in &self.cases {
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             for warning in case.warnings.iter().filter(|w| seen.insert(w.code.as_str())) {
                 by_code.entry(&warning.code).or_insert((0, warning)).0 += 1;
             }
         }
         let total = self.cases.len();
-        by_code
+        let mut warnings: Vec<Warning> = by_code
             .into_values()
             .map(|(n, w)| match total {
                 1 => w.clone(),
                 _ => Warning::new(&w.code, format!("{n} of {total} cases, the first: {}", w.message)),
             })
-            .collect()
+            .collect();
+        if twice > 0 {
+            let message =
+                format!("{twice} scans stand in the data under more than one patient, byte by byte the same");
+            warnings.push(Warning::new("scan_of_two_patients", message));
+        }
+        warnings
     }
 }
 
@@ -421,6 +440,7 @@ fn prepare_case(
     }
     let header = Header {
         key,
+        scan: loaded.scan.sha256,
         size: prepare.size,
         lung: lung.is_some(),
         infection: infection.is_some(),

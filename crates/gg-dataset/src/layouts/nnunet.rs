@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// Suffix of the only channel.
 const FIRST_CHANNEL: &str = "_0000";
-/// What a name of an infection label may contain.
+/// What a name of an infection label may contain, in small letters without spaces and signs.
 const INFECTION_WORDS: [&str; 8] =
-    ["infect", "lesion", "covid", "ground", "ggo", "consolidation", "opacit", "pneumonia"];
+    ["infect", "lesion", "covid", "groundglass", "ggo", "consolidation", "opacit", "pneumonia"];
 
 #[derive(Deserialize)]
 struct Description {
@@ -81,7 +81,7 @@ fn meaning(labels: &BTreeMap<String, serde_json::Value>) -> Result<MaskLabels, D
         let values: Vec<u8> = values.ok_or_else(|| {
             DatasetError::Json("found a label that is no whole number; right would be 0 to 255".to_owned())
         })?;
-        let lower = name.to_lowercase();
+        let lower: String = name.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
         if INFECTION_WORDS.iter().any(|w| lower.contains(w)) {
             infection.extend_from_slice(&values);
         } else if lower.contains("lung") {
@@ -137,6 +137,7 @@ mod tests {
             r#"{"background": 0, "lungs": [1, 2, 3], "infection": 3}"#,
             Ok((&[1, 2, 3], &[3], &[0, 1, 2, 3])),
         );
+        check(r#"{"background": 0, "Ground-glass opacity": 4}"#, Ok((&[], &[4], &[0, 4])));
         check(r#"{"background": 0, "lung": 1, "heart": 2}"#, Err("`heart`"));
         check(r#"{"background": 0}"#, Err("found no label"));
         check(r#"{"background": 0, "lung": 1.5}"#, Err("no whole number"));
