@@ -141,7 +141,9 @@ pub(super) fn check_rle(stream: &[u8], expected: Expected) -> Result<(), Refusal
     Ok(())
 }
 
-/// Number of bytes that PackBits data unpacks to; `None` where it ends inside a run.
+/// Number of bytes that PackBits data unpacks to; `None` where it ends inside a repeat, which the decoder cannot bear.
+///
+/// A segment of odd length is padded with a zero, which reads as a literal run without its byte: that is no damage.
 fn unpacked_length(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut out = 0;
@@ -149,7 +151,7 @@ fn unpacked_length(bytes: &[u8]) -> Option<usize> {
         let control = bytes[at] as i8;
         at += 1;
         if control >= 0 {
-            let run = control as usize + 1;
+            let run = (control as usize + 1).min(bytes.len() - at);
             at += run;
             out += run;
         } else if control != i8::MIN {
@@ -157,7 +159,6 @@ fn unpacked_length(bytes: &[u8]) -> Option<usize> {
             out += 1 + usize::from(control.unsigned_abs());
         }
     }
-    // The decoder reads a literal run that is cut short without complaint, a cut repeat not.
     (at <= bytes.len()).then_some(out)
 }
 
@@ -204,7 +205,8 @@ mod tests {
     fn packbits_lengths_are_told_without_unpacking() {
         // Three times 0xAA, three literals, a no-op, a run of 128.
         assert_eq!(unpacked_length(&[0xFE, 0xAA, 0x02, 1, 2, 3, 0x80, 0x81, 7]), Some(3 + 3 + 128));
-        assert_eq!(unpacked_length(&[0x05, 1, 2]), None);
+        assert_eq!(unpacked_length(&[0x05, 1, 2]), Some(2));
+        assert_eq!(unpacked_length(&[0x00, 1, 0x00]), Some(1));
         assert_eq!(unpacked_length(&[0xFE]), None);
     }
 

@@ -173,6 +173,9 @@ fn is_ct_image(scanned: &Scanned) -> Result<(), NoSlice> {
     }
     match scanned.pixels {
         None if class.is_empty() && modality.is_empty() => return Err(NoSlice::NotDicom),
+        None if class == uids::CT_IMAGE_STORAGE => {
+            return Err(NoSlice::Unreadable("it has no pixel data; the file may be truncated".to_owned()));
+        }
         None => return skip(Skip::Object("an object without an image")),
         Some(PixelPlace::Float) => return skip(Skip::Object("an image of real numbers")),
         Some(_) => {}

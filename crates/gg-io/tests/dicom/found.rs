@@ -95,7 +95,8 @@ fn localizers_and_other_objects_are_left_out_and_listed() {
         set(o, tags::SOP_CLASS_UID, VR::UI, uids::MR_IMAGE_STORAGE);
         set(o, tags::MODALITY, VR::CS, "MR");
     });
-    series.add("empty.dcm", 0, |o| {
+    series.add("raw.dcm", 0, |o| {
+        set(o, tags::SOP_CLASS_UID, VR::UI, uids::RAW_DATA_STORAGE);
         o.remove_element(tags::PIXEL_DATA);
     });
     series.add("DICOMDIR", 0, |o| set(o, tags::SOP_CLASS_UID, VR::UI, uids::MEDIA_STORAGE_DIRECTORY_STORAGE));
@@ -112,7 +113,7 @@ fn localizers_and_other_objects_are_left_out_and_listed() {
             "a secondary capture (picture of a screen), not a CT image",
             "a segmentation, not a CT image",
             "a structured report, not a CT image",
-            "an object without an image, not a CT image",
+            "an object of another kind, not a CT image",
             "found MR, CT expected",
             "not DICOM",
         ]

@@ -26,10 +26,15 @@ fn an_empty_folder() {
 fn no_image_of_a_ct() {
     let series = Series::edited(|_, o| set(o, tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\LOCALIZER"));
     check(&series, "no CT image among the 5 DICOM files (5 localizers or objects without an image)");
+    let series = Series::edited(|_, o| set(o, tags::SOP_CLASS_UID, VR::UI, uids::BASIC_TEXT_SR_STORAGE));
+    check(&series, "no CT image among the 5 DICOM files");
     let series = Series::edited(|_, o| {
         o.remove_element(tags::PIXEL_DATA);
     });
-    check(&series, "no CT image among the 5 DICOM files");
+    check(
+        &series,
+        "none of the 5 files could be read; the first: it has no pixel data; the file may be truncated",
+    );
 }
 
 #[test]
@@ -160,7 +165,8 @@ fn a_header_that_lies_about_its_size() {
 
 #[test]
 fn fields_that_contradict_each_other() {
-    let edits: [(fn(&mut dicom_object::InMemDicomObject), &str); 5] = [
+    type Edit = fn(&mut dicom_object::InMemDicomObject);
+    let edits: [(Edit, &str); 5] = [
         (|o| set_u16(o, tags::BITS_STORED, 17), "bits stored, high bit and bits allocated contradict"),
         (|o| set_u16(o, tags::BITS_ALLOCATED, 32), "it has 32 bits per pixel; 8 and 16 are read"),
         (|o| set_u16(o, tags::ROWS, 0), "it states no number of rows and columns"),

@@ -24,7 +24,8 @@ fn the_same_slice_twice_is_used_once() {
 
 #[test]
 fn one_unreadable_file_among_many_is_left_out() {
-    let damage: [(usize, fn(Vec<u8>) -> Vec<u8>); 4] = [
+    type Damage = fn(Vec<u8>) -> Vec<u8>;
+    let damage: [(usize, Damage); 4] = [
         (4, |b| b[..b.len() - 10].to_vec()), // truncated, at the end of the series: no gap
         (2, |b| b[..b.len() - 10].to_vec()), // in the middle: its gap is explained by the file
         (2, |b| b[..200].to_vec()),
@@ -132,7 +133,7 @@ fn bits_above_the_stored_ones_do_not_count() {
         set_u16(o, tags::BITS_STORED, 12);
         set_u16(o, tags::HIGH_BIT, 11);
         set_u16(o, tags::PIXEL_REPRESENTATION, 0);
-        set_pixels(o, &vec![0xF000 | 1000; PIXELS]);
+        set_pixels(o, &[0xF000 | 1000; PIXELS]);
     });
     assert_eq!(series.read().unwrap().value.ct.voxels.at(0, 0, 0), -24.0);
 }
@@ -145,7 +146,7 @@ fn monochrome1_is_turned_round_only_where_values_are_shades() {
             set_u16(o, tags::BITS_STORED, 8);
             set_u16(o, tags::HIGH_BIT, 7);
             set_u16(o, tags::PIXEL_REPRESENTATION, 0);
-            set_pixels(o, &vec![1; PIXELS]);
+            set_pixels(o, &[1; PIXELS]);
             if !rescale {
                 o.remove_element(tags::RESCALE_SLOPE);
                 o.remove_element(tags::RESCALE_INTERCEPT);
