@@ -177,8 +177,6 @@ struct Element {
     tag: Tag,
     vr: [u8; 2],
     length: u32,
-    /// Bytes of tag, VR and length as they stand in the file.
-    header: Vec<u8>,
 }
 
 struct Walker<R> {
@@ -246,23 +244,20 @@ impl<R: Read + Seek> Walker<R> {
         if self.end - self.at < 8 {
             return Ok(None);
         }
-        let first = self.take::<8>()?;
-        let [a, b, c, d, e, f, g, h] = first;
+        let [a, b, c, d, e, f, g, h] = self.take::<8>()?;
         let tag = Tag(self.u16([a, b]), self.u16([c, d]));
-        let mut header = first.to_vec();
         if tag.0 == 0xFFFE || self.encoding == Encoding::ImplicitLittle {
-            return Ok(Some(Element { tag, vr: *b"  ", length: self.u32([e, f, g, h]), header }));
+            return Ok(Some(Element { tag, vr: *b"  ", length: self.u32([e, f, g, h]) }));
         }
         let vr = [e, f];
         if LONG_VR.contains(&&vr) {
             let bytes = self.take::<4>()?;
-            header.extend_from_slice(&bytes);
-            return Ok(Some(Element { tag, vr, length: self.u32(bytes), header }));
+            return Ok(Some(Element { tag, vr, length: self.u32(bytes) }));
         }
         if !vr.iter().all(u8::is_ascii_uppercase) {
             return damaged("an element has no type (VR)");
         }
-        Ok(Some(Element { tag, vr, length: u32::from(self.u16([g, h])), header }))
+        Ok(Some(Element { tag, vr, length: u32::from(self.u16([g, h])) }))
     }
 
     /// The file meta group: always explicit little endian, ends where the group number changes.
@@ -334,18 +329,12 @@ impl<R: Read + Seek> Walker<R> {
                     self.skip_value(&element, 0)?;
                 }
                 tag if WANTED.contains(&tag) && element.length <= MAX_VALUE_BYTES => {
-                    self.keep(element, &mut kept)?
+                    self.keep(&element, &mut kept)?
                 }
                 _ => self.skip_value(&element, 0)?,
             }
         }
-        let syntax = match self.encoding {
-            Encoding::ExplicitBig => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
-            // Kept elements are rewritten as implicit: their type then comes from the dictionary even where the file says UN.
-            Encoding::ExplicitLittle | Encoding::ImplicitLittle => {
-                entries::IMPLICIT_VR_LITTLE_ENDIAN.erased()
-            }
-        };
+        let syntax = entries::IMPLICIT_VR_LITTLE_ENDIAN.erased();
         let object = InMemDicomObject::read_dataset_with_ts(kept.as_slice(), &syntax)
             .map_err(|_| ScanError::Damaged("its elements cannot be parsed".to_owned()))?;
         Ok(Scanned {
@@ -359,15 +348,16 @@ impl<R: Read + Seek> Walker<R> {
         })
     }
 
-    fn keep(&mut self, element: Element, kept: &mut Vec<u8>) -> Result<(), ScanError> {
-        let value = self.take_vec(element.length)?;
-        if self.encoding == Encoding::ExplicitBig {
-            kept.extend_from_slice(&element.header);
-        } else {
-            kept.extend_from_slice(&element.tag.0.to_le_bytes());
-            kept.extend_from_slice(&element.tag.1.to_le_bytes());
-            kept.extend_from_slice(&element.length.to_le_bytes());
+    /// Rewrites an element as implicit little endian: its type then comes from the dictionary, even where the file
+    /// says UN, and the parser cannot take the file's lengths in another way than they were checked here.
+    fn keep(&mut self, element: &Element, kept: &mut Vec<u8>) -> Result<(), ScanError> {
+        let mut value = self.take_vec(element.length)?;
+        if self.encoding == Encoding::ExplicitBig && matches!(&element.vr, b"US" | b"SS") {
+            value.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));
         }
+        kept.extend_from_slice(&element.tag.0.to_le_bytes());
+        kept.extend_from_slice(&element.tag.1.to_le_bytes());
+        kept.extend_from_slice(&element.length.to_le_bytes());
         kept.extend_from_slice(&value);
         Ok(())
     }
