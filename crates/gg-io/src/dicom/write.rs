@@ -223,12 +223,11 @@ fn slice_bytes(
     ] {
         put(tag, vr, value.into());
     }
-    let [x, y, slice_step] = affine.columns();
+    let [x, y, _] = affine.columns();
     let unit = |v: [f64; 3], mm: f64| v.map(|c| c / mm);
     let [z_mm, y_mm, x_mm] = affine.spacing_mm();
     let (along_row, along_column) = (unit(x, x_mm), unit(y, y_mm));
     let position = affine.apply([0.0, 0.0, z as f64]);
-    debug_assert!(slice_step.iter().all(|c| c.is_finite()));
     for (tag, values) in [
         (tags::IMAGE_POSITION_PATIENT, position.to_vec()),
         (tags::IMAGE_ORIENTATION_PATIENT, [along_row, along_column].concat()),
