@@ -36,7 +36,7 @@ impl Affine {
         if columns.iter().flatten().chain(&origin).any(|v| !v.is_finite()) {
             return Err(AffineError::NotFinite);
         }
-        let lengths = columns.map(|c| norm(c));
+        let lengths = columns.map(norm);
         let volume = lengths[0] * lengths[1] * lengths[2];
         if volume <= 0.0 || determinant(columns).abs() <= SINGULAR * volume {
             return Err(AffineError::Singular(columns));

@@ -46,9 +46,9 @@ impl AxisMap {
     /// Stored index `[z, y, x]` of a canonical index `[z, y, x]`.
     pub fn stored_index(&self, stored_shape: [usize; 3], canonical: [usize; 3]) -> [usize; 3] {
         let mut out = [0; 3];
-        for c in 0..3 {
+        for (c, index) in canonical.into_iter().enumerate() {
             let a = self.axis[c];
-            out[a] = if self.flip[c] { stored_shape[a] - 1 - canonical[c] } else { canonical[c] };
+            out[a] = if self.flip[c] { stored_shape[a] - 1 - index } else { index };
         }
         out
     }

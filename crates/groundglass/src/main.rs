@@ -2,13 +2,22 @@
 //!
 //! Exit codes: 0 done, 1 the input or the work failed, 2 wrong usage (arguments or settings), 130 interrupted.
 
+mod analysis;
+mod analysis_page;
 mod args;
+mod builtin;
 mod commands;
+mod evaluation_page;
 mod failure;
 mod interrupt;
 mod manifest;
 mod output;
+mod pictures;
+mod pipeline;
 mod progress;
+mod scoring;
+mod settings;
+mod training_page;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,22 +1,106 @@
 //! What made a result, so that it can be made again.
 
-use serde::Serialize;
+use crate::settings::Settings;
+use gg_nn::Bundle;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// The program that wrote a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Program {
-    pub(crate) name: &'static str,
-    pub(crate) version: &'static str,
+    pub(crate) name: String,
+    pub(crate) version: String,
     /// Commit the program was built from, or `unknown` outside a checkout.
-    pub(crate) commit: &'static str,
+    pub(crate) commit: String,
 }
 
 impl Program {
     pub(crate) fn this() -> Self {
         Self {
-            name: "groundglass",
-            version: env!("CARGO_PKG_VERSION"),
-            commit: env!("GROUNDGLASS_COMMIT"),
+            name: "groundglass".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: env!("GROUNDGLASS_COMMIT").to_owned(),
         }
     }
+}
+
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} ({})", self.name, self.version, self.commit)
+    }
+}
+
+/// What the bytes of a result may depend on besides input, settings and weights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Compute {
+    pub(crate) device: String,
+    pub(crate) instruction_set: String,
+    pub(crate) precision: String,
+}
+
+impl Compute {
+    /// The engine that computed, by its name.
+    pub(crate) fn with(engine: &str) -> Self {
+        Self {
+            device: engine.to_owned(),
+            instruction_set: gg_nn::engine::instruction_set().to_owned(),
+            precision: "fp32".to_owned(),
+        }
+    }
+}
+
+/// How a model was trained: the manifest inside its bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Training {
+    pub(crate) program: Program,
+    pub(crate) compute: Compute,
+    pub(crate) seed: u64,
+    pub(crate) fold: usize,
+    /// SHA-256 of the split file's text.
+    pub(crate) split_sha256: String,
+    /// Whether patients leak between training and test.
+    pub(crate) leaking: bool,
+    pub(crate) parts: PartCounts,
+    /// One hash over the hashes of all prepared inputs, in their order.
+    pub(crate) data_sha256: String,
+    /// Hashes of the names of the patients that weights were learnt from, so that scores on them can be told apart
+    /// without naming anyone.
+    pub(crate) train_patients: BTreeSet<String>,
+    pub(crate) best_epoch: u64,
+    pub(crate) steps: u64,
+    pub(crate) settings: Settings,
+}
+
+/// Cases and samples of each part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartCounts {
+    pub(crate) train_cases: usize,
+    pub(crate) train_samples: usize,
+    pub(crate) val_cases: usize,
+    pub(crate) val_samples: usize,
+    pub(crate) test_cases: usize,
+}
+
+impl Training {
+    /// The manifest of a bundle; `None` where another program made it.
+    pub(crate) fn of(bundle: &Bundle) -> Option<Self> {
+        serde_json::from_value(bundle.info.manifest.clone()).ok()
+    }
+
+    /// Whether weights were learnt from this patient.
+    pub(crate) fn knows_patient(&self, patient: &str) -> bool {
+        self.train_patients.contains(&patient_hash(patient))
+    }
+}
+
+/// A patient's name as a bundle keeps it.
+pub(crate) fn patient_hash(patient: &str) -> String {
+    const CHARS: usize = 16;
+    sha256(format!("groundglass patient {patient}").as_bytes()).chars().take(CHARS).collect()
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

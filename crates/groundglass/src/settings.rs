@@ -6,7 +6,7 @@
 use crate::args::{ProfileName, SettingsArgs};
 use crate::failure::Usage;
 use anyhow::{Context, Result};
-use gg_dataset::AugmentConfig;
+use gg_dataset::{AugmentConfig, Task};
 use gg_imaging::PrepareConfig;
 use gg_nn::{NetConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,8 @@ pub(crate) enum Profile {
 pub(crate) struct Settings {
     pub(crate) profile: Profile,
     pub(crate) seed: u64,
+    /// Share of the patients outside the test fold on which thresholds and the best epoch are chosen.
+    pub(crate) validation_share: f64,
     pub(crate) prepare: PrepareConfig,
     pub(crate) classify: TaskSettings,
     pub(crate) lung: TaskSettings,
@@ -45,8 +47,6 @@ pub(crate) struct Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TaskSettings {
-    /// Share of the training patients that thresholds and the best epoch are chosen on.
-    pub(crate) validation_share: f64,
     /// Slices without infection are left out of training (and of it alone).
     #[serde(default)]
     pub(crate) drop_blank: bool,
@@ -73,6 +73,15 @@ impl Settings {
         }
     }
 
+    /// Settings of one task.
+    pub(crate) fn task(&self, task: Task) -> &TaskSettings {
+        match task {
+            Task::Classify => &self.classify,
+            Task::Lung => &self.lung,
+            Task::Infection => &self.infection,
+        }
+    }
+
     /// As a TOML file that gives exactly these settings again.
     pub(crate) fn to_toml(&self) -> Result<String> {
         Ok(toml::to_string_pretty(self)?)
@@ -83,16 +92,16 @@ impl Settings {
         if let Some(fault) = self.prepare.fault() {
             return Some(format!("prepare.{fault}"));
         }
+        if !(0.05..=0.5).contains(&self.validation_share) {
+            return Some(format!("validation_share is {}; right would be 0.05 to 0.5", self.validation_share));
+        }
         for (name, task) in [("classify", &self.classify), ("lung", &self.lung), ("infection", &self.infection)] {
-            if !(0.05..=0.5).contains(&task.validation_share) {
-                let found = task.validation_share;
-                return Some(format!("{name}.validation_share is {found}; right would be 0.05 to 0.5"));
-            }
             if let Err(e) = task.augment.validate() {
                 return Some(format!("{name}.augment: {e}"));
             }
-            if let Some(fault) = task.network.fault(self.prepare.size) {
-                return Some(format!("{name}.network: {fault}"));
+            let size = self.prepare.size;
+            if let Err(e) = task.network.graph().and_then(|g| g.shapes(size, size)) {
+                return Some(format!("{name}.network: {e}"));
             }
             if let Some(fault) = task.train.fault() {
                 return Some(format!("{name}.train: {fault}"));

@@ -3,6 +3,7 @@
 mod analyze;
 mod config;
 mod convert;
+mod data;
 mod evaluate;
 mod inspect;
 mod phantom;
@@ -16,6 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::Console;
 use anyhow::{Context as _, Result};
 use gg_io::ReadOptions;
+pub(crate) use inspect::kind_in_words;
 
 /// What every command gets besides its own arguments.
 #[derive(Clone)]

@@ -49,12 +49,18 @@ pub(crate) fn write_set(
 ) -> Result<Vec<Truth>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     let mut truths = Vec::new();
+    let mut patients: Vec<u64> = Vec::new();
     for (i, spec) in specs.iter().enumerate() {
         let case_id = format!("phantom-{:03}", i + 1);
+        if !patients.contains(&spec.patient) {
+            patients.push(spec.patient);
+        }
+        let number = patients.iter().position(|&p| p == spec.patient).unwrap_or(0) + 1;
+        let patient = format!("patient-{number:03}");
         let phantom = gg_phantom::phantom(spec);
-        let row = write_case(dir, &case_id, spec, &phantom, dicom)?;
+        let row = write_case(dir, &case_id, &patient, &phantom, dicom)?;
         table.serialize(row)?;
-        truths.push(Truth { case_id, patient: spec.patient.clone(), truth: phantom.truth });
+        truths.push(Truth { case_id, patient, truth: phantom.truth });
         done();
     }
     let text = String::from_utf8(table.into_inner().context("building metadata.csv")?)?;
@@ -63,7 +69,7 @@ pub(crate) fn write_set(
     Ok(truths)
 }
 
-fn write_case(dir: &Path, case_id: &str, spec: &PhantomSpec, phantom: &Phantom, dicom: bool) -> Result<Row> {
+fn write_case(dir: &Path, case_id: &str, patient: &str, phantom: &Phantom, dicom: bool) -> Result<Row> {
     let grid = &phantom.ct.grid;
     let ct_scan = if dicom { format!("ct_scans/{case_id}") } else { format!("ct_scans/{case_id}.nii.gz") };
     let ct_path = dir.join(&ct_scan);
@@ -79,7 +85,7 @@ fn write_case(dir: &Path, case_id: &str, spec: &PhantomSpec, phantom: &Phantom, 
         lung_mask: mask("lung_mask", &phantom.lung)?,
         infection_mask: mask("infection_mask", &phantom.infection)?,
         lung_and_infection_mask: mask("lung_and_infection_mask", &combined(phantom)?)?,
-        patient: spec.patient.clone(),
+        patient: patient.to_owned(),
         ct_scan,
     })
 }

@@ -1,0 +1,342 @@
+//! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
+
+use crate::manifest::{Compute, Program};
+use crate::output;
+use crate::pictures::Shown;
+use crate::pipeline::{self, Findings, Models};
+use anyhow::{Context as _, Result};
+use gg_dataset::Task;
+use gg_eval::{Burden, Infected, Part, burden, check_apex};
+use gg_io::{Format, Scan};
+use gg_report::SlicePicture;
+use gg_volume::{AxisMap, Intensity, LabelVolume, Orientation, Warning};
+use serde::Serialize;
+use std::path::Path;
+
+/// Version of `analysis.json`.
+const SCHEMA_VERSION: u32 = 1;
+/// Slices of the montage.
+const MONTAGE: usize = 12;
+
+/// `analysis.json`. Timings stand elsewhere, so that the same input gives the same bytes.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Analysis {
+    pub(crate) schema_version: u32,
+    pub(crate) case_id: String,
+    pub(crate) research_use_only: bool,
+    pub(crate) input: Input,
+    pub(crate) lung: Lung,
+    pub(crate) infection: Infection,
+    pub(crate) severity: gg_eval::Severity,
+    pub(crate) classification: Option<Classification>,
+    pub(crate) slices: Slices,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) models: Vec<ModelUsed>,
+    pub(crate) program: Program,
+    pub(crate) compute: Compute,
+}
+
+/// What was analysed.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Input {
+    pub(crate) format: Format,
+    /// `[z, y, x]`, as stored.
+    pub(crate) shape: [usize; 3],
+    /// `[z, y, x]`, as the file states it.
+    pub(crate) spacing_mm: Option<[f64; 3]>,
+    pub(crate) spacing: gg_volume::SpacingTrust,
+    pub(crate) orientation: Option<Orientation>,
+    /// Whether the orientation was stated by the user instead of the file.
+    pub(crate) orientation_stated_by_user: bool,
+    pub(crate) intensity: Intensity,
+    pub(crate) sha256: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Lung {
+    #[serde(flatten)]
+    pub(crate) whole: gg_eval::Amount,
+    pub(crate) right: Option<gg_eval::Amount>,
+    pub(crate) left: Option<gg_eval::Amount>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Infection {
+    #[serde(flatten)]
+    pub(crate) whole: Infected,
+    pub(crate) right: Option<Infected>,
+    pub(crate) left: Option<Infected>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sides_reason: Option<String>,
+    /// Thirds of each lung's height: right upper, middle, lower, then left.
+    pub(crate) zones: Option<Vec<gg_eval::Zone>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) zones_reason: Option<String>,
+}
+
+/// Does a slice show infection? Never mixed with what the masks say.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Classification {
+    pub(crate) threshold: f32,
+    /// Per canonical slice, feet first; null where the slice was dropped.
+    pub(crate) probability_per_slice: Vec<Option<f32>>,
+    pub(crate) positive_slices: usize,
+    pub(crate) classified_slices: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Slices {
+    pub(crate) kept: usize,
+    pub(crate) dropped: Vec<Dropped>,
+    /// Slices in which no lung region was found; they were used whole.
+    pub(crate) without_lung_region: usize,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Dropped {
+    pub(crate) slice: usize,
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ModelUsed {
+    pub(crate) task: Task,
+    pub(crate) name: String,
+    pub(crate) sha256: String,
+    pub(crate) threshold: f32,
+    pub(crate) licence: String,
+}
+
+/// Everything one CT gave.
+pub(crate) struct Outcome {
+    pub(crate) analysis: Analysis,
+    pub(crate) lung: LabelVolume,
+    pub(crate) infection: LabelVolume,
+    pub(crate) rows: Vec<SliceRow>,
+    pub(crate) montage: Vec<SlicePicture>,
+    pub(crate) coronal: Option<SlicePicture>,
+}
+
+/// One row of `slices.csv`.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SliceRow {
+    /// Counted from 0 at the feet where the orientation is known, else in stored order.
+    pub(crate) slice: usize,
+    /// Index along the stored axis that the slices run along.
+    pub(crate) stored_index: usize,
+    pub(crate) kept: bool,
+    pub(crate) reason: String,
+    pub(crate) lung_region_found: bool,
+    pub(crate) lung_voxels: usize,
+    pub(crate) infected_voxels: usize,
+    pub(crate) percent_of_lung: Option<f64>,
+    pub(crate) probability: Option<f32>,
+    pub(crate) positive: Option<bool>,
+}
+
+/// Analyses a CT that was read. `stated` is an orientation from the user.
+pub(crate) fn analyse(
+    models: &mut Models,
+    scan: &Scan,
+    case_id: &str,
+    stated: Option<Orientation>,
+    mut warnings: Vec<Warning>,
+) -> Result<Outcome> {
+    let ct = &scan.ct;
+    let sides = stated
+        .map(AxisMap::from_orientation)
+        .or_else(|| ct.grid.affine.as_ref().map(|_| ct.grid.axis_map()));
+    if sides.is_none() {
+        warnings.push(Warning::new(
+            "orientation_unknown",
+            "the file does not say how it is oriented: no right and left, no zones, no severity; \
+             --orientation states it",
+        ));
+    }
+    let found = pipeline::run(models, ct, sides)?;
+    add(&mut warnings, found.warnings.clone());
+    let lung = found.lung.clone().context("a lung model is needed to analyse a CT")?;
+    let infection = found.infection.clone().context("an infection model is needed to analyse a CT")?;
+    let mut measured = Vec::new();
+    let burden = burden(&lung, &infection, &ct.grid, sides.as_ref()).drain_into(&mut measured);
+    if let Some(map) = &sides {
+        measured.extend(check_apex(&lung, map));
+    }
+    add(&mut warnings, measured);
+    let rows = rows(&found, models, sides, ct.voxels.shape());
+    let shown = Shown {
+        ct,
+        map: sides.unwrap_or(AxisMap::IDENTITY),
+        oriented: sides.is_some(),
+        lung: Some(&lung),
+        infection: Some(&infection),
+    };
+    let montage = montage(&shown, &rows)?;
+    let coronal = coronal(&shown, &rows, &infection, &lung)?;
+    let analysis = Analysis {
+        schema_version: SCHEMA_VERSION,
+        case_id: case_id.to_owned(),
+        research_use_only: true,
+        input: Input {
+            format: scan.format,
+            shape: ct.grid.shape,
+            spacing_mm: ct.grid.spacing_mm,
+            spacing: ct.grid.trust.clone(),
+            orientation: stated.or(ct.grid.orientation()),
+            orientation_stated_by_user: stated.is_some(),
+            intensity: ct.intensity.clone(),
+            sha256: scan.sha256.clone(),
+        },
+        classification: classification(&found, models),
+        slices: Slices {
+            kept: rows.iter().filter(|r| r.kept).count(),
+            dropped: rows
+                .iter()
+                .filter(|r| !r.kept)
+                .map(|r| Dropped { slice: r.slice, reason: r.reason.clone() })
+                .collect(),
+            without_lung_region: rows.iter().filter(|r| r.kept && !r.lung_region_found).count(),
+        },
+        lung: lung_part(&burden),
+        severity: burden.severity.clone(),
+        infection: infection_part(burden),
+        warnings,
+        models: models_used(models),
+        program: Program::this(),
+        compute: Compute::with(models.all().next().map_or("none", |m| m.engine())),
+    };
+    Ok(Outcome { analysis, lung, infection, rows, montage, coronal })
+}
+
+/// Writes all files of one case into a folder.
+pub(crate) fn write(outcome: &Outcome, scan: &Scan, dir: &Path) -> Result<()> {
+    let failed = |name: &str| format!("writing {name}");
+    for (name, labels) in [("lung_mask.nii.gz", &outcome.lung), ("infection_mask.nii.gz", &outcome.infection)] {
+        gg_io::write_labels_nifti(&dir.join(name), labels, &scan.ct.grid).with_context(|| failed(name))?;
+    }
+    output::write_json(&dir.join("analysis.json"), &outcome.analysis)?;
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for row in &outcome.rows {
+        table.serialize(row)?;
+    }
+    output::write_text(&dir.join("slices.csv"), &String::from_utf8(table.into_inner()?)?)?;
+    output::write_text(&dir.join("report.html"), &crate::analysis_page::page(outcome))
+}
+
+/// Appends remarks that were not made before.
+fn add(warnings: &mut Vec<Warning>, more: Vec<Warning>) {
+    for warning in more {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+}
+
+fn rows(found: &Findings, models: &Models, sides: Option<AxisMap>, stored: [usize; 3]) -> Vec<SliceRow> {
+    let map = sides.unwrap_or(AxisMap::IDENTITY);
+    let threshold = models.classify.as_ref().map(|m| m.bundle.info.threshold);
+    found
+        .slices
+        .iter()
+        .enumerate()
+        .map(|(z, s)| SliceRow {
+            slice: z,
+            stored_index: map.stored_index(stored, [z, 0, 0])[map.axis[0]],
+            kept: s.dropped.is_none(),
+            reason: s.dropped.clone().unwrap_or_default(),
+            lung_region_found: s.roi_found,
+            lung_voxels: s.lung_voxels,
+            infected_voxels: s.infected_voxels,
+            percent_of_lung: (s.lung_voxels > 0)
+                .then(|| 100.0 * s.infected_voxels as f64 / s.lung_voxels as f64),
+            probability: s.probability,
+            positive: s.probability.zip(threshold).map(|(p, t)| p >= t),
+        })
+        .collect()
+}
+
+fn classification(found: &Findings, models: &Models) -> Option<Classification> {
+    let threshold = models.classify.as_ref()?.bundle.info.threshold;
+    let probability_per_slice: Vec<Option<f32>> = found.slices.iter().map(|s| s.probability).collect();
+    let known = probability_per_slice.iter().flatten();
+    Some(Classification {
+        threshold,
+        positive_slices: known.clone().filter(|&&p| p >= threshold).count(),
+        classified_slices: known.count(),
+        probability_per_slice,
+    })
+}
+
+fn lung_part(burden: &Burden) -> Lung {
+    let side = |pick: fn(&gg_eval::Sides) -> &Part| burden.sides.as_ref().map(|s| pick(s).lung.clone());
+    Lung { whole: burden.lung.clone(), right: side(|s| &s.right), left: side(|s| &s.left) }
+}
+
+fn infection_part(burden: Burden) -> Infection {
+    let (right, left) = match burden.sides {
+        Some(sides) => (Some(sides.right.infection), Some(sides.left.infection)),
+        None => (None, None),
+    };
+    Infection {
+        whole: burden.infection,
+        right,
+        left,
+        sides_reason: burden.sides_reason,
+        zones: burden.zones,
+        zones_reason: burden.zones_reason,
+    }
+}
+
+pub(crate) fn models_used(models: &Models) -> Vec<ModelUsed> {
+    models
+        .all()
+        .map(|m| ModelUsed {
+            task: m.bundle.info.task,
+            name: m.bundle.info.name.clone(),
+            sha256: m.sha256.clone(),
+            threshold: m.bundle.info.threshold,
+            licence: m.bundle.info.licence.clone(),
+        })
+        .collect()
+}
+
+fn montage(shown: &Shown<'_>, rows: &[SliceRow]) -> Result<Vec<SlicePicture>> {
+    let lung: Vec<u64> = rows.iter().map(|r| r.lung_voxels as u64).collect();
+    let infected: Vec<u64> = rows.iter().map(|r| r.infected_voxels as u64).collect();
+    let pictures: Vec<SlicePicture> = gg_report::pick_slices(&lung, &infected, MONTAGE)
+        .into_iter()
+        .map(|z| {
+            let percent = rows[z].percent_of_lung.map_or(String::new(), |p| format!(" · {p:.1} %"));
+            shown.axial(z, format!("slice {z}{percent}"))
+        })
+        .collect::<Result<_>>()?;
+    Ok(match gg_report::lung_box(&pictures) {
+        Some(area) => pictures.iter().map(|p| p.cropped(area)).collect(),
+        None => pictures,
+    })
+}
+
+/// The coronal plane that shows most infection, else most lung.
+fn coronal(
+    shown: &Shown<'_>,
+    rows: &[SliceRow],
+    infection: &LabelVolume,
+    lung: &LabelVolume,
+) -> Result<Option<SlicePicture>> {
+    const FEWEST_SLICES: usize = 8;
+    if rows.len() < FEWEST_SLICES {
+        return Ok(None);
+    }
+    let labels = if infection.count_foreground() > 0 { infection } else { lung };
+    let [n, h, w] = shown.map.canonical_shape(labels.shape());
+    let mut counts = vec![0usize; h];
+    let mut slice = vec![0u8; h * w];
+    for z in 0..n {
+        shown.map.read_slice(labels, z, &mut slice);
+        for (count, row) in counts.iter_mut().zip(slice.chunks_exact(w)) {
+            *count += row.iter().filter(|&&v| v != 0).count();
+        }
+    }
+    let Some(y) = (0..h).rev().max_by_key(|&y| counts[y]).filter(|&y| counts[y] > 0) else { return Ok(None) };
+    Ok(Some(shown.coronal(y, format!("coronal, row {y}"))?))
+}

@@ -1,0 +1,118 @@
+//! `report.html` of one analysed CT: its numbers as the page wants them.
+
+use crate::analysis::{Analysis, Outcome, SliceRow};
+use gg_eval::{Amount, Infected, Zone};
+use gg_report::{AnalysisReport, BurdenNumbers, Fact, ModelLine, Provenance, RegionNumbers, SliceStrip, SliceTally};
+use gg_volume::SpacingTrust;
+use std::collections::BTreeMap;
+
+/// The page.
+pub(crate) fn page(outcome: &Outcome) -> String {
+    let a = &outcome.analysis;
+    gg_report::analysis_report(&AnalysisReport {
+        case_id: a.case_id.clone(),
+        burden: burden(a),
+        strip: strip(a, &outcome.rows),
+        tally: tally(a),
+        slices: outcome.montage.clone(),
+        coronal: outcome.coronal.clone(),
+        provenance: provenance(a),
+    })
+}
+
+fn burden(a: &Analysis) -> BurdenNumbers {
+    let side = |lung: &Option<Amount>, infected: &Option<Infected>| {
+        lung.as_ref().zip(infected.as_ref()).map(|(l, i)| region(l, i, None))
+    };
+    let zones: Option<Vec<RegionNumbers>> = a.infection.zones.as_ref().map(|z| z.iter().map(zone).collect());
+    BurdenNumbers {
+        whole: region(&a.lung.whole, &a.infection.whole, None),
+        right: side(&a.lung.right, &a.infection.right),
+        left: side(&a.lung.left, &a.infection.left),
+        zones: zones.and_then(|z| z.try_into().ok()),
+        severity: a.severity.score,
+        severity_note: format!("Follows the {}. Differs: {}.", a.severity.follows, a.severity.differs),
+        ml_reason: a.lung.whole.ml_reason.clone(),
+        sides_reason: a.infection.sides_reason.clone().or_else(|| a.infection.zones_reason.clone()),
+    }
+}
+
+fn region(lung: &Amount, infected: &Infected, score: Option<u8>) -> RegionNumbers {
+    RegionNumbers {
+        lung_voxels: lung.voxels,
+        infected_voxels: infected.amount.voxels,
+        lung_ml: lung.ml,
+        infected_ml: infected.amount.ml,
+        percent: infected.percent_of_lung,
+        score,
+    }
+}
+
+fn zone(zone: &Zone) -> RegionNumbers {
+    region(&zone.part.lung, &zone.part.infection, zone.score)
+}
+
+fn strip(a: &Analysis, rows: &[SliceRow]) -> SliceStrip {
+    let row = |r: &SliceRow| gg_report::SliceRow {
+        z: r.slice,
+        probability: r.probability.map(f64::from),
+        percent: r.percent_of_lung,
+    };
+    SliceStrip {
+        rows: rows.iter().map(row).collect(),
+        threshold: a.classification.as_ref().map(|c| f64::from(c.threshold)),
+        ends: a.input.orientation.map(|_| ("feet".to_owned(), "head".to_owned())),
+    }
+}
+
+fn tally(a: &Analysis) -> SliceTally {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for dropped in &a.slices.dropped {
+        *reasons.entry(dropped.reason.clone()).or_default() += 1;
+    }
+    SliceTally { kept: a.slices.kept, dropped: reasons.into_iter().collect() }
+}
+
+fn provenance(a: &Analysis) -> Provenance {
+    let input = &a.input;
+    let [z, y, x] = input.shape;
+    let spacing = input.spacing_mm.map_or("unknown".to_owned(), |[z, y, x]| format!("{x:.3} x {y:.3} x {z:.3} mm"));
+    let trust = match &input.spacing {
+        SpacingTrust::Trusted => "trusted".to_owned(),
+        SpacingTrust::Untrusted(reason) => format!("not trusted: {reason}"),
+    };
+    let orientation = match input.orientation {
+        Some(o) if input.orientation_stated_by_user => format!("{o} (stated by the user)"),
+        Some(o) => o.to_string(),
+        None => "unknown".to_owned(),
+    };
+    let kind = crate::commands::kind_in_words(input.intensity.kind);
+    Provenance {
+        leaking: false,
+        warnings: a.warnings.iter().map(|w| w.message.clone()).collect(),
+        facts: vec![
+            Fact::new("Shape", format!("{x} columns x {y} rows x {z} slices")),
+            Fact::new("Spacing", format!("{spacing} ({trust})")),
+            Fact::new("Orientation", orientation),
+            Fact::new("Grey values", format!("{kind} (confidence {:.2})", input.intensity.confidence)),
+            Fact::new("Why", input.intensity.reasons.join("; ")),
+            Fact::new("Slices without lung region", a.slices.without_lung_region.to_string()),
+            Fact::new("SHA-256 of the input", &input.sha256),
+            Fact::new(
+                "Computed with",
+                format!("{}, {}, {}", a.compute.device, a.compute.instruction_set, a.compute.precision),
+            ),
+        ],
+        models: a
+            .models
+            .iter()
+            .map(|m| ModelLine {
+                task: m.task.name().to_owned(),
+                name: m.name.clone(),
+                sha256: m.sha256.clone(),
+                note: format!("threshold {:.3}; {}", m.threshold, m.licence),
+            })
+            .collect(),
+        program: a.program.to_string(),
+    }
+}

@@ -1,0 +1,228 @@
+//! `analyze`: the main job, for one CT or many. Weights are loaded once; one CT that fails does not stop the others.
+
+use super::Context;
+use crate::analysis::{self, Analysis, Outcome};
+use crate::args::AnalyzeArgs;
+use crate::builtin;
+use crate::failure::{Interrupted, Usage};
+use crate::output::{self, Staged};
+use crate::pipeline::Models;
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// `timings.json`: the only output that differs from run to run.
+#[derive(Serialize)]
+struct Timings {
+    read_secs: f64,
+    analyse_secs: f64,
+    write_secs: f64,
+}
+
+/// One row of `summary.csv`.
+#[derive(Serialize)]
+struct SummaryRow {
+    case_id: String,
+    status: &'static str,
+    error: String,
+    lung_ml: Option<f64>,
+    infection_ml: Option<f64>,
+    percent_of_lung: Option<f64>,
+    percent_right: Option<f64>,
+    percent_left: Option<f64>,
+    severity: Option<u8>,
+    positive_slices: Option<usize>,
+    slices: Option<usize>,
+    warnings: String,
+}
+
+pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
+    let analyses = analyze(context, &args)?;
+    if let [only] = &analyses[..] {
+        return context.answer(only, || sentence(only, &args.out.out.join("report.html")));
+    }
+    context.answer(&analyses, || {
+        let lines: Vec<String> = analyses
+            .iter()
+            .map(|a| sentence(a, &args.out.out.join(&a.case_id).join("report.html")))
+            .collect();
+        lines.join("\n")
+    })
+}
+
+/// Analyses every CT; `quickstart` calls it too.
+pub(crate) fn analyze(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Analysis>> {
+    let cases = name_cases(args)?;
+    let mut models = Models::default();
+    for path in &args.model {
+        models.add_file(path).with_context(|| path.display().to_string())?;
+    }
+    builtin::fill(&mut models)?;
+    match &cases[..] {
+        [(case_id, ct)] => {
+            let staged = Staged::begin(&args.out.out, args.out.force)?;
+            let outcome = one(context, &mut models, args, case_id, ct, staged.path())?;
+            staged.commit()?;
+            Ok(vec![outcome.analysis])
+        }
+        _ => many(context, &mut models, args, &cases),
+    }
+}
+
+fn many(
+    context: &Context,
+    models: &mut Models,
+    args: &AnalyzeArgs,
+    cases: &[(String, PathBuf)],
+) -> Result<Vec<Analysis>> {
+    output::claim(&args.out.out, args.out.force)?;
+    let step = context.console.step("analysing", cases.len() as u64);
+    let mut rows = Vec::new();
+    let mut analyses = Vec::new();
+    let mut failed = 0;
+    for (case_id, ct) in cases {
+        if context.interrupt.requested() {
+            write_summary(&args.out.out, &rows)?;
+            let done = rows.len();
+            return Err(Interrupted(format!("{done} of {} CTs were analysed", cases.len())).into());
+        }
+        step.note(case_id.clone());
+        let result = Staged::begin(&args.out.out.join(case_id), false).and_then(|staged| {
+            let outcome = one(context, models, args, case_id, ct, staged.path())?;
+            staged.commit()?;
+            Ok(outcome.analysis)
+        });
+        match result {
+            Ok(analysis) => {
+                rows.push(summary_row(&analysis));
+                analyses.push(analysis);
+            }
+            Err(error) => {
+                failed += 1;
+                step.say(format!("error: {case_id}: {error:#}"));
+                // The sentence names the path on stderr only: outputs carry none.
+                rows.push(failed_row(case_id, &error));
+            }
+        }
+        step.inc();
+    }
+    step.finish();
+    write_summary(&args.out.out, &rows)?;
+    if failed > 0 {
+        bail!("{failed} of {} CTs could not be analysed; the others are in {}", cases.len(), args.out.out.display());
+    }
+    Ok(analyses)
+}
+
+fn one(
+    context: &Context,
+    models: &mut Models,
+    args: &AnalyzeArgs,
+    case_id: &str,
+    ct: &Path,
+    dir: &Path,
+) -> Result<Outcome> {
+    let start = Instant::now();
+    let mut warnings = Vec::new();
+    let scan = gg_io::read_ct(ct, &args.read.options())
+        .with_context(|| ct.display().to_string())?
+        .drain_into(&mut warnings);
+    for (path, reason) in &scan.skipped {
+        context.console.say(format!("left out: {}: {reason}", path.display()));
+    }
+    let read_secs = start.elapsed().as_secs_f64();
+    let outcome = analysis::analyse(models, &scan, case_id, args.orientation, warnings)?;
+    for warning in &outcome.analysis.warnings {
+        context.console.warn(format!("{case_id}: {}", warning.message));
+    }
+    let analyse_secs = start.elapsed().as_secs_f64() - read_secs;
+    analysis::write(&outcome, &scan, dir)?;
+    let write_secs = start.elapsed().as_secs_f64() - read_secs - analyse_secs;
+    output::write_json(&dir.join("timings.json"), &Timings { read_secs, analyse_secs, write_secs })?;
+    Ok(outcome)
+}
+
+/// Each CT with the name of its case.
+fn name_cases(args: &AnalyzeArgs) -> Result<Vec<(String, PathBuf)>> {
+    let names: Vec<String> = if args.case_id.is_empty() {
+        (1..=args.ct.len()).map(|i| format!("case-{i:03}")).collect()
+    } else {
+        args.case_id.clone()
+    };
+    if names.len() != args.ct.len() {
+        return Err(Usage(format!(
+            "{} case ids for {} CTs; right would be one --case-id for each, or none",
+            names.len(),
+            args.ct.len()
+        ))
+        .into());
+    }
+    for name in &names {
+        let fits = !name.is_empty()
+            && !name.starts_with('.')
+            && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        if !fits {
+            return Err(Usage(format!(
+                "the case id `{name}` cannot name a folder; letters, digits, `-`, `_` and `.` can, not first a `.`"
+            ))
+            .into());
+        }
+    }
+    if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
+        return Err(Usage("two CTs have the same case id".into()).into());
+    }
+    Ok(names.into_iter().zip(args.ct.iter().cloned()).collect())
+}
+
+fn summary_row(a: &Analysis) -> SummaryRow {
+    let percent = |side: &Option<gg_eval::Infected>| side.as_ref().and_then(|s| s.percent_of_lung);
+    let codes: Vec<&str> = a.warnings.iter().map(|w| w.code.as_str()).collect();
+    SummaryRow {
+        case_id: a.case_id.clone(),
+        status: "analysed",
+        error: String::new(),
+        lung_ml: a.lung.whole.ml,
+        infection_ml: a.infection.whole.amount.ml,
+        percent_of_lung: a.infection.whole.percent_of_lung,
+        percent_right: percent(&a.infection.right),
+        percent_left: percent(&a.infection.left),
+        severity: a.severity.score,
+        positive_slices: a.classification.as_ref().map(|c| c.positive_slices),
+        slices: Some(a.slices.kept),
+        warnings: codes.join(" "),
+    }
+}
+
+fn failed_row(case_id: &str, error: &anyhow::Error) -> SummaryRow {
+    let reason = error.chain().last().map_or(String::new(), ToString::to_string);
+    SummaryRow {
+        case_id: case_id.to_owned(),
+        status: "failed",
+        error: reason,
+        lung_ml: None,
+        infection_ml: None,
+        percent_of_lung: None,
+        percent_right: None,
+        percent_left: None,
+        severity: None,
+        positive_slices: None,
+        slices: None,
+        warnings: String::new(),
+    }
+}
+
+fn write_summary(dir: &Path, rows: &[SummaryRow]) -> Result<()> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        table.serialize(row)?;
+    }
+    output::write_text(&dir.join("summary.csv"), &String::from_utf8(table.into_inner()?)?)
+}
+
+fn sentence(a: &Analysis, report: &Path) -> String {
+    let percent = a.infection.whole.percent_of_lung.map_or("no percentage".to_owned(), |p| format!("{p:.1} %"));
+    let severity = a.severity.score.map_or(String::new(), |s| format!(", severity {s} of {}", a.severity.max));
+    format!("{}: {percent} of the lung infected{severity}; report: {}", a.case_id, report.display())
+}

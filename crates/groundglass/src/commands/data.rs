@@ -1,0 +1,103 @@
+//! Opening data sets and deciding which cases are trained on, chosen on and tested: the same for every command.
+
+use super::Context;
+use crate::args::{FoldArgs, ReadArgs};
+use crate::failure::Usage;
+use anyhow::{Context as _, Result, anyhow};
+use gg_dataset::{CtSource, Datasets, LoadedCase, Parts, Split, SplitCase};
+use gg_volume::Warning;
+use std::path::{Path, PathBuf};
+
+/// Folds where neither a split file nor the data set's table says otherwise.
+const DEFAULT_FOLDS: usize = 5;
+
+/// Said by every output of a run whose split lets patients leak.
+pub(crate) const LEAK: &str = "patients leak between training and test";
+
+/// Opens data sets and says aloud what is odd about them.
+pub(crate) fn open(context: &Context, paths: &[PathBuf]) -> Result<(Datasets, Vec<Warning>)> {
+    let opened = Datasets::open(paths)
+        .map_err(|(i, e)| anyhow::Error::new(e).context(paths[i].display().to_string()))?;
+    for warning in &opened.warnings {
+        context.console.warn(&warning.message);
+    }
+    Ok((opened.value, opened.warnings))
+}
+
+/// A split and the parts of one of its folds.
+#[derive(Clone)]
+pub(crate) struct Chosen {
+    pub(crate) split: Split,
+    pub(crate) fold: usize,
+    pub(crate) parts: Parts,
+}
+
+/// The split to train or test with: the file that was named, else the data sets' own folds, else one by patient.
+pub(crate) fn choose(
+    context: &Context,
+    sets: &Datasets,
+    args: &FoldArgs,
+    seed: u64,
+    validation_share: f64,
+) -> Result<Chosen> {
+    let split = match &args.split {
+        Some(path) => read_split(path)?,
+        None => {
+            let cases = sets.split_cases();
+            let mut split = if cases.iter().any(|c| c.fold.is_some()) {
+                Split::from_table(&cases, seed)?
+            } else {
+                Split::by_patient(&cases, default_folds(&cases), seed)?
+            };
+            split.validation_share = validation_share;
+            split
+        }
+    };
+    let fold = args.fold.unwrap_or(0);
+    let parts = split.parts(fold).map_err(|e| Usage(e.to_string()))?;
+    for case in sets.cases() {
+        if parts.part_of(&case.case_id, 0).is_none() {
+            return Err(gg_dataset::SplitError::CaseMissing(case.case_id.clone()).into());
+        }
+    }
+    if parts.leaking {
+        context.console.warn(LEAK);
+    }
+    for warning in &parts.warnings {
+        context.console.warn(&warning.message);
+    }
+    Ok(Chosen { split, fold, parts })
+}
+
+fn default_folds(cases: &[SplitCase]) -> usize {
+    let patients: std::collections::BTreeSet<&str> =
+        cases.iter().filter(|c| c.part.is_none()).map(|c| c.patient.as_str()).collect();
+    patients.len().clamp(2, DEFAULT_FOLDS)
+}
+
+pub(crate) fn read_split(path: &Path) -> Result<Split> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    Split::from_toml(&text).with_context(|| path.display().to_string())
+}
+
+/// Every case with the set it stands in, in order.
+pub(crate) fn cases(sets: &Datasets) -> impl Iterator<Item = (&gg_dataset::Dataset, &gg_dataset::Case)> {
+    sets.sets.iter().flat_map(|set| set.cases.iter().map(move |case| (set, case)))
+}
+
+/// Reads one case; the error names it and its file.
+pub(crate) fn load(
+    set: &gg_dataset::Dataset,
+    case: &gg_dataset::Case,
+    read: &ReadArgs,
+) -> Result<LoadedCase> {
+    set.load(case, &read.options()).map_err(|e| {
+        let place = match &case.ct {
+            CtSource::File(path) => path.display().to_string(),
+            CtSource::Slices(files) => {
+                files.first().and_then(|f| f.parent()).map_or(String::new(), |d| d.display().to_string())
+            }
+        };
+        anyhow!(e).context(format!("{} ({place})", case.case_id))
+    })
+}

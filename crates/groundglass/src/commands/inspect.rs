@@ -1,0 +1,207 @@
+//! `inspect`: what a file, folder or data set is, and everything odd about it.
+
+use super::{Context, data};
+use crate::args::InspectArgs;
+use anyhow::{Context as _, Result};
+use gg_dataset::{Dataset, DatasetError, DatasetSummary};
+use gg_io::{Inspection, VolumeFacts};
+use gg_volume::{Intensity, IntensityKind, SpacingTrust, Warning};
+use serde::Serialize;
+use std::fmt::Write as _;
+
+/// Cases of a data set that are read whole; the tables tell of the others.
+const CASES_READ: usize = 8;
+
+/// What `inspect` says of a data set.
+#[derive(Serialize)]
+struct DatasetAnswer {
+    #[serde(flatten)]
+    summary: DatasetSummary,
+    cases_read: Vec<CaseAnswer>,
+    oddities: Vec<Warning>,
+}
+
+#[derive(Serialize)]
+struct CaseAnswer {
+    case_id: String,
+    shape: [usize; 3],
+    spacing_mm: Option<[f64; 3]>,
+    spacing: SpacingTrust,
+    orientation: Option<gg_volume::Orientation>,
+    intensity: Intensity,
+    lung_mask: bool,
+    infection_mask: bool,
+    oddities: Vec<Warning>,
+}
+
+pub(super) fn run(context: &Context, args: InspectArgs) -> Result<()> {
+    match Dataset::open(&args.path) {
+        Ok(opened) => dataset(context, &args, opened.value, opened.warnings),
+        Err(DatasetError::NotRecognised | DatasetError::NoFolder) => {
+            let found = gg_io::inspect(&args.path, &args.read.options())
+                .with_context(|| args.path.display().to_string())?;
+            context.answer(&found, || scan_text(&found))
+        }
+        Err(error) => Err(error).with_context(|| args.path.display().to_string()),
+    }
+}
+
+fn dataset(context: &Context, args: &InspectArgs, set: Dataset, oddities: Vec<Warning>) -> Result<()> {
+    let n = set.cases.len();
+    let read = n.min(CASES_READ);
+    let step = context.console.step("reading cases", read as u64);
+    let mut cases_read = Vec::new();
+    for i in 0..read {
+        let case = &set.cases[i * n / read];
+        let loaded = data::load(&set, case, &args.read)?;
+        let grid = &loaded.scan.ct.grid;
+        cases_read.push(CaseAnswer {
+            case_id: case.case_id.clone(),
+            shape: grid.shape,
+            spacing_mm: grid.spacing_mm,
+            spacing: grid.trust.clone(),
+            orientation: grid.orientation(),
+            intensity: loaded.scan.ct.intensity.clone(),
+            lung_mask: loaded.lung.is_some(),
+            infection_mask: loaded.infection.is_some(),
+            oddities: loaded.warnings,
+        });
+        step.inc();
+    }
+    step.finish();
+    let answer = DatasetAnswer { summary: set.summary(), cases_read, oddities };
+    context.answer(&answer, || dataset_text(&answer))
+}
+
+fn scan_text(found: &Inspection) -> String {
+    let mut text = String::new();
+    let _ = writeln!(text, "format        {}", format_name(found.format));
+    if let Some(stored) = &found.stored {
+        let _ = writeln!(text, "stored as     {stored}");
+    }
+    if found.series.len() > 1 {
+        let _ = writeln!(text, "series        {} (choose with --series)", found.series.len());
+        for s in &found.series {
+            let mm = |v: Option<f64>| v.map_or("unknown".to_owned(), |v| format!("{v:.3} mm"));
+            let _ = writeln!(
+                text,
+                "  {:>2}  {} slices of {} x {}, pixels {}, slices every {}, {}",
+                s.id,
+                s.slices,
+                s.size[0],
+                s.size[1],
+                mm(s.pixel_spacing_mm.map(|p| p[0])),
+                mm(s.slice_spacing_mm),
+                s.transfer_syntax
+            );
+        }
+    }
+    if let Some(volume) = &found.volume {
+        volume_text(&mut text, volume);
+    }
+    if found.skipped_files > 0 {
+        let _ = writeln!(text, "left out      {} files", found.skipped_files);
+    }
+    oddities_text(&mut text, &found.oddities);
+    text.trim_end().to_owned()
+}
+
+fn volume_text(text: &mut String, v: &VolumeFacts) {
+    geometry_text(text, v.shape, v.spacing_mm, &v.spacing, v.orientation);
+    let _ = writeln!(text, "values        {} to {}", v.range[0], v.range[1]);
+    if let Some(labels) = &v.labels {
+        let _ = writeln!(text, "labels        looks like a mask with the values {labels:?}");
+    }
+    intensity_text(text, &v.intensity);
+    let _ = writeln!(text, "sha256        {}", v.sha256);
+}
+
+fn geometry_text(
+    text: &mut String,
+    shape: [usize; 3],
+    spacing_mm: Option<[f64; 3]>,
+    trust: &SpacingTrust,
+    orientation: Option<gg_volume::Orientation>,
+) {
+    let [z, y, x] = shape;
+    let _ = writeln!(text, "shape         {x} columns x {y} rows x {z} slices");
+    let spacing = spacing_mm.map_or("unknown".to_owned(), |[z, y, x]| format!("{x:.4} x {y:.4} x {z:.4} mm"));
+    let trust = match trust {
+        SpacingTrust::Trusted => "trusted".to_owned(),
+        SpacingTrust::Untrusted(reason) => format!("not trusted: {reason}"),
+    };
+    let _ = writeln!(text, "spacing       {spacing} ({trust})");
+    let orientation = orientation.map_or("unknown".to_owned(), |o| o.to_string());
+    let _ = writeln!(text, "orientation   {orientation}");
+}
+
+fn intensity_text(text: &mut String, intensity: &Intensity) {
+    let _ = writeln!(
+        text,
+        "grey values   {} (confidence {:.2}): {}",
+        kind_in_words(intensity.kind),
+        intensity.confidence,
+        intensity.reasons.join("; ")
+    );
+}
+
+fn oddities_text(text: &mut String, oddities: &[Warning]) {
+    for oddity in oddities {
+        let _ = writeln!(text, "odd           {}", oddity.message);
+    }
+}
+
+fn dataset_text(answer: &DatasetAnswer) -> String {
+    let s = &answer.summary;
+    let mut text = String::new();
+    let _ = writeln!(text, "data set      {}", s.layout.name());
+    let patients = s.patients.map_or("unknown".to_owned(), |p| p.to_string());
+    let slices = s.slices.map_or("not in the table".to_owned(), |n| n.to_string());
+    let _ = writeln!(text, "cases         {} (patients: {patients}; slices: {slices})", s.cases);
+    let _ = writeln!(text, "masks         lung in {}, infection in {}", s.with_lung_mask, s.with_infection_mask);
+    if let Some([positive, negative, unknown]) = s.slice_labels {
+        let _ =
+            writeln!(text, "slice labels  {positive} with infection, {negative} without, {unknown} unknown");
+    }
+    for (class, n) in &s.classes {
+        let _ = writeln!(text, "class         {class}: {n} cases");
+    }
+    for (fold, n) in &s.folds {
+        let _ = writeln!(text, "fold {fold}        {n} cases");
+    }
+    for (part, n) in &s.parts {
+        let _ = writeln!(text, "part          {part:?}: {n} cases");
+    }
+    oddities_text(&mut text, &answer.oddities);
+    for case in &answer.cases_read {
+        let _ = writeln!(text, "\ncase          {}", case.case_id);
+        geometry_text(&mut text, case.shape, case.spacing_mm, &case.spacing, case.orientation);
+        intensity_text(&mut text, &case.intensity);
+        oddities_text(&mut text, &case.oddities);
+    }
+    if answer.cases_read.len() < s.cases {
+        let _ = writeln!(text, "\n({} of {} cases were read)", answer.cases_read.len(), s.cases);
+    }
+    text.trim_end().to_owned()
+}
+
+fn format_name(format: gg_io::Format) -> &'static str {
+    match format {
+        gg_io::Format::Nifti => "NIfTI-1",
+        gg_io::Format::DicomSeries => "DICOM CT series",
+        gg_io::Format::SlicePictures => "slice pictures",
+    }
+}
+
+/// The name of a kind with what it means.
+pub(crate) fn kind_in_words(kind: IntensityKind) -> String {
+    let meaning = match kind {
+        IntensityKind::Hu => "Hounsfield units",
+        IntensityKind::HuPlus1024 => "Hounsfield units shifted by 1024",
+        IntensityKind::LungWindow8bit => "8-bit grey of a lung window, not HU",
+        IntensityKind::Contrast8bit => "8-bit grey after CLAHE, not HU",
+        IntensityKind::UnitRange => "0 to 1, not HU",
+        IntensityKind::Unknown => "unknown, not taken for HU",
+    };
+    format!("{}: {meaning}", kind.name())
+}

@@ -1,0 +1,237 @@
+//! `quickstart`: phantoms, training, evaluation and an analysis, from nothing to a report, with floors to reach.
+
+use super::analyze::analyze;
+use super::evaluate::evaluate;
+use super::phantom::write_set;
+use super::train::{Trained, train};
+use super::Context;
+use crate::analysis::Analysis;
+use crate::args::{
+    AnalyzeArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, QuickstartArgs, ReadArgs, SettingsArgs, TaskName, TrainArgs,
+};
+use crate::manifest::Program;
+use crate::output;
+use crate::scoring::Scores;
+use anyhow::{Result, bail};
+use gg_report::{Fact, Provenance, QuickstartReport, QuickstartStep};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Phantoms for training and testing; some are scans of the same patient.
+const PHANTOMS: usize = 14;
+/// `[z, y, x]` of each.
+const SHAPE: [usize; 3] = [32, 128, 128];
+/// The fold that is held out.
+const FOLD: usize = 0;
+/// Settings: small enough for a few minutes, large enough for the floors.
+const SETTINGS: [&str; 14] = [
+    "prepare.size=96",
+    "classify.network.widths=[16, 16, 32, 32]",
+    "classify.network.dense=32",
+    "classify.train.epochs=10",
+    "classify.train.schedule.epochs=10",
+    "lung.network.base=8",
+    "lung.network.levels=4",
+    "lung.train.epochs=6",
+    "lung.train.schedule.epochs=6",
+    "lung.train.adam.lr=3e-3",
+    "infection.network.base=8",
+    "infection.network.levels=4",
+    "infection.train.epochs=14",
+    "infection.train.schedule.epochs=14",
+];
+/// What must be reached on phantoms that no network saw.
+const LUNG_DICE: f64 = 0.95;
+const INFECTION_DICE: f64 = 0.70;
+const SLICE_AUROC: f64 = 0.90;
+/// How far the analysed percentage may lie from its truth, in points.
+const PERCENT_POINTS: f64 = 2.0;
+/// Infection of the phantom that is analysed.
+const ANALYSED_PERCENT: f64 = 12.0;
+
+/// One floor and what was reached.
+#[derive(Serialize)]
+struct Floor {
+    name: &'static str,
+    reached: Option<f64>,
+    right: String,
+    passed: bool,
+}
+
+#[derive(Serialize)]
+struct Answer {
+    floors: Vec<Floor>,
+    analysed_percent: Option<f64>,
+    true_percent: f64,
+    report: PathBuf,
+}
+
+pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
+    let out = &args.out.out;
+    output::claim(out, args.out.force)?;
+    let phantoms = out.join("phantoms");
+    let analysed = out.join("phantom-dicom");
+
+    let specs = gg_phantom::cohort(args.seed, PHANTOMS, SHAPE);
+    let step = context.console.step("making phantoms", specs.len() as u64 + 1);
+    std::fs::create_dir_all(&phantoms)?;
+    write_set(&phantoms, &specs, false, || step.inc())?;
+    let spec = gg_phantom::PhantomSpec::new(args.seed.wrapping_add(ANALYSED_SEED), SHAPE, ANALYSED_PERCENT);
+    let phantom = gg_phantom::phantom(&spec);
+    gg_io::write_dicom_series(&analysed, &phantom.ct, &gg_io::DicomText::default())?;
+    step.inc();
+    step.finish();
+
+    let tasks = [(TaskName::Lung, "lung"), (TaskName::Infection, "infection"), (TaskName::Classify, "classify")];
+    let mut trained = Vec::new();
+    for (task, name) in tasks {
+        trained.push(train(context, &train_args(task, &phantoms, out, name, args.seed))?);
+    }
+    let models: Vec<PathBuf> = trained.iter().map(|t| t.bundle.clone()).collect();
+    let scores = evaluate(context, &evaluate_args(&phantoms, out, &models))?;
+    let analyses = analyze(context, &analyze_args(&analysed, out, &models))?;
+    let Some(analysis) = analyses.first() else { bail!("the phantom was not analysed") };
+
+    let truth = phantom.truth.percent_of_lung;
+    let floors = floors(&scores, analysis, truth);
+    let report = out.join("report.html");
+    output::write_text(&report, &page(&floors, &trained, analysis, truth))?;
+    let answer = Answer {
+        analysed_percent: analysis.infection.whole.percent_of_lung,
+        true_percent: truth,
+        report: report.clone(),
+        floors,
+    };
+    context.answer(&answer, || text(&answer))?;
+    if answer.floors.iter().any(|f| !f.passed) {
+        bail!("not every floor was reached; see {}", report.display());
+    }
+    Ok(())
+}
+
+/// Sets the analysed phantom apart from those that the networks saw.
+const ANALYSED_SEED: u64 = 77_001;
+
+fn train_args(task: TaskName, phantoms: &Path, out: &Path, name: &str, seed: u64) -> TrainArgs {
+    TrainArgs {
+        task,
+        dataset: vec![phantoms.to_owned()],
+        out: OutArgs { out: out.join("runs").join(name), force: false },
+        resume: false,
+        seed: Some(seed),
+        cache: Some(out.join("cache")),
+        fold: FoldArgs { split: None, fold: Some(FOLD) },
+        settings: SettingsArgs {
+            profile: None,
+            config: None,
+            set: SETTINGS.iter().map(|s| (*s).to_owned()).collect(),
+        },
+        read: ReadArgs::default(),
+    }
+}
+
+fn evaluate_args(phantoms: &Path, out: &Path, models: &[PathBuf]) -> EvaluateArgs {
+    const RESAMPLES: usize = 500;
+    EvaluateArgs {
+        dataset: vec![phantoms.to_owned()],
+        model: models.to_vec(),
+        pred: None,
+        part: PartName::Test,
+        out: OutArgs { out: out.join("evaluation"), force: false },
+        fold: FoldArgs { split: None, fold: Some(FOLD) },
+        read: ReadArgs::default(),
+        resamples: RESAMPLES,
+    }
+}
+
+fn analyze_args(dicom: &Path, out: &Path, models: &[PathBuf]) -> AnalyzeArgs {
+    AnalyzeArgs {
+        ct: vec![dicom.to_owned()],
+        out: OutArgs { out: out.join("analysis"), force: false },
+        model: models.to_vec(),
+        case_id: vec!["phantom-dicom".to_owned()],
+        orientation: None,
+        read: ReadArgs::default(),
+    }
+}
+
+fn floors(scores: &Scores, analysis: &Analysis, truth: f64) -> Vec<Floor> {
+    let least = |name, reached: Option<f64>, floor: f64| Floor {
+        name,
+        reached,
+        right: format!("at least {floor:.2}"),
+        passed: reached.is_some_and(|r| r >= floor),
+    };
+    let dice = |s: &Option<crate::scoring::SegSection>| s.as_ref().and_then(|s| s.summary.dice.mean);
+    let off = analysis.infection.whole.percent_of_lung.map(|p| (p - truth).abs());
+    vec![
+        least("lung Dice on held-out phantoms", dice(&scores.lung), LUNG_DICE),
+        least("infection Dice on held-out phantoms", dice(&scores.infection), INFECTION_DICE),
+        least(
+            "AUROC of slices of held-out phantoms",
+            scores.classification.as_ref().and_then(|c| c.scores.auroc),
+            SLICE_AUROC,
+        ),
+        Floor {
+            name: "percentage of the analysed phantom off its truth, points",
+            reached: off,
+            right: format!("at most {PERCENT_POINTS:.1}"),
+            passed: off.is_some_and(|o| o <= PERCENT_POINTS),
+        },
+    ]
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("none".to_owned(), |v| format!("{v:.3}"))
+}
+
+fn text(answer: &Answer) -> String {
+    let mut lines: Vec<String> = answer
+        .floors
+        .iter()
+        .map(|f| {
+            let mark = if f.passed { "ok    " } else { "MISSED" };
+            format!("{mark} {}: {} (right: {})", f.name, number(f.reached), f.right)
+        })
+        .collect();
+    lines.push(format!("report: {}", answer.report.display()));
+    lines.join("\n")
+}
+
+fn page(floors: &[Floor], trained: &[Trained], analysis: &Analysis, truth: f64) -> String {
+    let mut steps: Vec<QuickstartStep> = trained
+        .iter()
+        .map(|t| {
+            let name = t.task.name();
+            QuickstartStep {
+                name: format!("Train the {name} network"),
+                outcome: format!("best epoch {} of {}, threshold {:.2}", t.best_epoch, t.epochs, t.threshold),
+                passed: None,
+                link: Some(format!("runs/{name}/report.html")),
+            }
+        })
+        .collect();
+    let links = ["evaluation/report.html", "evaluation/report.html", "evaluation/report.html", "analysis/report.html"];
+    steps.extend(floors.iter().zip(links).map(|(f, link)| QuickstartStep {
+        name: f.name.to_owned(),
+        outcome: format!("{} (right: {})", number(f.reached), f.right),
+        passed: Some(f.passed),
+        link: Some(link.to_owned()),
+    }));
+    let percent = analysis.infection.whole.percent_of_lung;
+    gg_report::quickstart_report(&QuickstartReport {
+        summary: format!(
+            "The analysed phantom: {} % of the lung infected, in truth {truth:.2} %.",
+            percent.map_or("no".to_owned(), |p| format!("{p:.2}"))
+        ),
+        steps,
+        figures: Vec::new(),
+        provenance: Provenance {
+            leaking: false,
+            warnings: Vec::new(),
+            facts: vec![Fact::new("Data", format!("{PHANTOMS} phantoms, and one more as DICOM; no patient"))],
+            models: Vec::new(),
+            program: Program::this().to_string(),
+        },
+    })
+}

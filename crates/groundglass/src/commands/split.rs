@@ -1,0 +1,97 @@
+//! `split`: which patient is tested in which fold, as a file that `train` and `evaluate` take.
+
+use super::{Context, data};
+use crate::args::{ProfileName, SplitArgs};
+use crate::failure::Usage;
+use crate::output;
+use anyhow::{Context as _, Result};
+use gg_dataset::{Datasets, Split, SplitCase};
+use gg_io::ReadOptions;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+#[derive(Serialize)]
+struct Answer {
+    kind: gg_dataset::SplitKind,
+    leaking: bool,
+    cases: usize,
+    patients: usize,
+    /// Patients tested in each fold; slices are dealt singly where the split leaks.
+    patients_per_fold: Vec<usize>,
+    always_trained_on: usize,
+}
+
+pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
+    if args.by_slice && args.profile != Some(ProfileName::Paper) {
+        return Err(Usage(format!(
+            "--by-slice makes {}; it exists to reproduce the paper, with --profile paper",
+            data::LEAK
+        ))
+        .into());
+    }
+    output::check_file_free(&args.out, args.force)?;
+    let (sets, _) = data::open(context, &args.dataset)?;
+    let cases = sets.split_cases();
+    let stated: BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
+    let split = if args.by_slice {
+        Split::by_slice(&with_slice_counts(&sets)?, args.folds, args.seed)?
+    } else if stated.len() == args.folds && !args.ignore_table {
+        context.console.say("taking the folds of the data set's own table; --ignore-table draws new ones");
+        Split::from_table(&cases, args.seed)?
+    } else {
+        let free: Vec<SplitCase> = cases.into_iter().map(|c| SplitCase { fold: None, ..c }).collect();
+        Split::by_patient(&free, args.folds, args.seed)?
+    };
+    if split.leaking() {
+        context.console.warn(data::LEAK);
+    }
+    output::write_text(&args.out, &split.to_toml()?)?;
+    let answer = summary(&split);
+    context.answer(&answer, || {
+        let folds: Vec<String> = answer.patients_per_fold.iter().map(usize::to_string).collect();
+        format!(
+            "{}: {} cases of {} patients in {} folds (patients tested: {}){}",
+            args.out.display(),
+            answer.cases,
+            answer.patients,
+            split.folds,
+            folds.join(", "),
+            if answer.leaking { format!("; {}", data::LEAK) } else { String::new() }
+        )
+    })
+}
+
+fn summary(split: &Split) -> Answer {
+    let patients = |keep: &dyn Fn(&gg_dataset::SplitEntry) -> bool| {
+        split.cases.iter().filter(|e| keep(e)).map(|e| e.patient.as_str()).collect::<BTreeSet<_>>().len()
+    };
+    let tests = |e: &gg_dataset::SplitEntry, fold: usize| {
+        e.fold == Some(fold) || e.slice_folds.as_ref().is_some_and(|f| f.contains(&fold))
+    };
+    Answer {
+        kind: split.kind,
+        leaking: split.leaking(),
+        cases: split.cases.len(),
+        patients: patients(&|_| true),
+        patients_per_fold: (0..split.folds).map(|fold| patients(&|e| tests(e, fold))).collect(),
+        always_trained_on: patients(&|e| e.part == Some(gg_dataset::Part::Train)),
+    }
+}
+
+/// Tables rarely say how many slices a volume has: the files do.
+fn with_slice_counts(sets: &Datasets) -> Result<Vec<SplitCase>> {
+    data::cases(sets)
+        .map(|(_, case)| {
+            let mut split_case = case.split_case();
+            if split_case.slices.is_none()
+                && let gg_dataset::CtSource::File(path) = &case.ct
+            {
+                let seen = gg_io::read_ct(path, &ReadOptions::default())
+                    .with_context(|| path.display().to_string())?;
+                let grid = &seen.value.ct.grid;
+                split_case.slices = Some(grid.axis_map().canonical_shape(grid.shape)[0]);
+            }
+            Ok(split_case)
+        })
+        .collect()
+}

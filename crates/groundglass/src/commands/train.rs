@@ -1,0 +1,374 @@
+//! `train`: from data sets to a model bundle, with everything that made it beside it in the run folder.
+
+use super::{Context, data};
+use crate::args::{TaskName, TrainArgs};
+use crate::failure::{Interrupted, Usage};
+use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, sha256};
+use crate::output;
+use crate::progress::Step;
+use crate::settings::{Settings, TaskSettings};
+use crate::training_page;
+use anyhow::{Context as _, Result, bail};
+use gg_dataset::{BatchLoader, Cache, CacheError, CacheOptions, Datasets, LoaderConfig, Part, SampleSource, Task};
+use gg_nn::{Bundle, BundleInfo, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome, TrainRun};
+use gg_volume::Warning;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Name of the bundle in the run folder.
+const BUNDLE: &str = "model.safetensors";
+/// The resolved settings in the run folder.
+const SETTINGS: &str = "settings.toml";
+/// Licence of weights unless the user says otherwise: whose data it was decides.
+const LICENCE: &str = "as the licence of the data it was trained on allows";
+
+/// What a finished training gives.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Trained {
+    pub(crate) task: Task,
+    pub(crate) bundle: PathBuf,
+    pub(crate) best_epoch: u64,
+    pub(crate) epochs: usize,
+    pub(crate) threshold: f32,
+    pub(crate) val_loss: Option<f64>,
+    /// Dice at the threshold, or accuracy.
+    pub(crate) val_metric: Option<f64>,
+    pub(crate) val_auroc: Option<f64>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
+    let trained = train(context, &args)?;
+    context.answer(&trained, || {
+        let metric = if trained.task == Task::Classify { "accuracy" } else { "Dice" };
+        let number = |v: Option<f64>| v.map_or("none".to_owned(), |v| format!("{v:.4}"));
+        format!(
+            "{}: best epoch {} of {}, threshold {:.3}, validation {metric} {}",
+            trained.bundle.display(),
+            trained.best_epoch,
+            trained.epochs,
+            trained.threshold,
+            number(trained.val_metric)
+        )
+    })
+}
+
+/// Trains one network; `quickstart` calls it too.
+pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
+    let task = task_of(args.task);
+    let mut settings = Settings::resolve(&args.settings)?;
+    settings.seed = args.seed.unwrap_or(settings.seed);
+    let (sets, mut warnings) = data::open(context, &args.dataset)?;
+    let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
+    warnings.extend(chosen.parts.warnings.clone());
+    enter(&args.out.out, args.out.force, args.resume, &settings)?;
+
+    let cache_dir = args.cache.clone().unwrap_or_else(|| beside(&args.out.out));
+    let cache = Arc::new(prepare_cache(context, &sets, &settings, args, &cache_dir)?);
+    for warning in cache.warnings() {
+        context.console.warn(&warning.message);
+        warnings.push(warning);
+    }
+    let of_task = settings.task(task);
+    let train_samples = select(&cache, &chosen, Part::Train, task, of_task);
+    let val_samples = cache.samples(&chosen.parts, Part::Val, task);
+    if train_samples.is_empty() {
+        bail!(
+            "no slice of the training part can teach the task `{}`: it needs {}",
+            task.name(),
+            match task {
+                Task::Lung => "lung masks",
+                _ => "infection masks",
+            }
+        );
+    }
+    let graph = of_task.network.graph()?;
+    let threads = rayon::current_num_threads();
+    let positives = counts(&cache, &train_samples, task);
+    let loader_config = LoaderConfig {
+        class_weights: of_task.train.class_weights.resolve(positives),
+        channels: graph.in_channels(),
+        threads,
+        ..LoaderConfig::training(task, of_task.train.batch, settings.seed, of_task.augment.clone())
+    };
+    let val_config = LoaderConfig {
+        channels: graph.in_channels(),
+        threads,
+        ..LoaderConfig::evaluation(task, of_task.train.batch)
+    };
+    let counted = PartCounts {
+        train_cases: chosen.parts.train().len(),
+        train_samples: train_samples.len(),
+        val_cases: chosen.parts.val().len(),
+        val_samples: val_samples.len(),
+        test_cases: chosen.parts.test().len(),
+    };
+    context.console.say(format!(
+        "training {}: {} slices of {} cases, {} positive; validation: {} slices of {} cases",
+        task.name(),
+        counted.train_samples,
+        counted.train_cases,
+        positives[1],
+        counted.val_samples,
+        counted.val_cases
+    ));
+    let source: Arc<dyn SampleSource> = cache.clone();
+    let train_loader = BatchLoader::new(source.clone(), train_samples, loader_config)?;
+    let val_loader =
+        if val_samples.is_empty() { None } else { Some(BatchLoader::new(source, val_samples, val_config)?) };
+
+    let mut engine = gg_nn::engine_for(&graph);
+    let mut live = Live::new(context, of_task.train.epochs, train_loader.steps_per_epoch(), task);
+    let run = TrainRun {
+        task,
+        net: &of_task.network,
+        config: &of_task.train,
+        seed: settings.seed,
+        train: &train_loader,
+        val: val_loader.as_ref(),
+        dir: &args.out.out,
+        resume: args.resume,
+        stop: &context.interrupt.flag(),
+    };
+    let outcome = match gg_nn::train(&run, engine.as_mut(), &mut live) {
+        Err(TrainError::Interrupted) => {
+            let hint = format!("the checkpoint is in {}; --resume goes on from it", args.out.out.display());
+            return Err(Interrupted(hint).into());
+        }
+        other => other.with_context(|| args.out.out.display().to_string())?,
+    };
+    live.step.finish();
+
+    let manifest = Training {
+        program: Program::this(),
+        compute: Compute::with(engine.name()),
+        seed: settings.seed,
+        fold: chosen.fold,
+        split_sha256: sha256(chosen.split.to_toml()?.as_bytes()),
+        leaking: chosen.parts.leaking,
+        parts: counted,
+        data_sha256: data_hash(&cache),
+        train_patients: chosen.parts.train_patients.iter().map(|p| patient_hash(p)).collect(),
+        best_epoch: outcome.best_epoch,
+        steps: outcome.steps,
+        settings: settings.clone(),
+    };
+    let path = args.out.out.join(BUNDLE);
+    write_bundle(&path, task, &settings, &manifest, &outcome)?;
+    output::write_json(&args.out.out.join("manifest.json"), &manifest)?;
+    training_page::write(&args.out.out, task, of_task, settings.prepare.size, &manifest, &outcome, &warnings)?;
+    Ok(Trained {
+        task,
+        bundle: path,
+        best_epoch: outcome.best_epoch,
+        epochs: outcome.rows.len(),
+        threshold: outcome.threshold,
+        val_loss: outcome.val.as_ref().map(|v| v.loss),
+        val_metric: outcome.val.as_ref().and_then(|v| v.metric_at_threshold),
+        val_auroc: outcome.val.as_ref().and_then(|v| v.auroc),
+        warnings,
+    })
+}
+
+fn task_of(name: TaskName) -> Task {
+    match name {
+        TaskName::Classify => Task::Classify,
+        TaskName::Lung => Task::Lung,
+        TaskName::Infection => Task::Infection,
+    }
+}
+
+/// Takes the run folder: a new one, or with `--resume` the one that is there with the same settings.
+fn enter(out: &Path, force: bool, resume: bool, settings: &Settings) -> Result<()> {
+    let file = out.join(SETTINGS);
+    if resume && out.is_dir() {
+        if !output::is_ours(out) {
+            bail!("{} is no run folder of groundglass; there is nothing to resume", out.display());
+        }
+        let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        if text != settings.to_toml()? {
+            return Err(Usage(format!(
+                "{} was begun with other settings; resume with those, they are in {SETTINGS} there",
+                out.display()
+            ))
+            .into());
+        }
+        return Ok(());
+    }
+    output::claim(out, force)?;
+    output::write_text(&file, &settings.to_toml()?)
+}
+
+fn beside(out: &Path) -> PathBuf {
+    match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.join("cache"),
+        _ => PathBuf::from("cache"),
+    }
+}
+
+/// The prepared slices of all data sets, with progress.
+pub(crate) fn prepare_cache(
+    context: &Context,
+    sets: &Datasets,
+    settings: &Settings,
+    args: &TrainArgs,
+    dir: &Path,
+) -> Result<Cache> {
+    build_cache(context, sets, settings, args.read.options(), dir)
+}
+
+/// As [`prepare_cache`], for commands other than `train`.
+pub(crate) fn build_cache(
+    context: &Context,
+    sets: &Datasets,
+    settings: &Settings,
+    read: gg_io::ReadOptions,
+    dir: &Path,
+) -> Result<Cache> {
+    let step = context.console.step("preparing slices", sets.len() as u64);
+    let options = CacheOptions {
+        read,
+        program: format!("{} {}", Program::this().version, Program::this().commit),
+        cases_at_once: rayon::current_num_threads(),
+        ..CacheOptions::default()
+    };
+    let cache = Cache::build(dir, sets, &settings.prepare, &options, &|p| {
+        step.set(p.finished as u64);
+        if context.interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match cache {
+        Err(CacheError::Interrupted) => {
+            Err(Interrupted("the prepared cases are kept; the next run goes on from them".into()).into())
+        }
+        Err(error) => Err(error).with_context(|| dir.display().to_string()),
+        Ok(cache) => {
+            step.finish();
+            let s = cache.summary();
+            if s.roi_failed > 0 {
+                context.console.warn(format!(
+                    "no lung region was found in {} of {} slices; they are used whole",
+                    s.roi_failed, s.slices
+                ));
+            }
+            Ok(cache)
+        }
+    }
+}
+
+/// Samples of a part, less those that the settings leave out of training.
+fn select(cache: &Cache, chosen: &data::Chosen, part: Part, task: Task, settings: &TaskSettings) -> Vec<usize> {
+    let mut samples = cache.samples(&chosen.parts, part, task);
+    if settings.drop_blank {
+        samples = cache.without_blank(&samples);
+    }
+    if settings.drop_lungless {
+        samples.retain(|&i| cache.infos()[i].lung_pixels != Some(0));
+    }
+    samples
+}
+
+/// Negative and positive samples.
+fn counts(cache: &Cache, samples: &[usize], task: Task) -> [usize; 2] {
+    let positive = samples.iter().filter(|&&i| cache.infos()[i].is_positive(task)).count();
+    [samples.len() - positive, positive]
+}
+
+fn data_hash(cache: &Cache) -> String {
+    let keys: Vec<&str> = cache.cases().iter().map(|c| c.key.as_str()).collect();
+    sha256(keys.join("\n").as_bytes())
+}
+
+fn write_bundle(
+    path: &Path,
+    task: Task,
+    settings: &Settings,
+    manifest: &Training,
+    outcome: &TrainOutcome,
+) -> Result<()> {
+    let val = outcome.val.as_ref().map(|v| {
+        serde_json::json!({
+            "measured_on": "validation part; the threshold was chosen on it, so this is no test score",
+            "loss": v.loss,
+            "metric_at_half": v.metric,
+            "metric_at_threshold": v.metric_at_threshold,
+            "auroc": v.auroc,
+        })
+    });
+    let info = BundleInfo {
+        format_version: gg_nn::BUNDLE_FORMAT,
+        name: format!("{}-fold{}-seed{}", task.name(), manifest.fold, manifest.seed),
+        task,
+        net: settings.task(task).network.clone(),
+        prepare: settings.prepare.clone(),
+        threshold: outcome.threshold,
+        labels: labels(task),
+        manifest: serde_json::to_value(manifest)?,
+        scores: serde_json::json!({ "validation": val, "leaking": manifest.leaking }),
+        licence: LICENCE.to_owned(),
+        weights_sha256: String::new(),
+    };
+    Bundle::save(path, info, &outcome.weights, Precision::F32)
+        .with_context(|| format!("writing {}", path.display()))?;
+    Ok(())
+}
+
+fn labels(task: Task) -> BTreeMap<String, String> {
+    let pairs: &[(&str, &str)] = match task {
+        Task::Classify => &[("0", "slice without infection"), ("1", "slice whose infection mask is not blank")],
+        Task::Lung => &[("0", "outside the lungs"), ("1", "lung, infected or not")],
+        Task::Infection => &[("0", "no infection"), ("1", "infection: ground-glass and consolidation")],
+    };
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+/// Live progress and the epoch table.
+struct Live {
+    step: Step,
+    steps_per_epoch: u64,
+    metric: &'static str,
+    header: bool,
+}
+
+impl Live {
+    fn new(context: &Context, epochs: u64, steps_per_epoch: usize, task: Task) -> Self {
+        let total = epochs * steps_per_epoch as u64;
+        Self {
+            step: context.console.step(&format!("training {}", task.name()), total),
+            steps_per_epoch: steps_per_epoch as u64,
+            metric: if task == Task::Classify { "accuracy" } else { "Dice" },
+            header: false,
+        }
+    }
+}
+
+impl Observer for Live {
+    fn step(&mut self, info: &StepInfo) {
+        self.step.set((info.epoch - 1) * self.steps_per_epoch + info.step_in_epoch);
+        self.step.note(format!("epoch {}/{} loss {:.4}", info.epoch, info.epochs, info.mean_loss));
+    }
+
+    fn epoch(&mut self, row: &EpochRow) {
+        if !self.header {
+            self.header = true;
+            self.step.say(format!(
+                "epoch  rate       loss     {m:<8} | validation loss  {m:<8} AUROC",
+                m = self.metric
+            ));
+        }
+        let number = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.4}"));
+        self.step.say(format!(
+            "{:>5}  {:<9.2e}  {:.4}   {:<8} | {:<16} {:<8} {:<7}{}",
+            row.epoch,
+            row.lr,
+            row.train_loss,
+            number(row.train_metric),
+            number(row.val_loss),
+            number(row.val_metric),
+            number(row.val_auroc),
+            if row.best { " best" } else { "" }
+        ));
+    }
+}

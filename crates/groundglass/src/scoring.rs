@@ -1,0 +1,313 @@
+//! From masks and truth of many cases to `scores.json`: what is counted per case, and what is made of it over patients.
+
+use crate::manifest::Program;
+use gg_dataset::Task;
+use gg_eval::{
+    BlandAltman, Calibration, ClassScores, Interval, PrCurve, RocCurve, SegScores, SegSummary, bland_altman,
+    bootstrap_by_group, calibration, class_scores, pr_curve, roc_curve, summarize,
+};
+use gg_volume::Warning;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Version of `scores.json`.
+const SCHEMA_VERSION: u32 = 1;
+/// Seed of the bootstrap; fixed, so that the same masks give the same intervals.
+const BOOTSTRAP_SEED: u64 = 20_230_407;
+/// Bins of the reliability curve.
+const CALIBRATION_BINS: usize = 10;
+/// The operating point that nobody chose.
+const THRESHOLD_FIXED: f32 = 0.5;
+
+/// What was measured on one case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct CaseScores {
+    pub(crate) case_id: String,
+    pub(crate) patient: String,
+    /// Hash of the CT that was scored.
+    pub(crate) sha256: String,
+    pub(crate) intensity: gg_volume::Intensity,
+    /// Canonical slices scored.
+    pub(crate) slices: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lung: Option<SegScores>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) infection: Option<SegScores>,
+    /// Infected percentage of the lung: from the truth masks, and from the predicted ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) percent_of_lung: Option<Percent>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) slice_scores: Vec<SliceScore>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// A percentage measured twice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Percent {
+    pub(crate) truth: Option<f64>,
+    pub(crate) pred: Option<f64>,
+}
+
+/// One classified slice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct SliceScore {
+    /// Canonical slice, counted from the feet.
+    pub(crate) slice: usize,
+    pub(crate) probability: f32,
+    /// Whether it shows infection; `None` where nobody said.
+    pub(crate) truth: Option<bool>,
+}
+
+/// A model that was scored, or where the masks came from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ScoredModel {
+    pub(crate) task: Task,
+    pub(crate) name: String,
+    pub(crate) sha256: String,
+    pub(crate) threshold: f32,
+}
+
+/// `scores.json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Scores {
+    pub(crate) schema_version: u32,
+    pub(crate) program: Program,
+    /// Said where patients stand in training and in test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) leak: Option<String>,
+    /// Which part was scored.
+    pub(crate) part: String,
+    pub(crate) fold: Option<usize>,
+    pub(crate) patients: usize,
+    pub(crate) models: Vec<ScoredModel>,
+    /// Settings of the readers, for who wants to repeat it.
+    pub(crate) resamples: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lung: Option<SegSection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) infection: Option<SegSection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) percent_of_lung: Option<BlandAltman>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) classification: Option<ClassSection>,
+    pub(crate) cases: Vec<CaseScores>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// One segmented structure over all cases.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct SegSection {
+    pub(crate) summary: SegSummary,
+    /// Mean Dice of each patient's cases.
+    pub(crate) dice_per_patient: BTreeMap<String, Option<f64>>,
+}
+
+/// Slices with and without infection over all cases.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ClassSection {
+    /// Scores at the threshold that was chosen on validation data.
+    pub(crate) scores: ClassScores,
+    /// The same at 0.5.
+    pub(crate) scores_at_half: ClassScores,
+    pub(crate) intervals: ClassIntervals,
+    /// Slices whose truth nobody stated; they are not scored.
+    pub(crate) unlabelled: usize,
+    pub(crate) roc: RocCurve,
+    pub(crate) pr: PrCurve,
+    pub(crate) calibration: Calibration,
+}
+
+/// 95 % intervals at the chosen threshold, over patients.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ClassIntervals {
+    pub(crate) accuracy: Interval,
+    pub(crate) precision: Interval,
+    pub(crate) recall: Interval,
+    pub(crate) f1: Interval,
+    pub(crate) specificity: Interval,
+    pub(crate) auroc: Interval,
+}
+
+/// What the numbers stand on besides the cases themselves.
+pub(crate) struct Basis {
+    pub(crate) leak: Option<String>,
+    pub(crate) part: String,
+    pub(crate) fold: Option<usize>,
+    pub(crate) models: Vec<ScoredModel>,
+    pub(crate) resamples: usize,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// Makes the means, curves and intervals.
+pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
+    let patients: BTreeSet<&str> = cases.iter().map(|c| c.patient.as_str()).collect();
+    let mut warnings = basis.warnings;
+    let threshold = basis.models.iter().find(|m| m.task == Task::Classify).map(|m| m.threshold);
+    let pairs: Vec<(f64, f64)> = cases
+        .iter()
+        .filter_map(|c| c.percent_of_lung.as_ref())
+        .filter_map(|p| Some((p.truth?, p.pred?)))
+        .collect();
+    Scores {
+        schema_version: SCHEMA_VERSION,
+        program: Program::this(),
+        leak: basis.leak,
+        part: basis.part,
+        fold: basis.fold,
+        patients: patients.len(),
+        resamples: basis.resamples,
+        lung: segmentation(&cases, |c| c.lung, basis.resamples),
+        infection: segmentation(&cases, |c| c.infection, basis.resamples),
+        percent_of_lung: (!pairs.is_empty()).then(|| bland_altman(&pairs)),
+        classification: threshold
+            .and_then(|t| classification(&cases, t, basis.resamples, &mut warnings)),
+        models: basis.models,
+        cases,
+        warnings,
+    }
+}
+
+fn segmentation(
+    cases: &[CaseScores],
+    pick: fn(&CaseScores) -> Option<SegScores>,
+    resamples: usize,
+) -> Option<SegSection> {
+    let scored: Vec<(&str, SegScores)> =
+        cases.iter().filter_map(|c| Some((c.patient.as_str(), pick(c)?))).collect();
+    if scored.is_empty() {
+        return None;
+    }
+    let mut by_patient: BTreeMap<String, Vec<Option<f64>>> = BTreeMap::new();
+    for (patient, scores) in &scored {
+        by_patient.entry((*patient).to_owned()).or_default().push(scores.dice);
+    }
+    let mean = |values: Vec<Option<f64>>| {
+        let known: Vec<f64> = values.into_iter().flatten().collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    };
+    Some(SegSection {
+        summary: summarize(&scored, BOOTSTRAP_SEED, resamples),
+        dice_per_patient: by_patient.into_iter().map(|(p, v)| (p, mean(v))).collect(),
+    })
+}
+
+fn classification(
+    cases: &[CaseScores],
+    threshold: f32,
+    resamples: usize,
+    warnings: &mut Vec<Warning>,
+) -> Option<ClassSection> {
+    let mut groups = Vec::new();
+    let mut scores = Vec::new();
+    let mut labels = Vec::new();
+    let mut unlabelled = 0;
+    for case in cases {
+        for slice in &case.slice_scores {
+            match slice.truth {
+                Some(label) => {
+                    groups.push(case.patient.as_str());
+                    scores.push(slice.probability);
+                    labels.push(label);
+                }
+                None => unlabelled += 1,
+            }
+        }
+    }
+    if scores.is_empty() {
+        return None;
+    }
+    let over = |pick: fn(&ClassScores) -> Option<f64>| {
+        bootstrap_by_group(&groups, BOOTSTRAP_SEED, resamples, |rows| {
+            let scores: Vec<f32> = rows.iter().map(|&i| scores[i]).collect();
+            let labels: Vec<bool> = rows.iter().map(|&i| labels[i]).collect();
+            pick(&class_scores(&scores, &labels, threshold).value)
+        })
+    };
+    Some(ClassSection {
+        intervals: ClassIntervals {
+            accuracy: over(|s| s.accuracy),
+            precision: over(|s| s.precision),
+            recall: over(|s| s.recall),
+            f1: over(|s| s.f1),
+            specificity: over(|s| s.specificity),
+            auroc: over(|s| s.auroc),
+        },
+        scores: class_scores(&scores, &labels, threshold).drain_into(warnings),
+        scores_at_half: class_scores(&scores, &labels, THRESHOLD_FIXED).value,
+        unlabelled,
+        roc: roc_curve(&scores, &labels),
+        pr: pr_curve(&scores, &labels),
+        calibration: calibration(&scores, &labels, CALIBRATION_BINS),
+    })
+}
+
+/// One row of `scores.csv`: a case, or the mean of a patient's cases.
+#[derive(Serialize)]
+struct CsvRow<'a> {
+    level: &'a str,
+    case_id: &'a str,
+    patient: &'a str,
+    structure: &'a str,
+    cases: usize,
+    dice: Option<f64>,
+    iou: Option<f64>,
+    sensitivity: Option<f64>,
+    specificity: Option<f64>,
+    precision: Option<f64>,
+    hd95_mm: Option<f64>,
+    hd95_vox: Option<f64>,
+    nsd_2mm: Option<f64>,
+    nsd_vox: Option<f64>,
+    truth_percent_of_lung: Option<f64>,
+    pred_percent_of_lung: Option<f64>,
+}
+
+/// `scores.csv`: per case, then per patient.
+pub(crate) fn to_csv(scores: &Scores) -> anyhow::Result<String> {
+    let mut table = csv::Writer::from_writer(Vec::new());
+    let mut patients: BTreeMap<(&str, &str), Vec<(SegScores, Option<Percent>)>> = BTreeMap::new();
+    for case in &scores.cases {
+        for (structure, found) in [("lung", case.lung), ("infection", case.infection)] {
+            let Some(found) = found else { continue };
+            let percent = case.percent_of_lung.filter(|_| structure == "infection");
+            let one = [(found, percent)];
+            table.serialize(row("case", &case.case_id, &case.patient, structure, &one))?;
+            patients.entry((structure, &case.patient)).or_default().extend(one);
+        }
+    }
+    for ((structure, patient), found) in &patients {
+        table.serialize(row("patient", "", patient, structure, found))?;
+    }
+    Ok(String::from_utf8(table.into_inner()?)?)
+}
+
+fn row<'a>(
+    level: &'a str,
+    case_id: &'a str,
+    patient: &'a str,
+    structure: &'a str,
+    found: &[(SegScores, Option<Percent>)],
+) -> CsvRow<'a> {
+    let mean = |pick: &dyn Fn(&(SegScores, Option<Percent>)) -> Option<f64>| {
+        let known: Vec<f64> = found.iter().filter_map(pick).collect();
+        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    };
+    CsvRow {
+        level,
+        case_id,
+        patient,
+        structure,
+        cases: found.len(),
+        dice: mean(&|(s, _)| s.dice),
+        iou: mean(&|(s, _)| s.iou),
+        sensitivity: mean(&|(s, _)| s.sensitivity),
+        specificity: mean(&|(s, _)| s.specificity),
+        precision: mean(&|(s, _)| s.precision),
+        hd95_mm: mean(&|(s, _)| s.hd95_mm),
+        hd95_vox: mean(&|(s, _)| s.hd95_vox),
+        nsd_2mm: mean(&|(s, _)| s.nsd_2mm),
+        nsd_vox: mean(&|(s, _)| s.nsd_vox),
+        truth_percent_of_lung: mean(&|(_, p)| p.and_then(|p| p.truth)),
+        pred_percent_of_lung: mean(&|(_, p)| p.and_then(|p| p.pred)),
+    }
+}

@@ -1,0 +1,250 @@
+//! Refused input: one clear sentence, the right exit code, nothing half-written.
+
+use crate::run::{Fixture, Ran, arg, groundglass};
+use flate2::read::GzDecoder;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The phantom's CT as an uncompressed NIfTI, changed.
+fn nifti(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
+    let mut bytes = Vec::new();
+    GzDecoder::new(&fs::read(Fixture::get().ct()).unwrap()[..]).read_to_end(&mut bytes).unwrap();
+    change(&mut bytes);
+    let path = dir.join("ct.nii");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// `analyze` refuses it with exit 1 and these words, and leaves no output.
+#[track_caller]
+fn refused(ct: &Path, words: &[&str]) -> Ran {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let ran = Fixture::get().analyze(ct, &out, &[]).refused(1, words);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something was left behind");
+    ran
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+    bytes[at..at + value.len()].copy_from_slice(value);
+}
+
+#[test]
+fn a_truncated_gzip_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = fs::read(Fixture::get().ct()).unwrap();
+    let path = dir.path().join("ct.nii.gz");
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    refused(&path, &["ct.nii.gz"]);
+}
+
+#[test]
+fn a_file_that_is_only_called_gz_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ct.nii.gz");
+    fs::write(&path, b"not gzip at all, and no NIfTI either").unwrap();
+    refused(&path, &["gz"]);
+}
+
+#[test]
+fn headers_that_lie_are_refused_without_a_giant_allocation() {
+    // offsets of the NIfTI-1 header: dim 40, datatype 70, bitpix 72, pixdim 76
+    type Lie = (&'static [&'static str], Box<dyn FnOnce(&mut Vec<u8>)>);
+    let lies: Vec<Lie> = vec![
+        (&["truncated"], Box::new(|b| put(b, 42, &[0xff, 0x7f, 0xff, 0x7f, 0x10, 0x00]))),
+        (&["contradicts"], Box::new(|b| put(b, 72, &[64, 0]))),
+        (&["spacing"], Box::new(|b| put(b, 80, &0f32.to_le_bytes()))),
+        (&["spacing"], Box::new(|b| put(b, 80, &f32::NAN.to_le_bytes()))),
+        (&["affine"], Box::new(|b| (280..328).for_each(|i| b[i] = 0))),
+        (&["4-D"], Box::new(|b| {
+            put(b, 40, &[4, 0]);
+            put(b, 46, &[10, 0, 2, 0]);
+        })),
+        (&["data type"], Box::new(|b| {
+            put(b, 70, &[128, 0]);
+            put(b, 72, &[24, 0]);
+        })),
+    ];
+    for (words, lie) in lies {
+        let dir = tempfile::tempdir().unwrap();
+        let path = nifti(dir.path(), lie);
+        refused(&path, words);
+    }
+}
+
+#[test]
+fn a_decompression_bomb_is_refused() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().unwrap();
+    let plain = fs::read(nifti(dir.path(), |_| {})).unwrap();
+    let path = dir.path().join("bomb.nii.gz");
+    let mut gz = flate2::write::GzEncoder::new(fs::File::create(&path).unwrap(), flate2::Compression::best());
+    gz.write_all(&plain).unwrap();
+    let zeros = vec![0u8; 1 << 20];
+    for _ in 0..256 {
+        gz.write_all(&zeros).unwrap();
+    }
+    gz.finish().unwrap();
+    refused(&path, &["bomb"]);
+}
+
+#[test]
+fn empty_folders_and_missing_paths_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    refused(&empty, &["empty"]);
+    refused(&dir.path().join("nowhere"), &["nowhere"]);
+}
+
+#[test]
+fn a_dicom_folder_with_a_gap_needs_a_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16", "--dicom"]).ok();
+    let series = set.join("ct_scans/phantom-001");
+    // Files are written in the order of their positions: one from the middle goes.
+    let mut files: Vec<PathBuf> = fs::read_dir(&series).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    fs::remove_file(&files[8]).unwrap();
+    refused(&series, &["gap", "--allow-gaps"]);
+    let out = dir.path().join("out");
+    Fixture::get().analyze(&series, &out, &["--allow-gaps"]).ok();
+}
+
+#[test]
+fn a_folder_with_two_series_needs_a_choice() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = dir.path().join("both");
+    fs::create_dir(&both).unwrap();
+    for seed in ["1", "2"] {
+        let set = dir.path().join(format!("set{seed}"));
+        groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16", "--dicom", "--seed", seed]).ok();
+        fs::rename(set.join("ct_scans/phantom-001"), both.join(seed)).unwrap();
+    }
+    refused(&both, &["2 CT series", "--series"]);
+    let out = dir.path().join("out");
+    Fixture::get().analyze(&both, &out, &["--series", "2"]).ok();
+}
+
+#[test]
+fn a_mask_of_another_shape_than_its_ct_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let other = dir.path().join("other");
+    groundglass(&["phantom", "--out", arg(&other), "--count", "1", "--size", "48x48x20"]).ok();
+    let pred = dir.path().join("pred/phantom-001");
+    fs::create_dir_all(&pred).unwrap();
+    fs::copy(other.join("lung_mask/phantom-001.nii.gz"), pred.join("lung_mask.nii.gz")).unwrap();
+    let out = dir.path().join("out");
+    let set = Fixture::get().set();
+    let folder = dir.path().join("pred");
+    groundglass(&["evaluate", arg(&set), "--pred", arg(&folder), "--out", arg(&out)])
+        .refused(1, &["48 x 48 x 20", "64 x 64 x 20"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_data_set_too_small_to_split_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16"]).ok();
+    let file = dir.path().join("split.toml");
+    groundglass(&["split", arg(&set), "--out", arg(&file)]).refused(1, &["too small", "at least 5"]);
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_folder_that_is_not_ours_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("thesis.txt"), "years").unwrap();
+    let f = Fixture::get();
+    f.analyze(&f.ct(), &out, &["--force"]).refused(1, &["did not write"]);
+    assert_eq!(fs::read_to_string(out.join("thesis.txt")).unwrap(), "years");
+}
+
+#[test]
+fn results_are_replaced_only_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let f = Fixture::get();
+    f.analyze(&f.ct(), &out, &[]).ok();
+    f.analyze(&f.ct(), &out, &[]).refused(1, &["--force"]);
+    f.analyze(&f.ct(), &out, &["--force"]).ok();
+}
+
+#[test]
+fn bundles_that_cannot_be_used_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let good = fs::read(f.bundle("lung")).unwrap();
+    let swap = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let at = good.windows(from.len()).position(|w| w == from.as_bytes()).unwrap_or_else(|| panic!("{from}"));
+        let mut bytes = good.clone();
+        put(&mut bytes, at, to.as_bytes());
+        bytes
+    };
+    let cases: [(Vec<u8>, &str); 4] = [
+        (good[..good.len() / 2].to_vec(), "whole"),
+        (b"no bundle".to_vec(), "whole"),
+        (swap("\\\"format_version\\\":1", "\\\"format_version\\\":9"), "newer"),
+        (swap("\\\"base\\\":4", "\\\"base\\\":8"), "weight"),
+    ];
+    for (bytes, word) in cases {
+        let path = dir.path().join("model.safetensors");
+        fs::write(&path, bytes).unwrap();
+        let out = dir.path().join("out");
+        groundglass(&["analyze", arg(&f.ct()), "--model", arg(&path), "--out", arg(&out)])
+            .refused(1, &["model.safetensors", word]);
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let f = Fixture::get();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (ct, out, set) = (f.ct(), arg(&out), f.set());
+    let (ct, set) = (arg(&ct), arg(&set));
+    for args in [
+        &["analyze"][..],
+        &["frobnicate"],
+        &["analyze", ct, "--out", out, "--case-id", "../x"],
+        &["analyze", ct, "--out", out, "--case-id", "a", "--case-id", "b"],
+        &["train", "lung", set, "--out", out, "--set", "lung.train.epoch=3"],
+        &["train", "lung", set, "--out", out, "--set", "prepare.size=0"],
+        &["train", "lung", set, "--out", out, "--fold", "77"],
+        &["split", set, "--by-slice", "--out", out],
+        &["inspect", ct, "--intensity", "hounsfield"],
+    ] {
+        groundglass(args).refused(2, &["error"]);
+    }
+    assert!(!dir.path().join("out").exists());
+}
+
+/// A limit on file size makes writes fail in their middle, as a full disk does.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_leaves_nothing_half_written() {
+    let f = Fixture::get();
+    let dir = tempfile::tempdir().unwrap();
+    let script = "ulimit -f 4; trap '' XFSZ; exec \"$@\"";
+    let program = env!("CARGO_BIN_EXE_groundglass");
+    let (ct, file, out) = (f.ct(), dir.path().join("ct.nii"), dir.path().join("out"));
+    let models = ["lung", "infection", "classify"].map(|t| f.bundle(t));
+    let mut analyze = vec!["analyze", arg(&ct), "--out", arg(&out)];
+    models.iter().for_each(|m| analyze.extend(["--model", arg(m)]));
+    for args in [vec!["convert", arg(&ct), arg(&file)], analyze] {
+        let output = std::process::Command::new("sh")
+            .args(["-c", script, "sh", program])
+            .args(&args)
+            .output()
+            .unwrap();
+        Ran::from(output).refused(1, &["error: writing"]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "{args:?} left something");
+    }
+}

@@ -1,0 +1,150 @@
+//! Each command does what its help says.
+
+use crate::run::{Fixture, arg, files, groundglass, json};
+use std::fs;
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for name in
+        ["inspect", "convert", "prepare", "split", "train", "config", "evaluate", "analyze", "phantom", "quickstart"]
+    {
+        let ran = groundglass(&[name, "--help"]).ok();
+        assert!(ran.stdout.contains(&format!("groundglass {name}")), "{name}: {}", ran.stdout);
+        assert!(ran.stdout.contains("Example"), "{name}");
+    }
+}
+
+#[test]
+fn inspect_tells_a_data_set_from_a_ct() {
+    let f = Fixture::get();
+    let set = f.set();
+    let ran = groundglass(&["inspect", arg(&set), "--json"]).ok();
+    let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(answer["cases"], 6);
+    let ct = f.ct();
+    let ran = groundglass(&["inspect", arg(&ct), "--json"]).ok();
+    let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(answer["volume"]["intensity"]["kind"], "hu");
+    assert_eq!(answer["volume"]["orientation"], "LPS");
+    assert!(groundglass(&["inspect", arg(&ct)]).ok().stdout.contains("64 columns x 64 rows x 20 slices"));
+}
+
+#[test]
+fn analyze_writes_masks_numbers_and_a_page_that_stands_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let out = dir.path().join("out");
+    f.analyze(&f.ct(), &out, &["--case-id", "my-case"]).ok();
+    let names: Vec<String> = files(&out).into_keys().collect();
+    for name in
+        ["lung_mask.nii.gz", "infection_mask.nii.gz", "analysis.json", "slices.csv", "report.html", "timings.json"]
+    {
+        assert!(names.iter().any(|n| n == name), "{name}");
+    }
+    let a = json(&out.join("analysis.json"));
+    assert_eq!(a["schema_version"], 1);
+    assert_eq!(a["case_id"], "my-case");
+    for key in ["input", "lung", "infection", "severity", "classification", "slices", "warnings", "models", "program"] {
+        assert!(!a[key].is_null(), "{key}");
+    }
+    assert_eq!(a["models"].as_array().unwrap().len(), 3);
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("my-case") && page.to_lowercase().contains("research use"));
+    assert!(!page.contains("src=\"http"));
+    // The masks lie on the grid of the CT.
+    let mask = out.join("lung_mask.nii.gz");
+    let of = |path| {
+        let ran = groundglass(&["inspect", path, "--json"]).ok();
+        let v: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        (v["volume"]["shape"].clone(), v["volume"]["orientation"].clone(), v["volume"]["spacing_mm"].clone())
+    };
+    let ct = f.ct();
+    assert_eq!(of(arg(&mask)), of(arg(&ct)));
+}
+
+#[test]
+fn the_models_in_the_box_analyse_a_ct() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let ct = Fixture::get().ct();
+    groundglass(&["analyze", arg(&ct), "--out", arg(&out)]).ok();
+    assert_eq!(json(&out.join("analysis.json"))["models"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn convert_keeps_values_and_geometry() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16", "--dicom"]).ok();
+    let series = set.join("ct_scans/phantom-001");
+    let nifti = dir.path().join("ct.nii.gz");
+    groundglass(&["convert", arg(&series), arg(&nifti)]).ok();
+    let options = gg_io::ReadOptions::default();
+    let a = gg_io::read_ct(&series, &options).unwrap().value.ct;
+    let b = gg_io::read_ct(&nifti, &options).unwrap().value.ct;
+    assert_eq!(a.voxels, b.voxels);
+    assert_eq!(a.grid.orientation(), b.grid.orientation());
+    groundglass(&["convert", arg(&series), arg(&nifti)]).refused(1, &["--force"]);
+}
+
+#[test]
+fn prepare_draws_every_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let set = Fixture::get().set();
+    groundglass(&["prepare", arg(&set), "--out", arg(&out), "--set", "prepare.size=64"]).ok();
+    let names: Vec<String> = files(&out.join("figures")).into_keys().collect();
+    for number in ["02", "03", "04", "05", "09", "10", "11"] {
+        assert!(names.iter().any(|n| n.starts_with(&format!("fig{number}")) && n.ends_with(".png")), "{number}: {names:?}");
+    }
+    assert!(out.join("report.html").is_file());
+}
+
+#[test]
+fn split_keeps_every_patient_in_one_fold() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    let file = dir.path().join("split.toml");
+    groundglass(&["split", arg(&set), "--folds", "3", "--out", arg(&file)]).ok();
+    let split: toml::Table = fs::read_to_string(&file).unwrap().parse().unwrap();
+    let mut folds = std::collections::BTreeMap::new();
+    for entry in split["case"].as_array().unwrap() {
+        let patient = entry["patient"].as_str().unwrap().to_owned();
+        let fold = entry["fold"].as_integer().unwrap();
+        assert_eq!(*folds.entry(patient).or_insert(fold), fold);
+    }
+}
+
+#[test]
+fn config_prints_what_it_accepts() {
+    let dir = tempfile::tempdir().unwrap();
+    for profile in ["groundglass", "paper"] {
+        let printed = groundglass(&["config", "print", "--profile", profile]).ok().stdout;
+        let file = dir.path().join("settings.toml");
+        fs::write(&file, &printed).unwrap();
+        groundglass(&["config", "check", arg(&file)]).ok();
+        fs::write(&file, printed.replacen("seed =", "sead =", 1)).unwrap();
+        groundglass(&["config", "check", arg(&file)]).refused(2, &["sead"]);
+    }
+}
+
+#[test]
+fn evaluate_draws_its_figures() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let out = dir.path().join("out");
+    let (set, models) = (f.set(), ["lung", "infection", "classify"].map(|t| f.bundle(t)));
+    let mut args = vec!["evaluate", arg(&set), "--fold", "0", "--resamples", "50", "--out", arg(&out)];
+    models.iter().for_each(|m| args.extend(["--model", arg(m)]));
+    groundglass(&args).ok();
+    let names: Vec<String> = files(&out).into_keys().collect();
+    for name in ["scores.json", "scores.csv", "report.html"] {
+        assert!(names.iter().any(|n| n == name), "{name}");
+    }
+    for word in ["lung_prediction_beside_truth", "infection_dice", "confusion_matrix"] {
+        assert!(names.iter().any(|n| n.contains(word)), "{word}: {names:?}");
+    }
+    let scores = json(&out.join("scores.json"));
+    assert_eq!(scores["part"], "test");
+    assert!(scores["lung"]["summary"]["dice"]["mean"].is_number());
+}

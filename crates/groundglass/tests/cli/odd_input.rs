@@ -1,0 +1,144 @@
+//! Input that can be lived with: analysed, and every output says what is odd.
+
+use crate::run::{Fixture, arg, groundglass, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// `analyze` works, and the warning stands in the JSON and (as its message) in the page.
+#[track_caller]
+fn warned(ct: &Path, more: &[&str], code: &str) -> serde_json::Value {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    Fixture::get().analyze(ct, &out, more).ok();
+    let analysis = json(&out.join("analysis.json"));
+    let warnings = analysis["warnings"].as_array().unwrap();
+    let found = warnings.iter().find(|w| w["code"] == code);
+    let message = found.unwrap_or_else(|| panic!("no {code} in {warnings:?}"))["message"].as_str().unwrap();
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    let escaped = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    assert!(page.contains(&escaped) || page.contains(message), "the page does not say: {message}");
+    analysis
+}
+
+fn nifti(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let gz = fs::read(Fixture::get().ct()).unwrap();
+    flate2::read::GzDecoder::new(&gz[..]).read_to_end(&mut bytes).unwrap();
+    change(&mut bytes);
+    let path = dir.join("ct.nii");
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn dicom(dir: &Path) -> PathBuf {
+    let set = dir.join("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16", "--dicom"]).ok();
+    set.join("ct_scans/phantom-001")
+}
+
+fn sorted(series: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(series).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn no_lung_gives_null_percentages() {
+    let dir = tempfile::tempdir().unwrap();
+    // Water everywhere: there is no lung to find.
+    let path = nifti(dir.path(), |b| b[352..].fill(0));
+    let analysis = warned(&path, &["--intensity", "hu"], "no_lung_found");
+    assert!(analysis["infection"]["percent_of_lung"].is_null());
+}
+
+#[test]
+fn one_slice_is_analysed() {
+    let dir = tempfile::tempdir().unwrap();
+    let series = dicom(dir.path());
+    for file in sorted(&series).into_iter().skip(1) {
+        fs::remove_file(file).unwrap();
+    }
+    warned(&series, &[], "one_slice");
+}
+
+#[test]
+fn the_same_slice_twice_is_taken_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let series = dicom(dir.path());
+    let file = &sorted(&series)[5];
+    fs::copy(file, series.join("again.dcm")).unwrap();
+    let analysis = warned(&series, &[], "same_slice_twice");
+    assert_eq!(analysis["input"]["shape"][0], 16);
+}
+
+#[test]
+fn one_unreadable_file_among_many_is_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let series = dicom(dir.path());
+    let bytes = fs::read(&sorted(&series)[15]).unwrap();
+    fs::write(&sorted(&series)[15], &bytes[..bytes.len() / 3]).unwrap();
+    warned(&series, &[], "unreadable_files");
+}
+
+#[test]
+fn sform_and_qform_that_disagree_are_remarked() {
+    let dir = tempfile::tempdir().unwrap();
+    // the quaternion's offset, qoffset_x at byte 268
+    let path = nifti(dir.path(), |b| b[268..272].copy_from_slice(&512f32.to_le_bytes()));
+    warned(&path, &[], "sform_qform_disagree");
+}
+
+#[test]
+fn grey_values_of_unknown_kind_are_said_to_be() {
+    warned(&Fixture::get().ct(), &["--intensity", "unknown"], "not_hu");
+}
+
+#[test]
+fn without_orientation_there_are_no_sides_unless_stated() {
+    let dir = tempfile::tempdir().unwrap();
+    // qform_code at 252, sform_code at 254
+    let path = nifti(dir.path(), |b| b[252..256].fill(0));
+    let analysis = warned(&path, &[], "orientation_unknown");
+    assert!(analysis["lung"]["right"].is_null() && analysis["infection"]["zones"].is_null());
+    assert!(analysis["lung"]["ml"].is_null(), "no millilitres without a coded affine");
+    let out = dir.path().join("out");
+    Fixture::get().analyze(&path, &out, &["--orientation", "LPS"]).ok();
+    let analysis = json(&out.join("analysis.json"));
+    assert_eq!(analysis["input"]["orientation"], "LPS");
+}
+
+#[test]
+fn slices_from_head_to_feet_give_the_same_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let plain = nifti(dir.path(), |_| {});
+    let turned = dir.path().join("turned");
+    fs::create_dir(&turned).unwrap();
+    // Turn the slices and the third axis of both forms: the same body, stored the other way round.
+    let [nx, ny, nz] = [64usize, 64, 20];
+    let path = nifti(&turned, |b| {
+        let slice = nx * ny * 2;
+        let data = b[352..].to_vec();
+        for z in 0..nz {
+            b[352 + z * slice..352 + (z + 1) * slice].copy_from_slice(&data[(nz - 1 - z) * slice..][..slice]);
+        }
+        let float = |b: &[u8], at: usize| f32::from_le_bytes(b[at..at + 4].try_into().unwrap());
+        for row in [280, 296, 312] {
+            let (step, origin) = (float(b, row + 8), float(b, row + 12));
+            b[row + 8..row + 12].copy_from_slice(&(-step).to_le_bytes());
+            b[row + 12..row + 16].copy_from_slice(&(origin + step * (nz - 1) as f32).to_le_bytes());
+        }
+        b[252..254].fill(0); // the sform alone says it now
+    });
+    let numbers = |ct: &Path, name: &str| {
+        let out = dir.path().join(name);
+        f.analyze(ct, &out, &[]).ok();
+        let mut analysis = json(&out.join("analysis.json"));
+        let object = analysis.as_object_mut().unwrap();
+        object.remove("input");
+        object.remove("warnings");
+        analysis
+    };
+    assert_eq!(numbers(&plain, "a"), numbers(&path, "b"));
+}

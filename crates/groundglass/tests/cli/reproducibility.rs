@@ -1,0 +1,121 @@
+//! The same input gives the same bytes, whatever the number of threads and whatever the format.
+
+use crate::run::{Fixture, arg, files, groundglass, json};
+use gg_io::DicomText;
+use gg_phantom::{PhantomSpec, phantom};
+use std::fs;
+use std::path::Path;
+
+fn same_but_timings(a: &Path, b: &Path) {
+    let (mut a, mut b) = (files(a), files(b));
+    for timings in ["timings.json", "timings.jsonl"] {
+        a.remove(timings);
+        b.remove(timings);
+    }
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (name, bytes) in &a {
+        assert!(bytes == &b[name], "{name} differs");
+    }
+}
+
+#[test]
+fn analyze_gives_the_same_bytes_at_one_and_two_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let [one, two] = ["1", "2"].map(|threads| {
+        let out = dir.path().join(threads);
+        f.analyze(&f.ct(), &out, &["--threads", threads]).ok();
+        out
+    });
+    same_but_timings(&one, &two);
+}
+
+#[test]
+fn train_gives_the_same_bytes_at_one_and_two_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    for task in ["classify", "lung"] {
+        let [one, two] = ["1", "2"].map(|threads| {
+            let out = dir.path().join(format!("{task}{threads}"));
+            let cache = dir.path().join(format!("cache{threads}"));
+            let mut args = vec!["train", task, arg(&set), "--out", arg(&out), "--threads", threads];
+            args.extend(["--cache", arg(&cache)]);
+            args.extend(crate::run::TINY);
+            groundglass(&args).ok();
+            out
+        });
+        same_but_timings(&one, &two);
+    }
+}
+
+#[test]
+fn evaluate_gives_the_same_bytes_at_one_and_two_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, lung, infection) = (f.set(), f.bundle("lung"), f.bundle("infection"));
+    let [one, two] = ["1", "2"].map(|threads| {
+        let out = dir.path().join(threads);
+        groundglass(&[
+            "evaluate", arg(&set), "--model", arg(&lung), "--model", arg(&infection), "--fold", "0", "--resamples", "50",
+            "--out", arg(&out), "--threads", threads,
+        ])
+        .ok();
+        out
+    });
+    same_but_timings(&one, &two);
+}
+
+#[test]
+fn dicom_with_shuffled_files_and_nifti_give_the_same_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = PhantomSpec::new(11, [20, 64, 64], 15.0);
+    let phantom = phantom(&spec);
+    let series = dir.path().join("series");
+    gg_io::write_dicom_series(&series, &phantom.ct, &DicomText::default()).unwrap();
+    // New names in another order, spread over nested folders.
+    let mut names: Vec<_> = fs::read_dir(&series).unwrap().map(|e| e.unwrap().path()).collect();
+    names.sort();
+    fs::create_dir(series.join("nested")).unwrap();
+    for (i, old) in names.iter().enumerate() {
+        let folder = if i % 3 == 0 { series.join("nested") } else { series.clone() };
+        fs::rename(old, folder.join(format!("{}", (i * 7) % names.len() + 100))).unwrap();
+    }
+    let nifti = dir.path().join("ct.nii.gz");
+    gg_io::write_ct_nifti(&nifti, &phantom.ct).unwrap();
+    let analysis = |ct: &Path, name: &str| {
+        let out = dir.path().join(name);
+        Fixture::get().analyze(ct, &out, &[]).ok();
+        let mut value = json(&out.join("analysis.json"));
+        let input = value["input"].as_object_mut().unwrap();
+        for key in ["format", "sha256"] {
+            input.remove(key);
+        }
+        let mask = fs::read(out.join("infection_mask.nii.gz")).unwrap();
+        (value, mask)
+    };
+    let (a, mask_a) = analysis(&series, "a");
+    let (b, mask_b) = analysis(&nifti, "b");
+    for key in ["lung", "infection", "severity", "classification", "slices"] {
+        assert_eq!(a[key], b[key], "{key}");
+    }
+    assert!(mask_a == mask_b, "masks differ");
+}
+
+#[test]
+fn millilitres_from_truth_masks_are_within_2_percent_of_the_phantoms() {
+    let f = Fixture::get();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let set = f.set();
+    let folder = set.clone();
+    groundglass(&["evaluate", arg(&set), "--pred", arg(&folder), "--out", arg(&out)]).ok();
+    let scores = json(&out.join("scores.json"));
+    assert_eq!(scores["lung"]["summary"]["dice"]["mean"], 1.0);
+    assert_eq!(scores["infection"]["summary"]["dice"]["mean"], 1.0);
+    let truths = json(&set.join("truth.json"));
+    for (case, truth) in scores["cases"].as_array().unwrap().iter().zip(truths.as_array().unwrap()) {
+        let found = case["percent_of_lung"]["pred"].as_f64().unwrap();
+        let right = truth["truth"]["percent_of_lung"].as_f64().unwrap();
+        assert!((found - right).abs() <= 0.02 * right + 1e-9, "{found} for {right}");
+    }
+}
