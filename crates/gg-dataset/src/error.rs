@@ -64,7 +64,7 @@ pub enum DatasetError {
         /// Which file.
         what: &'static str,
         /// Why.
-        source: ReadError,
+        source: Box<ReadError>,
     },
     /// A mask that does not lie on its CT.
     #[error("{what} of case `{case}` has the shape {found:?} (z, y, x), right would be {wanted:?} as its CT")]

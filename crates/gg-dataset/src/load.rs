@@ -74,7 +74,7 @@ pub(crate) fn load(case: &Case, options: &ReadOptions) -> Result<LoadedCase, Dat
 }
 
 fn read_error(case: &Case, what: &'static str, source: ReadError) -> DatasetError {
-    DatasetError::Read { case: case.case_id.clone(), what, source }
+    DatasetError::Read { case: case.case_id.clone(), what, source: Box::new(source) }
 }
 
 /// Reads a mask and lays it on the CT's stored grid.

@@ -112,35 +112,33 @@ fn label(value: &serde_json::Value) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn check(json: &str, expected: Result<(&[u8], &[u8], &[u8]), &str>) {
-        let found = meaning(&serde_json::from_str(json).unwrap());
-        match (found, expected) {
-            (Ok(found), Ok((lung, infection, known))) => {
-                let wanted = MaskLabels::Named {
-                    lung: lung.to_vec(),
-                    infection: infection.to_vec(),
-                    known: known.to_vec(),
-                };
-                assert_eq!(found, wanted, "{json}");
-            }
-            (Err(e), Err(part)) => assert!(e.to_string().contains(part), "{e}"),
-            (found, _) => panic!("{json}: {found:?}"),
-        }
+    /// Expected values of lung, infection and all known labels.
+    #[track_caller]
+    fn check(json: &str, [lung, infection, known]: [&[u8]; 3]) {
+        let wanted =
+            MaskLabels::Named { lung: lung.to_vec(), infection: infection.to_vec(), known: known.to_vec() };
+        assert_eq!(meaning(&serde_json::from_str(json).unwrap()).unwrap(), wanted);
     }
 
     #[test]
     fn labels_are_understood_by_their_names() {
-        check(r#"{"background": 0, "lung": 1, "infection": 2}"#, Ok((&[1, 2], &[2], &[0, 1, 2])));
-        check(r#"{"0": "background", "1": "left lung", "2": "right lung"}"#, Ok((&[1, 2], &[], &[0, 1, 2])));
-        check(r#"{"background": 0, "COVID-19 lesion": 1}"#, Ok((&[], &[1], &[0, 1])));
-        check(
-            r#"{"background": 0, "lungs": [1, 2, 3], "infection": 3}"#,
-            Ok((&[1, 2, 3], &[3], &[0, 1, 2, 3])),
-        );
-        check(r#"{"background": 0, "Ground-glass opacity": 4}"#, Ok((&[], &[4], &[0, 4])));
-        check(r#"{"background": 0, "lung": 1, "heart": 2}"#, Err("`heart`"));
-        check(r#"{"background": 0}"#, Err("found no label"));
-        check(r#"{"background": 0, "lung": 1.5}"#, Err("no whole number"));
-        check(r#"{"background": 0, "lung": 300}"#, Err("no whole number"));
+        check(r#"{"background": 0, "lung": 1, "infection": 2}"#, [&[1, 2], &[2], &[0, 1, 2]]);
+        check(r#"{"0": "background", "1": "left lung", "2": "right lung"}"#, [&[1, 2], &[], &[0, 1, 2]]);
+        check(r#"{"background": 0, "COVID-19 lesion": 1}"#, [&[], &[1], &[0, 1]]);
+        check(r#"{"background": 0, "lungs": [1, 2, 3], "infection": 3}"#, [&[1, 2, 3], &[3], &[0, 1, 2, 3]]);
+        check(r#"{"background": 0, "Ground-glass opacity": 4}"#, [&[], &[4], &[0, 4]]);
+    }
+
+    #[test]
+    fn other_structures_and_labels_that_are_no_bytes_are_refused() {
+        for (json, expected) in [
+            (r#"{"background": 0, "lung": 1, "heart": 2}"#, "`heart`"),
+            (r#"{"background": 0}"#, "found no label"),
+            (r#"{"background": 0, "lung": 1.5}"#, "no whole number"),
+            (r#"{"background": 0, "lung": 300}"#, "no whole number"),
+        ] {
+            let error = meaning(&serde_json::from_str(json).unwrap()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

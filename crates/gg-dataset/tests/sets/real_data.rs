@@ -1,6 +1,6 @@
 //! The real sets, where they are present: counts, orientation of labels, joined patients.
 
-use gg_dataset::{Dataset, Datasets, Layout, Part, Split};
+use gg_dataset::{Cache, CacheOptions, Dataset, Datasets, Layout, Part, SampleSource, Split};
 use gg_io::ReadOptions;
 use gg_testkit::real_data;
 use std::collections::BTreeSet;
@@ -84,4 +84,26 @@ fn resampled_masks_of_lungs3d_are_cut_with_a_warning() {
     assert!(case.warnings.iter().any(|w| w.code == "mask_resampled"));
     let share = case.lung.as_ref().unwrap().count_foreground() as f64 / case.lung.unwrap().len() as f64;
     assert!((0.02..0.5).contains(&share), "{share}");
+}
+
+#[test]
+fn a_real_volume_of_pictures_is_prepared_with_masks_that_fit() {
+    let Some(data) = real_data("a_real_volume_of_pictures_is_prepared_with_masks_that_fit") else { return };
+    let mut sets = Datasets::open(&[data.join("covid20")]).map_err(|(_, e)| e).unwrap().value;
+    sets.sets[0].cases.retain(|c| c.case_id == "radiopaedia_10_85902_1");
+    let dir = tempfile::tempdir().unwrap();
+    let (config, options) = (gg_imaging::PrepareConfig::default(), CacheOptions::default());
+    let go_on = |_| std::ops::ControlFlow::Continue(());
+    let cache = Cache::build(dir.path(), &sets, &config, &options, &go_on).unwrap();
+    let summary = cache.summary();
+    assert_eq!((summary.slices, summary.positive), (11, 11));
+    assert_eq!(summary.intensity["contrast_8bit"], 1);
+    let (mut inside, mut all) = (0usize, 0usize);
+    for i in 0..cache.infos().len() {
+        let sample = cache.sample(i).unwrap();
+        let (lung, infection) = (sample.lung.unwrap(), sample.infection.unwrap());
+        all += infection.iter().filter(|&&v| v == 1).count();
+        inside += lung.iter().zip(&infection).filter(|&(&l, &v)| l == 1 && v == 1).count();
+    }
+    assert!(all > 0 && inside as f64 > 0.95 * all as f64, "{inside} of {all}");
 }
