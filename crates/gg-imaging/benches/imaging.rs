@@ -1,4 +1,5 @@
 //! The hot paths of the preparation, on slices and volumes of the usual sizes.
+#![allow(clippy::unwrap_used)] // a bench that cannot be set up must fail loudly
 
 use divan::{Bencher, black_box};
 use gg_imaging::*;
@@ -15,7 +16,8 @@ fn chest(n: usize) -> Vec<u8> {
     let pixel = |i: usize| {
         let (y, x) = ((i / n) as f64 / n as f64, (i % n) as f64 / n as f64);
         let lung = inside(y, x, 0.3, 0.27, 0.13) || inside(y, x, 0.7, 0.27, 0.13);
-        (if inside(y, x, 0.5, 0.4, 0.46) && !lung { 180 } else { 40 }) + (i * 2_654_435_761 >> 13 & 31) as u8
+        (if inside(y, x, 0.5, 0.4, 0.46) && !lung { 180 } else { 40 })
+            + (((i * 2_654_435_761) >> 13) & 31) as u8
     };
     (0..n * n).map(pixel).collect()
 }

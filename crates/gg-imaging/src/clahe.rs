@@ -190,8 +190,8 @@ fn clip(counts: &mut [u32; BINS], limit: u32) {
     }
     let (each, rest) = (clipped / BINS as u32, clipped as usize % BINS);
     counts.iter_mut().for_each(|c| *c += each);
-    if rest > 0 {
-        counts.iter_mut().step_by((BINS / rest).max(1)).take(rest).for_each(|c| *c += 1);
+    if let Some(step) = BINS.checked_div(rest) {
+        counts.iter_mut().step_by(step.max(1)).take(rest).for_each(|c| *c += 1);
     }
 }
 

@@ -3,6 +3,9 @@
 //! *Nearest* takes the source pixel whose area holds the result pixel's centre (OpenCV's `INTER_NEAREST` takes the
 //! one at its corner, half a pixel off). *Majority* gives each label the weight of its pixels, area shares where an
 //! axis shrinks and linear weights where it grows, and takes the heaviest; ties go to the nearest pixel's label.
+//!
+//! Majority is what the preparation and its way back use. Measured on 213 real lung masks, a box of 200 x 200 there and
+//! back, worst Dice: at 128 majority 0.982, nearest 0.975; at 192 0.996 and 0.996; at 256 0.9996 and 1.
 
 use crate::resize::AxisWeights;
 

@@ -4,9 +4,10 @@
 //! 0 = air where wanted), resize. Slices are read one by one from the stored volume: no copy of it is made.
 
 use crate::grey::{GreyRule, grey_rule, grey_slice};
-use crate::roi::{slice_box, volume_box};
+use crate::roi::{lung_candidate, volume_box};
 use crate::{
-    PrepareConfig, Rect, RoiMode, SliceWay, clahe, resize_labels_majority_u8, resize_u8, turn_quarters,
+    PrepareConfig, Rect, RoiMode, SliceWay, clahe, find_lung_box, resize_labels_majority_u8, resize_u8,
+    turn_quarters,
 };
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Warned, Warning};
 use rayon::prelude::*;
@@ -47,7 +48,7 @@ pub fn prepare(ct: &CtVolume, map: &AxisMap, config: &PrepareConfig) -> Warned<P
         // The box of a slice comes from its finished contrast: both in one go.
         let pairs: Vec<(Option<Rect>, Vec<u8>)> = recipe.per_slice(|z, values| {
             let contrast = recipe.contrast(z, values);
-            let found = slice_box(&contrast, recipe.turned[0], recipe.turned[1], &config.roi);
+            let found = find_lung_box(&contrast, recipe.turned[0], recipe.turned[1], &config.roi);
             (found, recipe.picture(&contrast, found))
         });
         let (boxes, images): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
@@ -146,10 +147,9 @@ impl<'a> Recipe<'a> {
         let [h, w] = self.turned;
         let boxes = match roi.mode {
             RoiMode::None => return vec![None; self.kept.len()],
-            RoiMode::Slice => self.per_slice(|z, values| slice_box(&self.contrast(z, values), h, w, roi)),
+            RoiMode::Slice => self.per_slice(|z, values| find_lung_box(&self.contrast(z, values), h, w, roi)),
             RoiMode::Volume => {
-                let candidates =
-                    self.per_slice(|z, values| crate::roi::lung_candidate(&self.grey(z, values), h, w));
+                let candidates = self.per_slice(|z, values| lung_candidate(&self.grey(z, values), h, w));
                 vec![volume_box(&candidates, h, w, roi); self.kept.len()]
             }
         };

@@ -27,7 +27,7 @@ const VALLEY: f64 = 0.6;
 ///
 /// # Shape
 /// Mask and result lie on the stored grid, which `map` walks canonically. Takes 2 bytes a voxel of the mask's
-/// bounding box beside the result.
+/// bounding box beside the result (4 where islands are left over).
 pub fn split_lungs(mask: &LabelVolume, map: &AxisMap) -> LabelVolume {
     let stored = mask.shape();
     let mut out = LabelVolume::filled(stored, 0);
@@ -88,17 +88,17 @@ fn split_box(mask: &mut [u8], shape: [usize; 3], middle: f64) {
     let [_, h, w] = shape;
     for reach in EROSIONS.into_iter().filter(|&r| r as f64 <= MOST_EROSION * w as f64) {
         let side = 2 * reach + 1;
-        let eroded: Vec<u8> = if reach == 0 {
-            mask.to_vec()
+        let pieces = if reach == 0 {
+            Components::find(mask, shape, Connectivity::Faces, |v| v != 0)
         } else {
-            mask.par_chunks(h * w).flat_map_iter(|s| binary_erosion(s, h, w, side, side)).collect()
+            let slices = mask.par_chunks(h * w);
+            let eroded: Vec<u8> = slices.flat_map_iter(|s| binary_erosion(s, h, w, side, side)).collect();
+            Components::find(&eroded, shape, Connectivity::Faces, |v| v != 0)
         };
-        let pieces = Components::find(&eroded, shape, Connectivity::Faces, |v| v != 0);
         let Some(pair) = two_lungs(&pieces, w) else { continue };
         let [right, left] = pair.map(|k| pieces.list[k].centroid[2]);
         let side_of = |x: f64| if (x - right).abs() <= (x - left).abs() { LUNG_RIGHT } else { LUNG_LEFT };
         let grown = pieces.paint(|k| side_of(pieces.list[k].centroid[2]));
-        drop(eroded);
         grow_within(mask, grown, shape, side_of);
         return;
     }
@@ -154,6 +154,10 @@ fn grow_within(mask: &mut [u8], mut grown: Vec<u8>, shape: [usize; 3], side_of: 
             }
         }
         front = next;
+    }
+    if mask.iter().zip(&grown).all(|(&m, &g)| m == 0 || g != 0) {
+        mask.copy_from_slice(&grown);
+        return;
     }
     // Islands that the erosion ate, each as a whole.
     let islands: Vec<u8> = mask.iter().zip(&grown).map(|(&m, &g)| u8::from(m != 0 && g == 0)).collect();

@@ -3,7 +3,9 @@
 use crate::grey::{GreyRule, grey_slice};
 use crate::prepare::Recipe;
 use crate::roi::{air_mask, air_threshold, could_be_lung, morphed};
-use crate::{ClaheTile, Connectivity, PrepareConfig, Rect, RoiMode, SliceWay, clahe_tile, label_2d};
+use crate::{
+    ClaheTile, Connectivity, PrepareConfig, Rect, RoiMode, SliceWay, clahe_tile, find_lung_box, label_2d,
+};
 use gg_volume::{AxisMap, CtVolume};
 
 /// The white end of an 8-bit picture.
@@ -74,7 +76,7 @@ pub fn prepare_steps(ct: &CtVolume, map: &AxisMap, config: &PrepareConfig, z: us
     }
     let lung_box = match config.roi.mode {
         RoiMode::None => None,
-        RoiMode::Slice => crate::roi::slice_box(&contrast, h, w, &config.roi),
+        RoiMode::Slice => find_lung_box(&contrast, h, w, &config.roi),
         RoiMode::Volume => recipe.boxes(&mut unused).first().copied().flatten(),
     };
     let crop = recipe.crop(lung_box);

@@ -14,8 +14,8 @@ const WHITE: f32 = 255.0;
 pub fn window_to_u8(src: &[f32], low: f32, high: f32, out: &mut [u8]) {
     let scale = WHITE / (high - low);
     for (o, &v) in out.iter_mut().zip(src) {
-        // `max` before `min`: NaN becomes 0.
-        *o = (((v - low) * scale).max(0.0).min(WHITE) + 0.5) as u8;
+        // The cast makes 0 of NaN.
+        *o = (((v - low) * scale).clamp(0.0, WHITE) + 0.5) as u8;
     }
 }
 

@@ -1,4 +1,5 @@
 //! Against OpenCV, SciPy, scikit-learn and scikit-image; inputs and outputs made by `golden/scripts/imaging.py`.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // the helpers of tests are tests too
 
 use gg_imaging::*;
 use gg_testkit::Golden;

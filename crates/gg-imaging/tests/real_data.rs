@@ -1,4 +1,5 @@
 //! On real CT: masks survive the way there and back, lungs lie inside their box, apex and base are told apart.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // the helpers of tests are tests too
 
 use gg_imaging::*;
 use gg_io::{ReadOptions, read_ct, read_ct_files, read_labels, read_labels_files};

@@ -1,4 +1,5 @@
 //! There and back: what `prepare` cuts, turns and pads, `restore` puts where it came from.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // the helpers of tests are tests too
 
 use gg_imaging::*;
 use gg_volume::*;
@@ -9,7 +10,7 @@ fn orientations() -> Vec<Orientation> {
     let mut all = Vec::new();
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         for signs in 0..8usize {
-            all.push(Orientation(std::array::from_fn(|i| pairs[order[i]][signs >> i & 1])));
+            all.push(Orientation(std::array::from_fn(|i| pairs[order[i]][(signs >> i) & 1])));
         }
     }
     all

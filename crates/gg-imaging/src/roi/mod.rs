@@ -5,5 +5,5 @@ mod slice;
 mod volume;
 
 pub use slice::find_lung_box;
-pub(crate) use slice::{air_mask, air_threshold, could_be_lung, morphed, slice_box};
+pub(crate) use slice::{air_mask, air_threshold, could_be_lung, morphed};
 pub(crate) use volume::{lung_candidate, volume_box};

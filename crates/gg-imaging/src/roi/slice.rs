@@ -10,10 +10,6 @@ use crate::{Connectivity, Rect, RoiConfig, binary_dilation, binary_erosion, kmea
 
 /// The box around all regions of an 8-bit picture that may be lung; `None` where there is none.
 pub fn find_lung_box(picture: &[u8], h: usize, w: usize, roi: &RoiConfig) -> Option<Rect> {
-    slice_box(picture, h, w, roi)
-}
-
-pub(crate) fn slice_box(picture: &[u8], h: usize, w: usize, roi: &RoiConfig) -> Option<Rect> {
     let threshold = air_threshold(picture, h, w, roi.centre_fraction)?;
     let air = air_mask(picture, threshold);
     let [_, dilated] = morphed(&air, h, w, roi);
