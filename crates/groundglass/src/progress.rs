@@ -72,11 +72,6 @@ impl Step {
         self.plain_line();
     }
 
-    /// The number of parts became known or changed.
-    pub(crate) fn set_total(&self, total: u64) {
-        self.bar.set_length(total);
-    }
-
     /// One more part is finished.
     pub(crate) fn inc(&self) {
         self.bar.inc(1);

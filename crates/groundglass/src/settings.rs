@@ -8,10 +8,10 @@ use crate::failure::Usage;
 use anyhow::{Context, Result};
 use gg_dataset::{AugmentConfig, Task};
 use gg_imaging::PrepareConfig;
-use gg_nn::{NetConfig, TrainConfig};
+use gg_nn::{NetConfig, Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use toml_edit::{DocumentMut, Item, Table, Value};
+use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 const GROUNDGLASS: &str = include_str!("../profiles/groundglass.toml");
 const PAPER: &str = include_str!("../profiles/paper.toml");
@@ -65,8 +65,11 @@ impl Settings {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let settings: Self =
+        let mut settings: Self =
             toml::from_str(text).map_err(|e| Usage(format!("settings: {}", one_line(&e.to_string()))))?;
+        for task in [&mut settings.classify, &mut settings.lung, &mut settings.infection] {
+            task.stretch_schedule();
+        }
         match settings.fault() {
             Some(fault) => Err(Usage(format!("settings: {fault}")).into()),
             None => Ok(settings),
@@ -108,6 +111,17 @@ impl Settings {
             }
         }
         None
+    }
+}
+
+impl TaskSettings {
+    /// A cosine schedule of 0 epochs per cycle shares the run's epochs among its cycles.
+    fn stretch_schedule(&mut self) {
+        if let Schedule::CosineRestarts { cycles, epochs, .. } = &mut self.train.schedule
+            && *epochs == 0
+        {
+            *epochs = self.train.epochs.div_ceil((*cycles).max(1));
+        }
     }
 }
 
@@ -159,16 +173,18 @@ fn read_file(path: &Path) -> Result<DocumentMut> {
 }
 
 /// Lays `over` on `base`, keeping the comments of `base`.
-fn merge(base: &mut Table, over: &Table) {
-    for (key, item) in over {
+fn merge(base: &mut dyn TableLike, over: &dyn TableLike) {
+    for (key, item) in over.iter() {
         if item.as_str() == Some(NONE) && !base.get(key).is_some_and(|b| b.is_str()) {
             base.remove(key);
             continue;
         }
         match (base.get_mut(key), item) {
-            (Some(Item::Table(old)), Item::Table(new)) => {
+            (Some(old), new) if old.is_table_like() && new.is_table_like() => {
+                let (Some(old), Some(new)) = (old.as_table_like_mut(), new.as_table_like()) else { continue };
                 // Another kind of network or schedule has other keys: the old ones must not linger.
-                if new.get("kind").is_some_and(|k| k.as_str() != old.get("kind").and_then(Item::as_str)) {
+                let kind = |t: &dyn TableLike| t.get("kind").and_then(Item::as_str).map(str::to_owned);
+                if kind(new).is_some() && kind(new) != kind(old) {
                     old.clear();
                 }
                 merge(old, new);
@@ -219,7 +235,11 @@ mod tests {
 
     #[test]
     fn a_single_value_wins_and_an_optional_one_can_be_taken_away() {
-        assert_eq!(with(&["lung.train.epochs=7"]).unwrap().lung.train.epochs, 7);
+        let settings = with(&["lung.train.epochs=7"]).unwrap();
+        assert_eq!(settings.lung.train.epochs, 7);
+        assert!(matches!(settings.lung.train.schedule, Schedule::CosineRestarts { epochs: 7, .. }));
+        let settings = with(&["lung.train.schedule.floor=1e-4"]).unwrap();
+        assert!(matches!(settings.lung.train.schedule, Schedule::CosineRestarts { cycles: 1, .. }));
         assert_eq!(with(&["prepare.clahe_clip=none"]).unwrap().prepare.clahe_clip, None);
         assert!(with(&["prepare.window_hu=[-1000, 400]"]).is_ok());
     }

@@ -56,7 +56,7 @@ pub(crate) fn choose(
     let fold = args.fold.unwrap_or(0);
     let parts = split.parts(fold).map_err(|e| Usage(e.to_string()))?;
     for case in sets.cases() {
-        if parts.part_of(&case.case_id, 0).is_none() {
+        if parts.part_for(&case.case_id, &case.patient, 0).is_none() {
             return Err(gg_dataset::SplitError::CaseMissing(case.case_id.clone()).into());
         }
     }

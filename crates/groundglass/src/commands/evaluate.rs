@@ -51,7 +51,7 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
         models.add_file(path).with_context(|| path.display().to_string())?;
     }
     let chosen = choose_part(context, args, &sets)?;
-    warnings.extend(chosen.warnings);
+    warnings.extend(chosen.warnings.clone());
     let leak = leak(&models, chosen.parts.as_ref());
     if let Some(leak) = &leak {
         context.console.warn(leak);
@@ -59,7 +59,7 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
     }
     warn_of_known_patients(&models, &sets, &chosen, &mut warnings);
     let wanted: Vec<(&Dataset, &Case)> =
-        data::cases(&sets).filter(|(_, c)| chosen.holds(&c.case_id)).collect();
+        data::cases(&sets).filter(|(_, c)| chosen.holds(c)).collect();
     if wanted.is_empty() {
         bail!("no case belongs to the part `{}`", chosen.name);
     }
@@ -133,9 +133,10 @@ struct ChosenPart {
 }
 
 impl ChosenPart {
-    fn holds(&self, case_id: &str) -> bool {
+    fn holds(&self, case: &Case) -> bool {
         match (&self.parts, self.part) {
-            (Some(parts), Some(part)) => parts.cases(part).contains(&case_id),
+            (Some(parts), Some(part)) if parts.leaking => parts.cases(part).contains(&case.case_id.as_str()),
+            (Some(parts), Some(part)) => parts.part_for(&case.case_id, &case.patient, 0) == Some(part),
             _ => true,
         }
     }
@@ -188,7 +189,7 @@ fn leak(models: &Models, parts: Option<&Parts>) -> Option<String> {
 fn warn_of_known_patients(models: &Models, sets: &Datasets, chosen: &ChosenPart, warnings: &mut Vec<Warning>) {
     for model in models.all() {
         let seen = data::cases(sets)
-            .filter(|(_, c)| chosen.holds(&c.case_id))
+            .filter(|(_, c)| chosen.holds(c))
             .filter(|(_, c)| knows(model, &c.patient))
             .count();
         if seen > 0 {

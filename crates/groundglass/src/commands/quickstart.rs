@@ -24,21 +24,18 @@ const SHAPE: [usize; 3] = [32, 128, 128];
 /// The fold that is held out.
 const FOLD: usize = 0;
 /// Settings: small enough for a few minutes, large enough for the floors.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 11] = [
     "prepare.size=96",
     "classify.network.widths=[16, 16, 32, 32]",
     "classify.network.dense=32",
     "classify.train.epochs=10",
-    "classify.train.schedule.epochs=10",
     "lung.network.base=8",
     "lung.network.levels=4",
     "lung.train.epochs=6",
-    "lung.train.schedule.epochs=6",
     "lung.train.adam.lr=3e-3",
     "infection.network.base=8",
     "infection.network.levels=4",
     "infection.train.epochs=14",
-    "infection.train.schedule.epochs=14",
 ];
 /// What must be reached on phantoms that no network saw.
 const LUNG_DICE: f64 = 0.95;
