@@ -43,6 +43,9 @@ pub fn to_blocked(isa: Isa, src: &[f32], shape: Shape, out: &mut [f32]) {
     let (lanes, pixels) = (isa.lanes(), shape.pixels());
     let blocks = shape.c.div_ceil(lanes);
     out[..shape.blocked_len(isa)].fill(0.0);
+    if pixels == 0 {
+        return;
+    }
     for n in 0..shape.n {
         for c in 0..shape.c {
             let from = &src[(n * shape.c + c) * pixels..][..pixels];
@@ -58,6 +61,9 @@ pub fn to_blocked(isa: Isa, src: &[f32], shape: Shape, out: &mut [f32]) {
 pub fn from_blocked(isa: Isa, src: &[f32], shape: Shape, out: &mut [f32]) {
     let (lanes, pixels) = (isa.lanes(), shape.pixels());
     let blocks = shape.c.div_ceil(lanes);
+    if pixels == 0 {
+        return;
+    }
     for n in 0..shape.n {
         for c in 0..shape.c {
             let to = &mut out[(n * shape.c + c) * pixels..][..pixels];

@@ -2,7 +2,7 @@
 //! refusal of what does not fit, and learning.
 #![allow(clippy::unwrap_used)]
 
-use gg_nn::engine::{BurnEngine, DropoutKey, Engine, Gradients, Images};
+use gg_nn::engine::{BurnEngine, CpuEngine, DropoutKey, Engine, Gradients, Images};
 use gg_nn::net::{ClassifierBConfig, Graph, NetConfig, UnetConfig};
 use gg_nn::{Adam, AdamConfig, Loss, Weights, update_running_stats};
 
@@ -14,7 +14,7 @@ fn unet(base: usize, levels: usize, dropout: f64) -> NetConfig {
 }
 
 fn engines(graph: &Graph) -> Vec<Box<dyn Engine>> {
-    vec![Box::new(BurnEngine::new(graph.clone()))]
+    vec![Box::new(BurnEngine::new(graph.clone())), Box::new(CpuEngine::new(graph.clone()).unwrap())]
 }
 
 /// Numbers 0..1 from a counter.
@@ -99,7 +99,7 @@ fn gradients_are_the_difference_quotients_of_the_loss() {
         for (name, t) in &right.tensors {
             let largest =
                 t.values.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap().0;
-            let step = 2e-3;
+            let step = 4e-4;
             let moved = |by: f32| {
                 let mut w = weights.clone();
                 w.tensors.get_mut(name).unwrap().values[largest] += by;

@@ -1,7 +1,7 @@
 //! Networks, losses, gradients, running statistics and Adam against PyTorch (`golden/scripts/nn.py`).
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use gg_nn::engine::{BurnEngine, DropoutKey, Engine, Images};
+use gg_nn::engine::{BurnEngine, CpuEngine, DropoutKey, Engine, Images};
 use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, Graph, NetConfig, UnetConfig};
 use gg_nn::{Adam, AdamConfig, Loss, Tensor, Weights, update_running_stats};
 use gg_testkit::{Golden, assert_close};
@@ -26,7 +26,7 @@ fn nets() -> [(&'static str, NetConfig, Loss); 3] {
 }
 
 fn engines(graph: &Graph) -> Vec<Box<dyn Engine>> {
-    vec![Box::new(BurnEngine::new(graph.clone()))]
+    vec![Box::new(BurnEngine::new(graph.clone())), Box::new(CpuEngine::new(graph.clone()).unwrap())]
 }
 
 fn weights(golden: &Golden, prefix: &str) -> Weights {
@@ -89,9 +89,26 @@ fn forward_gradients_statistics_and_ten_adam_steps_equal_pytorch() {
                 update_running_stats(&graph, &mut trained, &g.batch_stats);
             }
             assert_close(&losses, &golden.f32("losses"), 1e-5, 1e-5);
-            assert_weights_close(&trained, &weights(&golden, "a"), 1e-4, 1e-4);
+            let mut right = weights(&golden, "a");
+            without_cancelled(&mut trained, &mut right, &weights(&golden, "g"));
+            assert_weights_close(&trained, &right, 1e-4, 1e-4);
         }
     }
+}
+
+/// Leaves out values whose gradient is 0 up to rounding, as of a bias that a batch norm cancels: Adam divides the rounding
+/// by itself, so that they move in a direction of their own.
+fn without_cancelled(found: &mut Weights, right: &mut Weights, gradients: &Weights) {
+    let mut left_out = 0;
+    for (name, g) in &gradients.tensors {
+        for (i, _) in g.values.iter().enumerate().filter(|(_, g)| g.abs() < 1e-9) {
+            for w in [&mut *found, &mut *right] {
+                w.tensors.get_mut(name).unwrap().values[i] = 0.0;
+            }
+            left_out += 1;
+        }
+    }
+    assert!(left_out < 40, "{left_out} values left out");
 }
 
 #[test]

@@ -3,12 +3,14 @@
 //! once for all engines.
 
 mod burn;
+mod cpu;
 mod dropout;
 
 pub use self::burn::BurnEngine;
+pub use cpu::CpuEngine;
 pub use dropout::{DropoutKey, dropout_mask};
 
-use crate::net::NetError;
+use crate::net::{Graph, NetError};
 use crate::weights::{Weights, WeightsError};
 
 /// Loss of a batch of logits and its derivative by each of them.
@@ -45,6 +47,19 @@ pub trait Engine: Send {
         dropout: DropoutKey,
         loss: &mut LossFn<'_>,
     ) -> Result<Gradients, EngineError>;
+}
+
+/// The fastest engine for a network on this machine.
+pub fn engine_for(graph: &Graph) -> Box<dyn Engine> {
+    match CpuEngine::new(graph.clone()) {
+        Ok(engine) => Box::new(engine),
+        Err(_) => Box::new(BurnEngine::new(graph.clone())),
+    }
+}
+
+/// Name of the instruction set that the CPU engine uses on this processor, for manifests.
+pub fn instruction_set() -> &'static str {
+    gg_kernels::Isa::detect().name()
 }
 
 /// A batch of images.

@@ -1,0 +1,326 @@
+//! Executes a [`Graph`] with the kernels of gg-kernels: the fast way on a CPU.
+//!
+//! Stored are only raw results of convolutions; batch norm, ReLU and their backward passes happen while the next
+//! kernel reads (see `gg_kernels::Source`). For prediction batch norm is folded into the weights where it directly
+//! follows its convolution.
+
+mod program;
+mod store;
+mod train;
+
+use super::{DropoutKey, Engine, EngineError, Gradients, Images, LossFn};
+use crate::net::Graph;
+use crate::weights::Weights;
+use gg_kernels::{
+    After, Buffer, Dest, Isa, Shape, Source, average_pool, dense, forward, from_blocked, max_pool,
+    norm_of_running, to_blocked,
+};
+use program::{Flat, From, Kind, Program, Step};
+use store::{Params, Pool, fold, load};
+
+/// Pixels that one pass of a prediction takes at most (several small images, or one large).
+const PIXELS_AT_ONCE: usize = 128 * 1024;
+
+/// gg-kernels on one instruction set.
+pub struct CpuEngine {
+    graph: Graph,
+    program: Program,
+    isa: Isa,
+    name: String,
+    /// The values of dense layers as they came.
+    weights: Option<Weights>,
+    params: Vec<Params>,
+    /// What prediction reads and multiplies with, made from `params` when first needed.
+    folded: Option<Vec<Folded>>,
+    pool: Pool,
+}
+
+/// One step as the prediction sees it.
+struct Folded {
+    weights: Option<Buffer>,
+    bias: Vec<f32>,
+    /// Slope of the activation on the way to memory.
+    slope: f32,
+    /// Scale, shift and slope of the readers, where batch norm could not be folded.
+    view: Option<(Vec<f32>, Vec<f32>, f32)>,
+}
+
+impl CpuEngine {
+    /// An engine for this network on the fastest instruction set of this processor.
+    ///
+    /// # Errors
+    /// A network that these kernels have no steps for.
+    pub fn new(graph: Graph) -> Result<Self, EngineError> {
+        Self::with_isa(graph, Isa::detect())
+    }
+
+    /// An engine for this network on this instruction set.
+    ///
+    /// # Errors
+    /// As [`CpuEngine::new`].
+    pub fn with_isa(graph: Graph, isa: Isa) -> Result<Self, EngineError> {
+        let program = Program::new(&graph)?;
+        let name = format!("cpu-{isa}");
+        Ok(Self {
+            graph,
+            program,
+            isa,
+            name,
+            weights: None,
+            params: Vec::new(),
+            folded: None,
+            pool: Pool::default(),
+        })
+    }
+
+    fn check(&self, images: &Images<'_>) -> Result<(Vec<(usize, usize)>, usize), EngineError> {
+        images.check(self.graph.in_channels())?;
+        let shapes = self.graph.shapes(images.height, images.width)?;
+        Ok((self.program.sizes(&shapes), self.graph.output_len(images.height, images.width)?))
+    }
+
+    fn fold(&self) -> Vec<Folded> {
+        let steps = self.program.steps.iter().zip(&self.params);
+        steps
+            .map(|(step, p)| {
+                let norm = step
+                    .norm
+                    .as_ref()
+                    .map(|n| norm_of_running(&p.mean, &p.variance, &p.gamma, &p.beta, n.eps));
+                let slope_of = |relu: bool| if relu { 0.0 } else { 1.0 };
+                match (&step.kind, norm) {
+                    (Kind::Conv { plan, bias: false, relu: false, .. }, Some(norm)) => Folded {
+                        weights: Some(fold(self.isa, plan, &p.weights, &norm.scale)),
+                        bias: norm.shift,
+                        slope: slope_of(step.relu),
+                        view: None,
+                    },
+                    (kind, norm) => Folded {
+                        weights: None,
+                        bias: p.bias.clone(),
+                        slope: slope_of(matches!(kind, Kind::Conv { relu: true, .. })),
+                        view: norm.map(|n| (n.scale, n.shift, slope_of(step.relu))),
+                    },
+                }
+            })
+            .collect()
+    }
+
+    /// Logits of a few images.
+    fn predict_some(&mut self, images: &Images<'_>, folded: &[Folded]) -> Result<Vec<f32>, EngineError> {
+        let (sizes, per_image) = self.check(images)?;
+        let (isa, n) = (self.isa, images.n);
+        let image = self.image(images);
+        let steps = &self.program.steps;
+        // Dropout does nothing here: its readers read its input.
+        let resolve = |from: From| {
+            let mut from = from;
+            while let From::Step(s) = from {
+                match steps[s].kind {
+                    Kind::Dropout { .. } => from = steps[s].inputs[0],
+                    _ => break,
+                }
+            }
+            from
+        };
+        let mut last_use = vec![usize::MAX; steps.len()];
+        for (i, step) in steps.iter().enumerate() {
+            for from in &step.inputs {
+                if let From::Step(s) = resolve(*from) {
+                    last_use[s] = i;
+                }
+            }
+        }
+        let mut buffers: Vec<Option<Buffer>> = (0..steps.len()).map(|_| None).collect();
+        for (i, step) in steps.iter().enumerate() {
+            let (h, w) = sizes[i];
+            if matches!(step.kind, Kind::Dropout { .. }) {
+                continue;
+            }
+            let mut out = self.pool.take(Shape::new(n, step.channels, h, w).blocked_len(isa));
+            let source = |from: &From| -> Result<Source<'_>, EngineError> {
+                match resolve(*from) {
+                    From::Image => Ok(image_source(&image, images, self.graph.in_channels())),
+                    From::Step(s) => {
+                        let data = buffers[s].as_deref().ok_or_else(lost)?;
+                        Ok(match &folded[s].view {
+                            None => Source::plain(data, steps[s].channels),
+                            Some((scale, shift, slope)) => {
+                                Source::active(data, steps[s].channels, scale, shift, *slope)
+                            }
+                        })
+                    }
+                }
+            };
+            let sources = step.inputs.iter().map(source).collect::<Result<Vec<_>, _>>()?;
+            match &step.kind {
+                Kind::Conv { plan, .. } => {
+                    let f = &folded[i];
+                    let weights = f.weights.as_ref().unwrap_or(&self.params[i].weights);
+                    let after =
+                        After { bias: (!f.bias.is_empty()).then_some(f.bias.as_slice()), slope: f.slope };
+                    let dest = Dest { data: &mut out, channels: step.channels };
+                    forward(
+                        isa,
+                        plan,
+                        (n, grid(step, h), grid(step, w)),
+                        &sources,
+                        weights,
+                        &mut [dest],
+                        after,
+                        None,
+                    );
+                }
+                Kind::Pool => {
+                    let (ih, iw) = input_size(step, &sizes, images);
+                    max_pool(isa, &sources[0], (n, ih, iw), &mut out);
+                }
+                Kind::Dropout { .. } => {}
+            }
+            drop(sources);
+            buffers[i] = Some(out);
+            for (s, last) in last_use.iter().enumerate() {
+                if *last == i
+                    && let Some(buffer) = buffers[s].take()
+                {
+                    self.pool.give(buffer);
+                }
+            }
+        }
+        let last = steps.len() - 1;
+        let From::Step(last) = resolve(From::Step(last)) else { return Err(lost()) };
+        let out = buffers[last].take().ok_or_else(lost)?;
+        let (h, w) = sizes[last];
+        let shape = Shape::new(n, steps[last].channels, h, w);
+        let logits = match &self.program.head {
+            None => {
+                let mut logits = vec![0.0; n * per_image];
+                from_blocked(isa, &out, shape, &mut logits);
+                logits
+            }
+            Some(head) => {
+                let source = match &folded[last].view {
+                    None => Source::plain(&out, shape.c),
+                    Some((scale, shift, slope)) => Source::active(&out, shape.c, scale, shift, *slope),
+                };
+                let mut x = vec![0.0; n * shape.c];
+                average_pool(isa, &source, n, h * w, &mut x);
+                let weights = self.weights.as_ref().ok_or(EngineError::NoWeights)?;
+                for layer in head {
+                    match layer {
+                        Flat::Linear { name, outputs } => {
+                            let mut y = vec![0.0; n * outputs];
+                            let weight = weights.values(&format!("{name}.weight"));
+                            dense(&x, weight, weights.values(&format!("{name}.bias")), n, &mut y);
+                            x = y;
+                        }
+                        Flat::Relu => x.iter_mut().for_each(|v| *v = v.max(0.0)),
+                        Flat::Dropout { .. } => {}
+                    }
+                }
+                x
+            }
+        };
+        self.pool.give(out);
+        self.pool.give(image);
+        Ok(logits)
+    }
+
+    /// The images in the blocked layout; nothing where the kernels read them as they are.
+    fn image(&mut self, images: &Images<'_>) -> Buffer {
+        let channels = self.graph.in_channels();
+        if self.reads_planes() {
+            return Buffer::zeros(0);
+        }
+        let shape = Shape::new(images.n, channels, images.height, images.width);
+        let mut buffer = self.pool.take(shape.blocked_len(self.isa));
+        to_blocked(self.isa, images.values, shape, &mut buffer);
+        buffer
+    }
+
+    fn reads_planes(&self) -> bool {
+        self.program.steps.iter().all(|s| match &s.kind {
+            Kind::Conv { plan, .. } => plan.plane || !s.inputs.contains(&From::Image),
+            _ => true,
+        })
+    }
+}
+
+impl Engine for CpuEngine {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn set_weights(&mut self, weights: &Weights) -> Result<(), EngineError> {
+        weights.check(&self.graph)?;
+        load(self.isa, &self.program, weights, &mut self.params);
+        self.folded = None;
+        // Only dense layers are still read by name.
+        let kept = self.weights.get_or_insert_default();
+        for layer in self.program.head.iter().flatten() {
+            if let Flat::Linear { name, .. } = layer {
+                for suffix in ["weight", "bias"] {
+                    let name = format!("{name}.{suffix}");
+                    if let Some(t) = weights.tensors.get(&name) {
+                        kept.tensors.insert(name, t.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn predict(&mut self, images: &Images<'_>) -> Result<Vec<f32>, EngineError> {
+        let (_, per_image) = self.check(images)?;
+        if self.weights.is_none() {
+            return Err(EngineError::NoWeights);
+        }
+        let folded = self.folded.take().unwrap_or_else(|| self.fold());
+        let values = self.graph.in_channels() * images.height * images.width;
+        let at_once = (PIXELS_AT_ONCE / (images.height * images.width)).max(1);
+        let mut logits = Vec::with_capacity(images.n * per_image);
+        for some in images.values.chunks((at_once * values).max(1)) {
+            let some = Images { values: some, n: some.len() / values.max(1), ..*images };
+            logits.extend(self.predict_some(&some, &folded)?);
+        }
+        self.folded = Some(folded);
+        Ok(logits)
+    }
+
+    fn gradients(
+        &mut self,
+        images: &Images<'_>,
+        dropout: DropoutKey,
+        loss: &mut LossFn<'_>,
+    ) -> Result<Gradients, EngineError> {
+        if self.weights.is_none() {
+            return Err(EngineError::NoWeights);
+        }
+        train::gradients(self, images, dropout, loss)
+    }
+}
+
+fn lost() -> EngineError {
+    EngineError::Failed("a tensor was given back before its last use".into())
+}
+
+/// The images as the first convolution reads them.
+fn image_source<'a>(blocked: &'a Buffer, images: &Images<'a>, channels: usize) -> Source<'a> {
+    if blocked.is_empty() { Source::plane(images.values) } else { Source::plain(blocked, channels) }
+}
+
+/// Rows (columns) of the grid that a step's kernel works on, its result having `size`.
+fn grid(step: &Step, size: usize) -> usize {
+    match &step.kind {
+        Kind::Conv { plan, .. } if plan.output_grid == gg_kernels::Sampling::Double => size / 2,
+        _ => size,
+    }
+}
+
+/// Rows and columns of a step's first input.
+fn input_size(step: &Step, sizes: &[(usize, usize)], images: &Images<'_>) -> (usize, usize) {
+    match step.inputs[0] {
+        From::Image => (images.height, images.width),
+        From::Step(s) => sizes[s],
+    }
+}

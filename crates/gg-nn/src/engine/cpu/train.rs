@@ -1,0 +1,409 @@
+//! One training step: forward with batch statistics and dropout, the loss, backward.
+
+use super::program::{Flat, From, Kind, Step};
+use super::{CpuEngine, grid, image_source, input_size, lost};
+use crate::engine::{BatchStats, DropoutKey, EngineError, Gradients, Images, LossFn, dropout_mask};
+use crate::weights::{Tensor, Weights};
+use gg_kernels::{
+    After, Buffer, ChannelSums, Dest, Gradient, Norm, Read, Shape, Source, average_pool,
+    average_pool_backward, backward_weights, channel_sums, dense, dense_backward, forward, from_blocked,
+    gradient_sums, max_pool, max_pool_backward, multiply, norm_backward, norm_of_batch, to_blocked,
+};
+
+/// What the forward pass leaves for the backward pass.
+struct Pass {
+    /// Raw result of each step.
+    results: Vec<Option<Buffer>>,
+    norms: Vec<Option<Norm>>,
+    /// Factors of dropout steps.
+    masks: Vec<Option<Buffer>>,
+    image: Buffer,
+}
+
+/// Vectors of one channel count: ones and zeros.
+struct Constants {
+    ones: Vec<f32>,
+    zeros: Vec<f32>,
+}
+
+pub(super) fn gradients(
+    engine: &mut CpuEngine,
+    images: &Images<'_>,
+    key: DropoutKey,
+    loss: &mut LossFn<'_>,
+) -> Result<Gradients, EngineError> {
+    let (sizes, per_image) = engine.check(images)?;
+    let (isa, n) = (engine.isa, images.n);
+    let mut out = Gradients::default();
+    let mut pass = forward_pass(engine, images, &sizes, key, &mut out.batch_stats)?;
+    let last = engine.program.steps.len() - 1;
+    let (h, w) = sizes[last];
+    let channels = engine.program.steps[last].channels;
+    let shape = Shape::new(n, channels, h, w);
+
+    let mut first_gradient = engine.pool.take(shape.blocked_len(isa));
+    if let Some(head) = engine.program.head.clone() {
+        let mut x = vec![0.0; n * channels];
+        average_pool(isa, &view(&engine.program.steps, &pass, last)?, n, h * w, &mut x);
+        let weights = engine.weights.as_ref().ok_or(EngineError::NoWeights)?;
+        let (logits, kept) = head_forward(&head, weights, x, n, key);
+        out.logits = logits;
+        let slope = slope_of(loss, &mut out)?;
+        let dx = head_backward(&head, weights, &kept, slope, n, &mut out.by_param);
+        average_pool_backward(isa, channels, n, h * w, &dx, &mut first_gradient);
+    } else {
+        out.logits = vec![0.0; n * per_image];
+        from_blocked(isa, pass.results[last].as_deref().ok_or_else(lost)?, shape, &mut out.logits);
+        let slope = slope_of(loss, &mut out)?;
+        to_blocked(isa, &slope, shape, &mut first_gradient);
+    }
+    backward_pass(engine, images, &sizes, &mut pass, first_gradient, &mut out.by_param)?;
+    for buffer in pass.results.into_iter().chain(pass.masks).flatten() {
+        engine.pool.give(buffer);
+    }
+    engine.pool.give(pass.image);
+    Ok(out)
+}
+
+/// Derivative of the loss by each logit.
+fn slope_of(loss: &mut LossFn<'_>, out: &mut Gradients) -> Result<Vec<f32>, EngineError> {
+    let (value, slope) = loss(&out.logits);
+    if slope.len() != out.logits.len() {
+        return Err(EngineError::Len { found: slope.len(), right: out.logits.len() });
+    }
+    out.loss = value;
+    Ok(slope)
+}
+
+/// The result of a step as its readers see it.
+fn view<'a>(steps: &[Step], pass: &'a Pass, s: usize) -> Result<Source<'a>, EngineError> {
+    let data = pass.results[s].as_deref().ok_or_else(lost)?;
+    let slope = if steps[s].relu { 0.0 } else { 1.0 };
+    Ok(match &pass.norms[s] {
+        None => Source::plain(data, steps[s].channels),
+        Some(norm) => Source::active(data, steps[s].channels, &norm.scale, &norm.shift, slope),
+    })
+}
+
+fn sources<'a>(
+    engine: &CpuEngine,
+    pass: &'a Pass,
+    images: &Images<'a>,
+    step: &Step,
+) -> Result<Vec<Source<'a>>, EngineError> {
+    step.inputs
+        .iter()
+        .map(|from| match from {
+            From::Image => Ok(image_source(&pass.image, images, engine.graph.in_channels())),
+            From::Step(s) => view(&engine.program.steps, pass, *s),
+        })
+        .collect()
+}
+
+fn forward_pass(
+    engine: &mut CpuEngine,
+    images: &Images<'_>,
+    sizes: &[(usize, usize)],
+    key: DropoutKey,
+    stats: &mut Vec<BatchStats>,
+) -> Result<Pass, EngineError> {
+    let (isa, n) = (engine.isa, images.n);
+    let count = engine.program.steps.len();
+    let mut pass = Pass {
+        results: (0..count).map(|_| None).collect(),
+        norms: (0..count).map(|_| None).collect(),
+        masks: (0..count).map(|_| None).collect(),
+        image: engine.image(images),
+    };
+    for i in 0..count {
+        let (h, w) = sizes[i];
+        let shape = Shape::new(n, engine.program.steps[i].channels, h, w);
+        let mut out = engine.pool.take(shape.blocked_len(isa));
+        let mut mask = match engine.program.steps[i].kind {
+            Kind::Dropout { .. } => Some(engine.pool.take(shape.blocked_len(isa))),
+            _ => None,
+        };
+        let step = &engine.program.steps[i];
+        let inputs = sources(engine, &pass, images, step)?;
+        let params = &engine.params[i];
+        let mut sums = ChannelSums::default();
+        match &step.kind {
+            Kind::Conv { plan, bias, relu, .. } => {
+                let after = After {
+                    bias: bias.then_some(params.bias.as_slice()),
+                    slope: if *relu { 0.0 } else { 1.0 },
+                };
+                let dest = Dest { data: &mut out, channels: step.channels };
+                let sums = step.norm.is_some().then_some(&mut sums);
+                let size = (n, grid(step, h), grid(step, w));
+                forward(isa, plan, size, &inputs, &params.weights, &mut [dest], after, sums);
+            }
+            Kind::Pool => {
+                let (ih, iw) = input_size(step, sizes, images);
+                max_pool(isa, &inputs[0], (n, ih, iw), &mut out);
+                if step.norm.is_some() {
+                    sums = channel_sums(isa, &Source::plain(&out, step.channels), n, h * w);
+                }
+            }
+            Kind::Dropout { rate } => {
+                if let Some(mask) = &mut mask {
+                    let factors = dropout_mask(key, step.layer, *rate, n * step.channels * h * w);
+                    to_blocked(isa, &factors, shape, mask);
+                    multiply(isa, &inputs[0], n, h * w, mask, &mut out);
+                }
+            }
+        }
+        if let Some(of) = &step.norm {
+            let values = n * h * w;
+            let norm = norm_of_batch(&sums, values, &params.gamma, &params.beta, of.eps);
+            stats.push(BatchStats {
+                layer: of.name.clone(),
+                mean: norm.mean[..step.channels].to_vec(),
+                biased_var: norm.variance[..step.channels].to_vec(),
+                count: values,
+            });
+            pass.norms[i] = Some(norm);
+        }
+        pass.results[i] = Some(out);
+        pass.masks[i] = mask;
+    }
+    Ok(pass)
+}
+
+fn backward_pass(
+    engine: &mut CpuEngine,
+    images: &Images<'_>,
+    sizes: &[(usize, usize)],
+    pass: &mut Pass,
+    first_gradient: Buffer,
+    by_param: &mut Weights,
+) -> Result<(), EngineError> {
+    let (isa, n) = (engine.isa, images.n);
+    let count = engine.program.steps.len();
+    let mut grads: Vec<Option<Buffer>> = (0..count).map(|_| None).collect();
+    grads[count - 1] = Some(first_gradient);
+    let mut partial = Buffer::zeros(0);
+    for i in (0..count).rev() {
+        let (h, w) = sizes[i];
+        let dy = grads[i].take().ok_or_else(lost)?;
+        // Buffers for the gradients of the inputs first, while nothing borrows the pool.
+        let inputs = engine.program.steps[i].inputs.clone();
+        let mut fresh = Vec::new();
+        for from in &inputs {
+            fresh.push(match *from {
+                From::Image => Buffer::zeros(0),
+                From::Step(s) => {
+                    // A pooling adds to a gradient that is there; all others get a new one.
+                    let adds = matches!(engine.program.steps[i].kind, Kind::Pool);
+                    match grads[s].take() {
+                        Some(there) if adds => there,
+                        there => {
+                            grads[s] = there;
+                            let shape =
+                                Shape::new(n, engine.program.steps[s].channels, sizes[s].0, sizes[s].1);
+                            engine.pool.take(shape.blocked_len(isa))
+                        }
+                    }
+                }
+            });
+        }
+        let step = &engine.program.steps[i];
+        let params = &engine.params[i];
+        let width = gg_kernels::padded(step.channels, isa);
+        let constants = Constants { ones: vec![1.0; width], zeros: vec![0.0; width] };
+        let z = pass.results[i].as_deref().ok_or_else(lost)?;
+        let relu_inside = matches!(step.kind, Kind::Conv { relu: true, .. });
+        let back = match (&step.norm, &pass.norms[i]) {
+            (Some(of), Some(norm)) => {
+                let mean = norm.mean.clone();
+                let zeros = &constants.zeros;
+                let source = gradient_source(&dy, z, step, norm, (zeros, zeros, zeros), relu_inside);
+                let sums = gradient_sums(isa, &source, n, h * w, &mean);
+                let back = norm_backward(norm, &sums, n * h * w, &params.gamma, of.eps);
+                put(by_param, &format!("{}.weight", of.name), &[step.channels], &back.gamma);
+                put(by_param, &format!("{}.bias", of.name), &[step.channels], &back.beta);
+                Some(back)
+            }
+            _ => None,
+        };
+        let gradient = match (&back, &pass.norms[i]) {
+            (Some(back), Some(norm)) => {
+                gradient_source(&dy, z, step, norm, (&back.a, &back.b, &back.c), relu_inside)
+            }
+            _ if relu_inside => Source {
+                data: &dy,
+                channels: step.channels,
+                read: Read::Gradient(Gradient {
+                    z,
+                    scale: &constants.ones,
+                    shift: &constants.zeros,
+                    slope: 1.0,
+                    a: &constants.ones,
+                    b: &constants.zeros,
+                    c: &constants.zeros,
+                    before: 0.0,
+                }),
+            },
+            _ => Source::plain(&dy, step.channels),
+        };
+        let mut added = false;
+        match &step.kind {
+            Kind::Conv { plan, name, bias, .. } => {
+                if *bias {
+                    let sums = channel_sums(isa, &gradient, n, h * w);
+                    let sums: Vec<f32> = sums.sum.iter().map(|v| *v as f32).collect();
+                    put(by_param, &format!("{name}.bias"), &[step.channels], &sums);
+                }
+                let size = (n, grid(step, h), grid(step, w));
+                let read = sources(engine, pass, images, step)?;
+                let mut packed = Buffer::zeros(plan.packed_len(isa));
+                backward_weights(isa, plan, size, &read, &gradient, &mut packed, &mut partial);
+                let name = format!("{name}.weight");
+                let shape = engine.graph.params.iter().find(|p| p.name == name).map(|p| p.shape.clone());
+                let shape = shape.ok_or_else(lost)?;
+                let mut tensor = Tensor::filled(&shape, 0.0);
+                plan.unpack(isa, &packed, &mut tensor.values);
+                by_param.tensors.insert(name, tensor);
+                if !inputs.contains(&From::Image) {
+                    let back = plan.backward();
+                    let mut packed = Buffer::zeros(back.packed_len(isa));
+                    plan.pack_backward(isa, &params.weights, &mut packed);
+                    let mut dests: Vec<Dest<'_>> = fresh
+                        .iter_mut()
+                        .zip(&plan.inputs)
+                        .map(|(data, channels)| Dest { data, channels: *channels })
+                        .collect();
+                    forward(isa, &back, size, &[gradient], &packed, &mut dests, After::NONE, None);
+                }
+            }
+            Kind::Pool => {
+                let read = sources(engine, pass, images, step)?;
+                let (ih, iw) = input_size(step, sizes, images);
+                added = matches!(inputs[0], From::Step(s) if has_later_reader(engine, s, i));
+                max_pool_backward(isa, &read[0], (n, ih, iw), &gradient, &mut fresh[0], added);
+            }
+            Kind::Dropout { .. } => {
+                let mask = pass.masks[i].as_deref().ok_or_else(lost)?;
+                multiply(isa, &gradient, n, h * w, mask, &mut fresh[0]);
+            }
+        }
+        for (from, buffer) in inputs.iter().zip(fresh) {
+            let From::Step(s) = *from else { continue };
+            match &mut grads[s] {
+                None => grads[s] = Some(buffer),
+                Some(there) if !added => {
+                    for (t, v) in there.iter_mut().zip(buffer.iter()) {
+                        *t += v;
+                    }
+                    engine.pool.give(buffer);
+                }
+                Some(_) => return Err(lost()),
+            }
+        }
+        engine.pool.give(dy);
+        // Nobody reads this result any more: its readers come later and are done.
+        if let Some(result) = pass.results[i].take() {
+            engine.pool.give(result);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a step after `i` reads the result of step `s`, so that its gradient is already there.
+fn has_later_reader(engine: &CpuEngine, s: usize, i: usize) -> bool {
+    engine.program.steps[i + 1..].iter().any(|step| step.inputs.contains(&From::Step(s)))
+}
+
+fn gradient_source<'a>(
+    dy: &'a [f32],
+    z: &'a [f32],
+    step: &Step,
+    norm: &'a Norm,
+    (a, b, c): (&'a [f32], &'a [f32], &'a [f32]),
+    relu_inside: bool,
+) -> Source<'a> {
+    Source {
+        data: dy,
+        channels: step.channels,
+        read: Read::Gradient(Gradient {
+            z,
+            scale: &norm.scale,
+            shift: &norm.shift,
+            slope: if step.relu { 0.0 } else { 1.0 },
+            a,
+            b,
+            c,
+            before: if relu_inside { 0.0 } else { 1.0 },
+        }),
+    }
+}
+
+fn put(by_param: &mut Weights, name: &str, shape: &[usize], padded: &[f32]) {
+    let values = padded[..shape.iter().product()].to_vec();
+    by_param.tensors.insert(name.to_owned(), Tensor { shape: shape.to_vec(), values });
+}
+
+/// The dense layers: logits, and the input of each layer (for dropout its factors).
+fn head_forward(
+    head: &[Flat],
+    weights: &Weights,
+    mut x: Vec<f32>,
+    n: usize,
+    key: DropoutKey,
+) -> (Vec<f32>, Vec<Vec<f32>>) {
+    let mut kept = Vec::new();
+    for layer in head {
+        match layer {
+            Flat::Linear { name, outputs } => {
+                let mut y = vec![0.0; n * outputs];
+                let weight = weights.values(&format!("{name}.weight"));
+                dense(&x, weight, weights.values(&format!("{name}.bias")), n, &mut y);
+                kept.push(std::mem::replace(&mut x, y));
+            }
+            Flat::Relu => {
+                kept.push(x.clone());
+                x.iter_mut().for_each(|v| *v = v.max(0.0));
+            }
+            Flat::Dropout { rate, layer } => {
+                let mask = dropout_mask(key, *layer, *rate, x.len());
+                x.iter_mut().zip(&mask).for_each(|(v, m)| *v *= m);
+                kept.push(mask);
+            }
+        }
+    }
+    (x, kept)
+}
+
+/// Gradient of the head's input.
+fn head_backward(
+    head: &[Flat],
+    weights: &Weights,
+    kept: &[Vec<f32>],
+    mut dy: Vec<f32>,
+    n: usize,
+    by_param: &mut Weights,
+) -> Vec<f32> {
+    for (layer, x) in head.iter().zip(kept).rev() {
+        match layer {
+            Flat::Linear { name, outputs } => {
+                let weight = weights.values(&format!("{name}.weight"));
+                let mut dx = vec![0.0; x.len()];
+                let mut dw = Tensor::filled(&[*outputs, weight.len() / (*outputs).max(1)], 0.0);
+                let mut db = Tensor::filled(&[*outputs], 0.0);
+                dense_backward(x, weight, &dy, n, *outputs, (&mut dx, &mut dw.values, &mut db.values));
+                by_param.tensors.insert(format!("{name}.weight"), dw);
+                by_param.tensors.insert(format!("{name}.bias"), db);
+                dy = dx;
+            }
+            Flat::Relu => {
+                dy.iter_mut().zip(x).for_each(|(g, x)| {
+                    if *x <= 0.0 {
+                        *g = 0.0;
+                    }
+                });
+            }
+            Flat::Dropout { .. } => dy.iter_mut().zip(x).for_each(|(g, m)| *g *= m),
+        }
+    }
+    dy
+}

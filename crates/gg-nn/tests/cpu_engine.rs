@@ -1,0 +1,98 @@
+//! The engine on our own kernels gives what Burn gives, for each network and each instruction set.
+#![allow(clippy::unwrap_used)]
+
+use gg_kernels::Isa;
+use gg_nn::engine::{BurnEngine, CpuEngine, DropoutKey, Engine, Images};
+use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, NetConfig, Norm, UnetConfig};
+use gg_nn::{Loss, Weights};
+
+const LOSS: Loss = Loss::BceDice { bce: 0.5, dice: 0.5, smooth: 1.0 };
+
+fn noise(len: usize, seed: u32) -> Vec<f32> {
+    (0..len as u32)
+        .map(|i| (i.wrapping_add(seed).wrapping_mul(2_654_435_761) >> 8) as f32 / (1u32 << 24) as f32)
+        .collect()
+}
+
+/// Largest difference, relative to the largest value.
+fn difference(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let largest = b.iter().fold(1e-6f64, |m, v| m.max(f64::from(v.abs())));
+    a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max) / largest
+}
+
+#[test]
+fn our_kernels_give_what_burn_gives() {
+    let unet = |in_channels, base, norm| {
+        NetConfig::Unet(UnetConfig { in_channels, base, levels: 3, norm, ..UnetConfig::default() })
+    };
+    let nets = [
+        (unet(1, 16, Norm::Batch), 32),
+        (unet(3, 5, Norm::Batch), 24),
+        (unet(1, 8, Norm::None), 16),
+        (
+            NetConfig::ClassifierA(ClassifierAConfig {
+                widths: vec![20, 16, 40],
+                dense: 33,
+                ..Default::default()
+            }),
+            24,
+        ),
+        (
+            NetConfig::ClassifierB(ClassifierBConfig {
+                widths: vec![16, 24],
+                dense: 12,
+                ..Default::default()
+            }),
+            24,
+        ),
+    ];
+    for (net, side) in nets {
+        let graph = net.graph().unwrap();
+        let mut weights = Weights::init(&net, 1).unwrap();
+        for (name, t) in &mut weights.tensors {
+            if name.ends_with("bias") || name.ends_with("running_mean") {
+                t.values = noise(t.values.len(), 3).iter().map(|v| v - 0.5).collect();
+            }
+        }
+        let n = 3;
+        let x = noise(n * graph.in_channels() * side * side, 1);
+        let y: Vec<f32> =
+            noise(n * graph.output_len(side, side).unwrap(), 9).iter().map(|v| (*v > 0.6).into()).collect();
+        let images = Images { values: &x, n, height: side, width: side };
+        let key = DropoutKey { seed: 3, step: 5 };
+        let mut burn = BurnEngine::new(graph.clone());
+        burn.set_weights(&weights).unwrap();
+        let logits = burn.predict(&images).unwrap();
+        let right = burn.gradients(&images, key, &mut |z| LOSS.value_and_slope(z, &y, &[])).unwrap();
+        for isa in Isa::available() {
+            let mut cpu = CpuEngine::with_isa(graph.clone(), isa).unwrap();
+            cpu.set_weights(&weights).unwrap();
+            let d = difference(&cpu.predict(&images).unwrap(), &logits);
+            assert!(d < 1e-4, "{isa}: logits differ by {d}");
+            // The second step runs on memory that was used before.
+            for _ in 0..2 {
+                let found = cpu.gradients(&images, key, &mut |z| LOSS.value_and_slope(z, &y, &[])).unwrap();
+                let d = difference(&found.logits, &right.logits);
+                assert!(d < 1e-4, "{isa}: training logits differ by {d}");
+                assert!((found.loss - right.loss).abs() < 1e-4);
+                assert_eq!(found.batch_stats.len(), right.batch_stats.len());
+                for (f, r) in found.batch_stats.iter().zip(&right.batch_stats) {
+                    assert_eq!((&f.layer, f.count), (&r.layer, r.count));
+                    assert!(difference(&f.mean, &r.mean) < 1e-4, "{isa}: mean of {}", f.layer);
+                    assert!(
+                        difference(&f.biased_var, &r.biased_var) < 1e-4,
+                        "{isa}: variance of {}",
+                        f.layer
+                    );
+                }
+                assert_eq!(found.by_param.tensors.len(), right.by_param.tensors.len());
+                for (name, t) in &right.by_param.tensors {
+                    assert_eq!(found.by_param.tensors[name].shape, t.shape);
+                    let d = difference(found.by_param.values(name), &t.values);
+                    assert!(d < 1e-3, "{isa}: gradient of {name} differs by {d}");
+                }
+            }
+        }
+    }
+}
