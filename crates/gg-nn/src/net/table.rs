@@ -11,6 +11,9 @@ pub struct LayerRow {
     pub name: String,
     /// What it computes, in words.
     pub kind: String,
+    /// What it computes.
+    #[serde(skip)]
+    pub op: Op,
     /// Channels, rows, columns of its output.
     pub output: Shape,
     /// Number of its parameters, running statistics included.
@@ -58,6 +61,7 @@ impl Graph {
             rows.push(LayerRow {
                 name: layer.name.clone(),
                 kind: words(layer.op),
+                op: layer.op,
                 output: shapes[i],
                 params,
                 flops: 2 * macs as u64,

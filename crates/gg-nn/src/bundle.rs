@@ -1,0 +1,190 @@
+//! A model bundle: one safetensors file with everything that a prediction needs, so that nobody repeats a setting by hand.
+//!
+//! Weights are arrays under their PyTorch-style names; all else is JSON in the file's metadata. A bundle of a newer
+//! format, weights that do not fit the network, a file cut short, and weights whose hash is another are refused.
+
+use crate::net::{Graph, NetConfig, NetError};
+use crate::store::{Precision, StoreError, decode, encode, write_whole};
+use crate::weights::{Weights, WeightsError};
+use gg_dataset::Task;
+use gg_imaging::PrepareConfig;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Version of the file's format that this program writes, and the newest that it reads.
+pub const BUNDLE_FORMAT: u32 = 1;
+/// Larger files are no bundles; nothing of them is read.
+const MAX_FILE_BYTES: u64 = 4 << 30;
+
+/// All of a bundle but its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleInfo {
+    /// Version of the format.
+    pub format_version: u32,
+    /// Name of the model, e.g. `infection-covid20`.
+    pub name: String,
+    /// What the network was trained for.
+    pub task: Task,
+    /// The network.
+    pub net: NetConfig,
+    /// How its input is prepared, the handling of grey values included.
+    pub prepare: PrepareConfig,
+    /// Probability from which on a pixel or slice is positive; picked on validation data.
+    pub threshold: f32,
+    /// What each label means, and what the truth was made from.
+    pub labels: BTreeMap<String, String>,
+    /// How it was trained: data, split, seed, configuration, program.
+    pub manifest: serde_json::Value,
+    /// Scores with what they were measured on.
+    pub scores: serde_json::Value,
+    /// Licence of the weights.
+    pub licence: String,
+    /// SHA-256 of the weights as they are in memory after loading.
+    pub weights_sha256: String,
+}
+
+/// A trained model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bundle {
+    /// All but the weights.
+    pub info: BundleInfo,
+    /// The weights.
+    pub weights: Weights,
+}
+
+/// A file that is no bundle, or none that this program can use.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Made by a newer program.
+    #[error("model bundle of format {found}, this program reads up to {BUNDLE_FORMAT}; use a newer groundglass")]
+    Newer {
+        /// The version found.
+        found: u64,
+    },
+    /// A description that cannot be understood.
+    #[error("description of the model: {0}")]
+    Description(String),
+    /// The network.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// Weights of another network.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Weights that were changed.
+    #[error("the weights have another SHA-256 than the bundle says: the file was damaged or changed")]
+    Hash,
+}
+
+impl Bundle {
+    /// A bundle from its parts; computes the hash, after rounding the weights to what `precision` keeps.
+    ///
+    /// # Errors
+    /// Parts that do not fit together.
+    pub fn new(mut info: BundleInfo, weights: &Weights, precision: Precision) -> Result<(Self, Vec<u8>), BundleError> {
+        info.format_version = BUNDLE_FORMAT;
+        let (rounded, _) = decode(&encode(weights, precision, "")?)?;
+        info.weights_sha256 = weights_sha256(&rounded);
+        let bundle = Self { info, weights: rounded };
+        bundle.check()?;
+        let text = serde_json::to_string(&bundle.info).map_err(|e| BundleError::Description(e.to_string()))?;
+        let bytes = encode(&bundle.weights, precision, &text)?;
+        Ok((bundle, bytes))
+    }
+
+    /// Writes a bundle whole or not at all, and gives back what [`Bundle::load`] would.
+    ///
+    /// # Errors
+    /// As [`Bundle::new`], and the file system's.
+    pub fn save(path: &Path, info: BundleInfo, weights: &Weights, precision: Precision) -> Result<Self, BundleError> {
+        let (bundle, bytes) = Self::new(info, weights, precision)?;
+        write_whole(path, &bytes)?;
+        Ok(bundle)
+    }
+
+    /// Reads a bundle from a file.
+    ///
+    /// # Errors
+    /// As [`Bundle::from_bytes`], and the file system's.
+    pub fn load(path: &Path) -> Result<Self, BundleError> {
+        let len = std::fs::metadata(path).map_err(StoreError::from)?.len();
+        if len > MAX_FILE_BYTES {
+            return Err(StoreError::Format(format!("{len} bytes, more than any model has")).into());
+        }
+        Self::from_bytes(&std::fs::read(path).map_err(StoreError::from)?)
+    }
+
+    /// Reads a bundle, e.g. one embedded in the program.
+    ///
+    /// # Errors
+    /// Bytes that are no whole bundle, one of a newer format, weights that do not fit their network or their hash.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
+        let (weights, text) = decode(bytes)?;
+        let unreadable = |e: serde_json::Error| BundleError::Description(e.to_string());
+        let version = serde_json::from_str::<VersionOnly>(&text).map_err(unreadable)?.format_version;
+        if version > u64::from(BUNDLE_FORMAT) {
+            return Err(BundleError::Newer { found: version });
+        }
+        let info: BundleInfo = serde_json::from_str(&text).map_err(unreadable)?;
+        let bundle = Self { info, weights };
+        bundle.check()?;
+        if weights_sha256(&bundle.weights) != bundle.info.weights_sha256 {
+            return Err(BundleError::Hash);
+        }
+        Ok(bundle)
+    }
+
+    /// The network's layers.
+    ///
+    /// # Errors
+    /// A configuration outside its range.
+    pub fn graph(&self) -> Result<Graph, NetError> {
+        self.info.net.graph()
+    }
+
+    fn check(&self) -> Result<(), BundleError> {
+        let graph = self.graph()?;
+        self.weights.check(&graph)?;
+        if let Some(fault) = self.info.prepare.fault() {
+            return Err(BundleError::Description(fault));
+        }
+        graph.shapes(self.info.prepare.size, self.info.prepare.size)?;
+        if graph.segments() == (self.info.task == Task::Classify) {
+            let found = if graph.segments() { "one value per pixel" } else { "one value per slice" };
+            return Err(BundleError::Description(format!("a network of {found} for the task {}", self.info.task.name())));
+        }
+        if !(self.info.threshold > 0.0 && self.info.threshold < 1.0) {
+            let found = self.info.threshold;
+            return Err(BundleError::Description(format!("threshold {found}, right would be between 0 and 1")));
+        }
+        Ok(())
+    }
+}
+
+/// Only the version, which any format has.
+#[derive(Deserialize)]
+struct VersionOnly {
+    format_version: u64,
+}
+
+/// SHA-256 of names, shapes and values, in the order of names.
+pub fn weights_sha256(weights: &Weights) -> String {
+    let mut hash = Sha256::new();
+    for (name, t) in &weights.tensors {
+        hash.update((name.len() as u64).to_le_bytes());
+        hash.update(name.as_bytes());
+        hash.update((t.shape.len() as u64).to_le_bytes());
+        for side in &t.shape {
+            hash.update((*side as u64).to_le_bytes());
+        }
+        for v in &t.values {
+            hash.update(v.to_le_bytes());
+        }
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,143 @@
+//! State of a training run on disk: one safetensors file `checkpoint.safetensors` (weights, moments, average; counters
+//! and sums as JSON in its metadata) and the best weights so far in `best.safetensors`. Each is replaced whole, so that
+//! an interrupted write leaves the former one.
+//!
+//! JSON numbers come back to the bit, so that a resumed run ends in the bytes of an uninterrupted one.
+
+use crate::net::Graph;
+use crate::optim::Adam;
+use crate::schedule::Progress;
+use crate::scoring::Sums;
+use crate::store::{Precision, StoreError, decode, encode, write_whole};
+use crate::train::{EpochRow, TrainError};
+use crate::weights::{Tensor, Weights, WeightsError};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+const BEST_FILE: &str = "best.safetensors";
+const FORMAT: u32 = 1;
+
+/// Counters, sums and history of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct State {
+    pub(crate) format_version: u32,
+    /// Everything that must be the same when the run is resumed.
+    pub(crate) run: serde_json::Value,
+    /// Epochs finished, validation included.
+    pub(crate) epoch: u64,
+    /// Steps of the unfinished epoch.
+    pub(crate) step_in_epoch: u64,
+    /// Steps from the start.
+    pub(crate) step: u64,
+    pub(crate) sums: Sums,
+    pub(crate) plateau: Progress,
+    pub(crate) stopping: Progress,
+    pub(crate) best_value: Option<f64>,
+    pub(crate) best_epoch: u64,
+    pub(crate) done: bool,
+    pub(crate) rows: Vec<EpochRow>,
+}
+
+/// A run between two steps.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Checkpoint {
+    pub(crate) state: State,
+    pub(crate) weights: Weights,
+    pub(crate) adam: Adam,
+    pub(crate) average: Option<Weights>,
+}
+
+impl Checkpoint {
+    /// Before the first step.
+    pub(crate) fn start(graph: &Graph, weights: Weights, averaged: bool, run: serde_json::Value) -> Self {
+        let state = State {
+            format_version: FORMAT,
+            run,
+            epoch: 0,
+            step_in_epoch: 0,
+            step: 0,
+            sums: Sums::default(),
+            plateau: Progress::default(),
+            stopping: Progress::default(),
+            best_value: None,
+            best_epoch: 0,
+            done: false,
+            rows: vec![],
+        };
+        let average = averaged.then(|| weights.clone());
+        Self { state, adam: Adam::new(graph), average, weights }
+    }
+
+    /// Replaces the checkpoint in a folder.
+    pub(crate) fn save(&self, dir: &Path) -> Result<(), StoreError> {
+        let mut all = Weights::default();
+        let parts = [("w", Some(&self.weights)), ("m", Some(&self.adam.m)), ("v", Some(&self.adam.v))];
+        for (prefix, part) in parts.into_iter().chain([("a", self.average.as_ref())]) {
+            for (name, t) in part.into_iter().flat_map(|p| &p.tensors) {
+                all.tensors.insert(format!("{prefix}.{name}"), t.clone());
+            }
+        }
+        let text = serde_json::to_string(&self.state).map_err(|e| StoreError::Format(e.to_string()))?;
+        write_whole(&dir.join(CHECKPOINT_FILE), &encode(&all, Precision::F32, &text)?)
+    }
+
+    /// The checkpoint in a folder, `None` where there is none.
+    pub(crate) fn load(dir: &Path, graph: &Graph, averaged: bool) -> Result<Option<Self>, TrainError> {
+        let bytes = match std::fs::read(dir.join(CHECKPOINT_FILE)) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StoreError::from(e).into()),
+        };
+        let (all, text) = decode(&bytes)?;
+        let state: State = serde_json::from_str(&text).map_err(|e| TrainError::Checkpoint(e.to_string()))?;
+        if state.format_version != FORMAT {
+            return Err(TrainError::Checkpoint(format!(
+                "format {}, this program resumes {FORMAT}",
+                state.format_version
+            )));
+        }
+        let part = |prefix: &str| {
+            let strip = |(name, t): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_string(), t.clone()));
+            Weights { tensors: all.tensors.iter().filter_map(strip).collect() }
+        };
+        let (weights, m, v) = (part("w."), part("m."), part("v."));
+        weights.check(graph)?;
+        for moments in [&m, &v] {
+            check_moments(moments, graph)?;
+        }
+        let average = averaged.then(|| part("a."));
+        if let Some(average) = &average {
+            average.check(graph)?;
+        }
+        let adam = Adam { steps: state.step, m, v };
+        Ok(Some(Self { state, weights, adam, average }))
+    }
+}
+
+fn check_moments(moments: &Weights, graph: &Graph) -> Result<(), WeightsError> {
+    for p in graph.params.iter().filter(|p| p.trained()) {
+        match moments.tensors.get(&p.name) {
+            Some(t) if t.shape == p.shape => {}
+            Some(t) => {
+                let (name, found, right) = (p.name.clone(), t.shape.clone(), p.shape.clone());
+                return Err(WeightsError::Shape { name, found, right });
+            }
+            None => return Err(WeightsError::Missing { name: p.name.clone(), shape: p.shape.clone() }),
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the best weights in a folder.
+pub(crate) fn save_best(dir: &Path, weights: &Weights) -> Result<(), StoreError> {
+    write_whole(&dir.join(BEST_FILE), &encode(weights, Precision::F32, "{}")?)
+}
+
+/// The best weights in a folder.
+pub(crate) fn load_best(dir: &Path, graph: &Graph) -> Result<Weights, TrainError> {
+    let (weights, _) = decode(&std::fs::read(dir.join(BEST_FILE)).map_err(StoreError::from)?)?;
+    weights.check(graph)?;
+    Ok(weights)
+}

@@ -1,0 +1,194 @@
+//! Loss, Dice, accuracy and AUROC of a part of the data, batch by batch, and the threshold that suits it best.
+
+use crate::loss::{Loss, sigmoid};
+use gg_eval::{best_threshold_youden, roc_curve};
+use serde::{Deserialize, Serialize};
+
+/// Thresholds are looked for in steps of one hundredth.
+const BINS: usize = 100;
+/// Lowest and highest threshold of masks, in hundredths.
+const THRESHOLDS: std::ops::RangeInclusive<usize> = 5..=95;
+/// Thresholds stay this far from 0 and 1.
+const MARGIN: f32 = 1e-6;
+
+/// Sums over samples of the training part; small enough to stand in a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Sums {
+    loss: f64,
+    samples: u64,
+    /// Values called positive rightly, called positive, truly positive, called rightly, in all.
+    hit: u64,
+    called: u64,
+    positive: u64,
+    right: u64,
+    values: u64,
+}
+
+/// What a pass over the validation part gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartScores {
+    /// Mean loss per sample.
+    pub loss: f64,
+    /// Dice over all pixels at probability 0.5, or accuracy of slices; `None` where nothing is and nothing was called
+    /// positive.
+    pub metric: Option<f64>,
+    /// Area under the ROC curve, for slices of both classes.
+    pub auroc: Option<f64>,
+    /// Threshold: for masks that of the highest Dice in steps of 0.01, for slices the maximum of TPR - FPR; 0.5 where
+    /// the part cannot tell.
+    pub threshold: f32,
+    /// Dice or accuracy at that threshold.
+    pub metric_at_threshold: Option<f64>,
+}
+
+/// Collects a pass over a part.
+pub(crate) struct Scorer {
+    sums: Sums,
+    segments: bool,
+    /// Pixels by hundredth of their probability: negative, positive.
+    histogram: Vec<[u64; 2]>,
+    scores: Vec<f32>,
+    labels: Vec<bool>,
+}
+
+impl Sums {
+    /// Takes in one batch.
+    pub(crate) fn add(&mut self, loss: f64, samples: usize, logits: &[f32], targets: &[f32]) {
+        self.loss += loss * samples as f64;
+        self.samples += samples as u64;
+        for (z, y) in logits.iter().zip(targets) {
+            let (called, positive) = (*z >= 0.0, *y > 0.5);
+            self.hit += u64::from(called && positive);
+            self.called += u64::from(called);
+            self.positive += u64::from(positive);
+            self.right += u64::from(called == positive);
+            self.values += 1;
+        }
+    }
+
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss / self.samples.max(1) as f64
+    }
+
+    /// Dice for masks, accuracy for slices.
+    pub(crate) fn metric(&self, segments: bool) -> Option<f64> {
+        if segments {
+            dice(self.hit, self.called, self.positive)
+        } else {
+            (self.values > 0).then(|| self.right as f64 / self.values as f64)
+        }
+    }
+}
+
+impl Scorer {
+    pub(crate) fn new(segments: bool) -> Self {
+        let histogram = if segments { vec![[0; 2]; BINS + 1] } else { vec![] };
+        Self { sums: Sums::default(), segments, histogram, scores: vec![], labels: vec![] }
+    }
+
+    pub(crate) fn add(&mut self, loss: &Loss, n: usize, logits: &[f32], targets: &[f32], weights: &[f32]) {
+        self.sums.add(loss.value(logits, targets, weights), n, logits, targets);
+        for (z, y) in logits.iter().zip(targets) {
+            let p = sigmoid(*z);
+            if self.segments {
+                self.histogram[bin(p)][usize::from(*y > 0.5)] += 1;
+            } else {
+                self.scores.push(p);
+                self.labels.push(*y > 0.5);
+            }
+        }
+    }
+
+    pub(crate) fn finish(self) -> PartScores {
+        let (loss, metric) = (self.sums.loss(), self.sums.metric(self.segments));
+        if self.segments {
+            let (threshold, best) = best_dice(&self.histogram);
+            return PartScores { loss, metric, auroc: None, threshold, metric_at_threshold: best };
+        }
+        let auroc = roc_curve(&self.scores, &self.labels).auroc;
+        let threshold = best_threshold_youden(&self.scores, &self.labels).unwrap_or(0.5).clamp(MARGIN, 1.0 - MARGIN);
+        let right = self.scores.iter().zip(&self.labels).filter(|(s, l)| (**s >= threshold) == **l).count();
+        let accuracy = (!self.scores.is_empty()).then(|| right as f64 / self.scores.len() as f64);
+        PartScores { loss, metric, auroc, threshold, metric_at_threshold: accuracy }
+    }
+}
+
+/// The largest k for which `p >= k / 100`.
+fn bin(p: f32) -> usize {
+    let k = ((p * BINS as f32) as usize).min(BINS);
+    if k < BINS && p >= hundredths(k + 1) {
+        k + 1
+    } else if k > 0 && p < hundredths(k) {
+        k - 1
+    } else {
+        k
+    }
+}
+
+fn hundredths(k: usize) -> f32 {
+    k as f32 / BINS as f32
+}
+
+/// Threshold of the highest Dice, of equal ones the nearest to 0.5.
+fn best_dice(histogram: &[[u64; 2]]) -> (f32, Option<f64>) {
+    let positive: u64 = histogram.iter().map(|b| b[1]).sum();
+    let mut best: Option<(f64, usize)> = None;
+    for k in THRESHOLDS {
+        let hit: u64 = histogram[k..].iter().map(|b| b[1]).sum();
+        let called: u64 = hit + histogram[k..].iter().map(|b| b[0]).sum::<u64>();
+        let Some(d) = dice(hit, called, positive).filter(|_| positive > 0) else { continue };
+        let nearer = |other: usize| k.abs_diff(BINS / 2) < other.abs_diff(BINS / 2);
+        if best.is_none_or(|(top, at)| d > top || (d == top && nearer(at))) {
+            best = Some((d, k));
+        }
+    }
+    best.map_or((0.5, None), |(d, k)| (hundredths(k), Some(d)))
+}
+
+fn dice(hit: u64, called: u64, positive: u64) -> Option<f64> {
+    (called + positive > 0).then(|| 2.0 * hit as f64 / (called + positive) as f64)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn logit(p: f32) -> f32 {
+        (p / (1.0 - p)).ln()
+    }
+
+    #[test]
+    fn the_threshold_of_masks_is_that_of_the_highest_dice() {
+        let mut s = Scorer::new(true);
+        let probs = [0.05f32, 0.22, 0.315, 0.35, 0.9];
+        let z: Vec<f32> = probs.iter().map(|p| logit(*p)).collect();
+        s.add(&Loss::Bce {}, 1, &z, &[0.0, 0.0, 1.0, 1.0, 1.0], &[]);
+        let scores = s.finish();
+        assert_eq!(scores.metric, Some(0.5));
+        assert_eq!(scores.metric_at_threshold, Some(1.0));
+        assert_eq!(scores.threshold, 0.31); // 0.23 to 0.31 are as good
+    }
+
+    #[test]
+    fn each_probability_falls_into_the_bin_of_the_thresholds_it_reaches() {
+        for k in 0..=BINS {
+            assert_eq!(bin(hundredths(k)), k);
+        }
+        for p in [0.0999f32, 0.289_999_9, 0.569_999_9] {
+            assert!(p >= hundredths(bin(p)) && p < hundredths(bin(p) + 1));
+        }
+    }
+
+    #[test]
+    fn a_part_of_one_class_has_no_auroc_and_keeps_one_half() {
+        let mut s = Scorer::new(false);
+        s.add(&Loss::Bce {}, 2, &[1.0, -1.0], &[1.0, 1.0], &[]);
+        let scores = s.finish();
+        assert_eq!((scores.auroc, scores.threshold, scores.metric), (None, 0.5, Some(0.5)));
+        let mut empty = Scorer::new(true);
+        empty.add(&Loss::Bce {}, 1, &[-5.0], &[0.0], &[]);
+        let scores = empty.finish();
+        assert_eq!((scores.metric, scores.threshold), (None, 0.5));
+    }
+}

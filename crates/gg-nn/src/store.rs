@@ -1,0 +1,158 @@
+//! Named arrays and one text as a safetensors file, in memory and on disk.
+//!
+//! The text stands in the file's `__metadata__` under one key, so that the same content always gives the same bytes.
+//! Reading believes nothing: sizes are checked by the safetensors crate before any array is made, arrays are decoded from
+//! what is there.
+
+use crate::weights::{Tensor, Weights};
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+/// Key of the text in the metadata.
+const TEXT_KEY: &str = "groundglass";
+/// Rights of a written file before the user's mask; temporary files have fewer.
+#[cfg(unix)]
+const FILE_MODE: u32 = 0o666;
+
+/// How weights are stored; running statistics and single values always are `f32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// All bits.
+    #[default]
+    F32,
+    /// Half the bytes, 11 bits of precision, values up to 65,504.
+    F16,
+    /// Half the bytes, 8 bits of precision, all magnitudes of `f32`.
+    Bf16,
+}
+
+/// A file that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Not such a file, or not whole.
+    #[error("not a whole safetensors file: {0}")]
+    Format(String),
+    /// A kind of number that weights do not have.
+    #[error("array {name} holds {found} numbers, right would be F32, F16 or BF16")]
+    Dtype {
+        /// Name of the array.
+        name: String,
+        /// Its kind of number.
+        found: String,
+    },
+    /// No text of ours inside.
+    #[error("a safetensors file without the description that groundglass writes into it")]
+    NoText,
+    /// A value too large for the precision.
+    #[error("a value of {name} is too large for {precision:?}")]
+    Overflow {
+        /// Name of the array.
+        name: String,
+        /// The precision.
+        precision: Precision,
+    },
+    /// The file system.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// The bytes of a file with these arrays and this text.
+///
+/// # Errors
+/// A value too large for the precision.
+pub(crate) fn encode(weights: &Weights, precision: Precision, text: &str) -> Result<Vec<u8>, StoreError> {
+    let mut arrays = Vec::with_capacity(weights.tensors.len());
+    for (name, t) in &weights.tensors {
+        let precision = if name.contains(".running_") { Precision::F32 } else { precision };
+        let (dtype, bytes) = to_bytes(name, &t.values, precision)?;
+        arrays.push((name.as_str(), dtype, &t.shape, bytes));
+    }
+    let mut views = Vec::with_capacity(arrays.len());
+    for (name, dtype, shape, bytes) in &arrays {
+        let view = TensorView::new(*dtype, shape.to_vec(), bytes).map_err(|e| StoreError::Format(e.to_string()))?;
+        views.push((*name, view));
+    }
+    let text = HashMap::from([(TEXT_KEY.to_string(), text.to_string())]);
+    safetensors::serialize(views, Some(text)).map_err(|e| StoreError::Format(e.to_string()))
+}
+
+/// The arrays (as `f32`) and the text of a file.
+///
+/// # Errors
+/// Bytes that are no such file, or not all of it.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(Weights, String), StoreError> {
+    let format = |e: safetensors::SafeTensorError| StoreError::Format(e.to_string());
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
+    let text = metadata.metadata().as_ref().and_then(|m| m.get(TEXT_KEY)).ok_or(StoreError::NoText)?.clone();
+    let file = SafeTensors::deserialize(bytes).map_err(format)?;
+    let mut weights = Weights::default();
+    for (name, view) in file.iter() {
+        let data = view.data();
+        let values: Vec<f32> = match view.dtype() {
+            Dtype::F32 => data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+            Dtype::F16 => data.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect(),
+            Dtype::BF16 => data.as_chunks().0.iter().map(|b| bf16::from_le_bytes(*b).to_f32()).collect(),
+            other => return Err(StoreError::Dtype { name: name.to_string(), found: format!("{other:?}") }),
+        };
+        weights.tensors.insert(name.to_string(), Tensor { shape: view.shape().to_vec(), values });
+    }
+    Ok((weights, text))
+}
+
+/// Writes a file whole or not at all: beside it, flushed to the disk, then renamed.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(FILE_MODE));
+    }
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+fn to_bytes(name: &str, values: &[f32], precision: Precision) -> Result<(Dtype, Vec<u8>), StoreError> {
+    let mut fits = true;
+    let bytes = match precision {
+        Precision::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Precision::F16 => values
+            .iter()
+            .flat_map(|v| {
+                let small = f16::from_f32(*v);
+                fits &= small.is_finite() || !v.is_finite();
+                small.to_le_bytes()
+            })
+            .collect(),
+        Precision::Bf16 => values
+            .iter()
+            .flat_map(|v| {
+                let small = bf16::from_f32(*v);
+                fits &= small.is_finite() || !v.is_finite();
+                small.to_le_bytes()
+            })
+            .collect(),
+    };
+    if !fits {
+        return Err(StoreError::Overflow { name: name.to_string(), precision });
+    }
+    let dtype = match precision {
+        Precision::F32 => Dtype::F32,
+        Precision::F16 => Dtype::F16,
+        Precision::Bf16 => Dtype::BF16,
+    };
+    Ok((dtype, bytes))
+}

@@ -1,0 +1,136 @@
+//! Model bundles: one file, the same bytes each time, and no harm from bytes that are none.
+#![allow(clippy::unwrap_used)]
+
+use gg_imaging::PrepareConfig;
+use gg_nn::net::UnetConfig;
+use gg_nn::*;
+use proptest::prelude::*;
+
+fn net() -> NetConfig {
+    NetConfig::Unet(UnetConfig { base: 2, levels: 2, ..UnetConfig::default() })
+}
+
+fn info() -> BundleInfo {
+    BundleInfo {
+        format_version: BUNDLE_FORMAT,
+        name: "infection-phantom".into(),
+        task: Task::Infection,
+        net: net(),
+        prepare: PrepareConfig { size: 32, ..PrepareConfig::default() },
+        threshold: 0.42,
+        labels: [("1".to_string(), "infection".to_string())].into(),
+        manifest: serde_json::json!({ "seed": 1, "lr": 0.1 }),
+        scores: serde_json::json!({ "val_dice": 0.875 }),
+        licence: "MIT OR Apache-2.0".into(),
+        weights_sha256: String::new(),
+    }
+}
+
+fn weights() -> Weights {
+    Weights::init(&net(), 9).unwrap()
+}
+
+/// The file with its description changed.
+fn with_text(bytes: &[u8], change: impl Fn(String) -> String) -> Vec<u8> {
+    let len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = change(String::from_utf8(bytes[8..8 + len].to_vec()).unwrap());
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + len..]].concat()
+}
+
+#[test]
+fn a_bundle_comes_back_as_it_was_and_predicts_the_same() {
+    for precision in [Precision::F32, Precision::F16, Precision::Bf16] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let bundle = Bundle::save(&path, info(), &weights(), precision).unwrap();
+        let loaded = Bundle::load(&path).unwrap();
+        assert_eq!(loaded, bundle);
+        let (_, again) = Bundle::new(info(), &weights(), precision).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), again, "the same bytes each time");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+        let slice: Vec<u8> = (0..32 * 32).map(|i| (i * 7 % 251) as u8).collect();
+        let predict = |b: &Bundle| Predictor::load(b).unwrap().predict_slices(&[&slice]).unwrap();
+        assert_eq!(predict(&loaded), predict(&bundle));
+        if precision == Precision::F32 {
+            assert_eq!(loaded.weights, weights());
+        }
+    }
+}
+
+#[test]
+fn slices_get_the_same_probabilities_alone_and_in_any_number() {
+    let (bundle, _) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
+    let slices: Vec<Vec<u8>> = (0..11).map(|k| (0..32 * 32).map(|i| ((i * 7 + k * 31) % 251) as u8).collect()).collect();
+    let all: Vec<&[u8]> = slices.iter().map(Vec::as_slice).collect();
+    let mut predictor = Predictor::load(&bundle).unwrap();
+    let probs = predictor.predict_slices(&all).unwrap();
+    assert_eq!(probs.len(), 11);
+    for (slice, right) in all.iter().zip(&probs) {
+        assert_eq!(&predictor.predict_slices(&[slice]).unwrap()[0], right);
+    }
+    let masks = predictor.predict_masks(&all).unwrap();
+    assert!(masks.iter().zip(&probs).all(|(m, p)| m.iter().zip(p).all(|(m, p)| (*m == 1) == (*p >= 0.42))));
+    assert!(predictor.predict_slices(&[]).unwrap().is_empty());
+    let error = predictor.predict_slices(&[&slices[0][..100]]).unwrap_err().to_string();
+    assert_eq!(error, "100 values in the batch, 1024 expected");
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_in_one_sentence() {
+    let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
+    let error = |bytes: &[u8]| Bundle::from_bytes(bytes).unwrap_err().to_string();
+    let newer = with_text(&good, |t| t.replace("\\\"format_version\\\":1", "\\\"format_version\\\":2,\\\"more\\\":0"));
+    assert_eq!(error(&newer), "model bundle of format 2, this program reads up to 1; use a newer groundglass");
+    let other = with_text(&good, |t| t.replace("\\\"base\\\":2", "\\\"base\\\":3"));
+    assert_eq!(error(&other), "weights down.0.conv1.weight have shape [2, 1, 3, 3], the network needs [3, 1, 3, 3]");
+    let deeper = with_text(&good, |t| t.replace("\\\"levels\\\":2", "\\\"levels\\\":3"));
+    assert!(error(&deeper).starts_with("no weights named") || error(&deeper).contains("the network needs"));
+    let shallow = with_text(&good, |t| t.replace("\\\"levels\\\":2", "\\\"levels\\\":1"));
+    assert!(error(&shallow).contains("does not have"), "{}", error(&shallow));
+    let unknown = with_text(&good, |t| t.replace("\\\"licence\\\"", "\\\"license\\\""));
+    assert!(error(&unknown).contains("license"));
+    assert!(error(&good[..good.len() - 1]).starts_with("not a whole safetensors file"));
+    assert!(error(&[]).starts_with("not a whole safetensors file"));
+    assert!(error(b"not a model at all, but text").starts_with("not a whole safetensors file"));
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert_eq!(error(&flipped), BundleError::Hash.to_string());
+    let huge = with_text(&good, |t| t.replace("[2,1,3,3]", "[4000000000,4000000000,4000000000,3]"));
+    assert!(error(&huge).starts_with("not a whole safetensors file"));
+}
+
+#[test]
+fn parts_that_do_not_fit_together_make_no_bundle() {
+    for (wrong, word) in [
+        (BundleInfo { threshold: 1.0, ..info() }, "threshold"),
+        (BundleInfo { threshold: f32::NAN, ..info() }, "threshold"),
+        (BundleInfo { task: Task::Classify, ..info() }, "classify"),
+        (BundleInfo { prepare: PrepareConfig { size: 33, ..PrepareConfig::default() }, ..info() }, "divisible by 2"),
+        (BundleInfo { prepare: PrepareConfig { size: 0, ..PrepareConfig::default() }, ..info() }, "size"),
+    ] {
+        let error = Bundle::new(wrong, &weights(), Precision::F32).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    let mut large = weights();
+    large.tensors.get_mut("out.bias").unwrap().values[0] = 1e6;
+    let error = Bundle::new(info(), &large, Precision::F16).unwrap_err().to_string();
+    assert_eq!(error, "a value of out.bias is too large for F16");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn changed_bytes_never_panic_and_never_pass_for_the_model(
+        at in any::<prop::sample::Index>(), value in any::<u8>(), cut in any::<prop::sample::Index>(), cutting in any::<bool>(),
+    ) {
+        let (bundle, mut bytes) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = value;
+        if cutting {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(loaded) = Bundle::from_bytes(&bytes) {
+            prop_assert_eq!(loaded.weights, bundle.weights);
+        }
+    }
+}

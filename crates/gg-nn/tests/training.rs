@@ -1,0 +1,194 @@
+//! Training runs: learning, stopping and resuming to the byte, early stopping, what is refused.
+#![allow(clippy::unwrap_used)]
+
+use gg_dataset::{AugmentConfig, BatchLoader, LoaderConfig, MemorySamples, Sample};
+use gg_nn::net::{ClassifierBConfig, NetConfig, UnetConfig};
+use gg_nn::*;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const SIZE: usize = 32;
+
+/// Noise with a bright disc in every second picture; the disc is the infection.
+fn samples(n: usize) -> Arc<MemorySamples> {
+    let mut list = vec![];
+    for i in 0..n {
+        let (mut image, mut mask) = (vec![0u8; SIZE * SIZE], vec![0u8; SIZE * SIZE]);
+        let centre = [8 + (i * 7) % 16, 8 + (i * 5) % 16];
+        for y in 0..SIZE {
+            for x in 0..SIZE {
+                let inside = i % 2 == 1 && y.abs_diff(centre[0]).pow(2) + x.abs_diff(centre[1]).pow(2) < 30;
+                let noise = ((x * 31 + y * 17 + i * 13) * 2_654_435_761 >> 13) as u8 % 60;
+                image[y * SIZE + x] = noise + if inside { 150 } else { 20 };
+                mask[y * SIZE + x] = u8::from(inside);
+            }
+        }
+        let infected = Some(i % 2 == 1);
+        list.push(Sample { image, lung: None, infection: Some(mask), infected, case: i / 4, z: i % 4 });
+    }
+    Arc::new(MemorySamples::new(SIZE, list).unwrap())
+}
+
+fn loaders(task: Task) -> (BatchLoader, BatchLoader) {
+    let source = samples(20);
+    let train = LoaderConfig::training(task, 4, 11, AugmentConfig::default());
+    let train = BatchLoader::new(source.clone(), (0..14).collect(), train).unwrap();
+    let val = BatchLoader::new(source, (14..20).collect(), LoaderConfig::evaluation(task, 4)).unwrap();
+    (train, val)
+}
+
+fn unet() -> NetConfig {
+    NetConfig::Unet(UnetConfig { base: 4, levels: 3, norm_momentum: 0.8, ..UnetConfig::default() })
+}
+
+fn config(epochs: u64) -> TrainConfig {
+    TrainConfig {
+        epochs,
+        adam: AdamConfig { lr: 1e-2, ..AdamConfig::default() },
+        schedule: Schedule::CosineRestarts { cycles: 2, epochs: 3, unit: Unit::Step, floor: 1e-4 },
+        clip: Clip::Norm { max: 1.0 },
+        ema: Some(0.9),
+        ..TrainConfig::default()
+    }
+}
+
+/// Sets the flag after so many steps of this process.
+struct StopAfter<'a>(u64, &'a AtomicBool);
+
+impl Observer for StopAfter<'_> {
+    fn step(&mut self, _: &StepInfo) {
+        self.0 -= 1;
+        if self.0 == 0 {
+            self.1.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Setup {
+    task: Task,
+    net: NetConfig,
+    config: TrainConfig,
+    seed: u64,
+}
+
+fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Result<TrainOutcome, TrainError> {
+    let (train_part, val) = loaders(setup.task);
+    let stop = AtomicBool::new(false);
+    let run = TrainRun {
+        task: setup.task,
+        net: &setup.net,
+        config: &setup.config,
+        seed: setup.seed,
+        train: &train_part,
+        val: Some(&val),
+        dir,
+        resume,
+        stop: &stop,
+    };
+    let mut engine = engine_for(&setup.net.graph().unwrap());
+    match stop_after {
+        Some(n) => train(&run, engine.as_mut(), &mut StopAfter(n, &stop)),
+        None => train(&run, engine.as_mut(), &mut Silent),
+    }
+}
+
+fn infection(epochs: u64) -> Setup {
+    Setup { task: Task::Infection, net: unet(), config: config(epochs), seed: 5 }
+}
+
+#[test]
+fn a_run_stopped_at_any_step_and_resumed_ends_in_the_same_bytes() {
+    let setup = infection(4);
+    let whole = tempfile::tempdir().unwrap();
+    let outcome = run(&setup, whole.path(), false, None).unwrap();
+    assert_eq!((outcome.rows.len(), outcome.steps), (4, 16));
+    let read = |dir: &Path, name: &str| std::fs::read(dir.join(name)).unwrap();
+    // in the middle of an epoch, after its last step (stopped inside validation), and twice
+    for stops in [vec![6], vec![8], vec![1, 2, 7]] {
+        let dir = tempfile::tempdir().unwrap();
+        for (i, n) in stops.iter().enumerate() {
+            let error = run(&setup, dir.path(), i > 0, Some(*n)).unwrap_err();
+            assert!(matches!(error, TrainError::Interrupted), "{error}");
+        }
+        let resumed = run(&setup, dir.path(), true, None).unwrap();
+        assert_eq!(resumed, outcome, "{stops:?}");
+        for name in ["checkpoint.safetensors", "best.safetensors", "metrics.jsonl"] {
+            assert_eq!(read(dir.path(), name), read(whole.path(), name), "{name} after {stops:?}");
+        }
+    }
+    // a finished run that is resumed gives its result again
+    assert_eq!(run(&setup, whole.path(), true, None).unwrap(), outcome);
+}
+
+#[test]
+fn a_run_ends_in_the_same_bytes_at_one_and_two_threads() {
+    let setup = infection(2);
+    let result = |threads| {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let outcome = pool.install(|| run(&setup, dir.path(), false, None)).unwrap();
+        (outcome, std::fs::read(dir.path().join("checkpoint.safetensors")).unwrap())
+    };
+    assert!(result(1) == result(2));
+}
+
+#[test]
+fn discs_are_found_and_slices_with_discs_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let outcome = run(&infection(25), dir.path(), false, None).unwrap();
+    let val = outcome.val.unwrap();
+    assert!(val.metric_at_threshold.unwrap() > 0.8, "{val:?}");
+    assert!(val.metric_at_threshold >= val.metric);
+    assert_eq!(val.threshold, outcome.threshold);
+
+    let net = ClassifierBConfig { widths: vec![8, 8], dense: 8, norm_momentum: 0.8, ..ClassifierBConfig::default() };
+    let setup = Setup {
+        task: Task::Classify,
+        net: NetConfig::ClassifierB(net),
+        config: TrainConfig { loss: Loss::Bce {}, ema: None, ..config(25) },
+        seed: 1,
+    };
+    let outcome = run(&setup, tempfile::tempdir().unwrap().path(), false, None).unwrap();
+    assert_eq!(outcome.val.unwrap().auroc, Some(1.0));
+}
+
+#[test]
+fn early_stopping_ends_a_run_that_does_not_get_better() {
+    let mut setup = infection(30);
+    setup.config.adam.lr = 1e-12;
+    setup.config.ema = None;
+    setup.config.early_stopping = Some(EarlyStopping { patience: 2, min_delta: 0.5 });
+    let outcome = run(&setup, tempfile::tempdir().unwrap().path(), false, None).unwrap();
+    assert!(outcome.stopped_early);
+    assert_eq!(outcome.rows.len(), 3);
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_not_resumed_and_a_damaged_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let setup = infection(2);
+    run(&setup, dir.path(), false, Some(1)).unwrap_err();
+    for (other, word) in [
+        (Setup { seed: 6, ..infection(2) }, "seed"),
+        (Setup { config: TrainConfig { ema: Some(0.5), ..config(2) }, ..infection(2) }, "config"),
+    ] {
+        let error = run(&other, dir.path(), true, None).unwrap_err().to_string();
+        assert!(error.contains("other settings") && error.contains(word), "{error}");
+    }
+    let file = dir.path().join("checkpoint.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let error = run(&setup, dir.path(), true, None).unwrap_err().to_string();
+    assert!(error.contains("not a whole safetensors file"), "{error}");
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_before_the_first_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = infection(0);
+    assert!(run(&setup, dir.path(), false, None).unwrap_err().to_string().contains("epochs"));
+    setup = Setup { task: Task::Classify, ..infection(1) };
+    let error = run(&setup, dir.path(), false, None).unwrap_err().to_string();
+    assert_eq!(error, "training settings: this network does not suit the task classify");
+}
