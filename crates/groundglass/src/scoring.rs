@@ -146,7 +146,7 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
     let pairs: Vec<(f64, f64)> = cases
         .iter()
         .filter_map(|c| c.percent_of_lung.as_ref())
-        .filter_map(|p| Some((p.truth?, p.pred?)))
+        .filter_map(|p| Some((p.pred?, p.truth?)))
         .collect();
     Scores {
         schema_version: SCHEMA_VERSION,

@@ -383,7 +383,8 @@ fn compare(
             ct,
             map,
             oriented: ct.grid.affine.is_some(),
-            lung: (structure == Structure::Lung).then_some(labels),
+            // The lung of the truth frames the picture of the infection.
+            lung: if structure == Structure::Lung { Some(labels) } else { loaded.lung.as_ref() },
             infection: (structure == Structure::Infection).then_some(labels),
         };
         shown.axial(z, format!("{caption}, slice {z}"))

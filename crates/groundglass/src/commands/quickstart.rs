@@ -18,24 +18,26 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Phantoms for training and testing; some are scans of the same patient.
-const PHANTOMS: usize = 14;
+const PHANTOMS: usize = 24;
 /// `[z, y, x]` of each.
 const SHAPE: [usize; 3] = [32, 128, 128];
 /// The fold that is held out.
 const FOLD: usize = 0;
 /// Settings: small enough for a few minutes, large enough for the floors.
-const SETTINGS: [&str; 11] = [
-    "prepare.size=96",
+const SETTINGS: [&str; 13] = [
+    "prepare.size=112",
     "classify.network.widths=[16, 16, 32, 32]",
     "classify.network.dense=32",
-    "classify.train.epochs=10",
+    "classify.train.epochs=14",
+    "classify.train.adam.lr=3e-3",
     "lung.network.base=8",
     "lung.network.levels=4",
-    "lung.train.epochs=6",
+    "lung.train.epochs=8",
     "lung.train.adam.lr=3e-3",
     "infection.network.base=8",
     "infection.network.levels=4",
-    "infection.train.epochs=14",
+    "infection.train.epochs=24",
+    "infection.train.adam.lr=3e-3",
 ];
 /// What must be reached on phantoms that no network saw.
 const LUNG_DICE: f64 = 0.95;
