@@ -197,6 +197,13 @@ pub(crate) enum TaskName {
     Infection,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreName {
+    F32,
+    F16,
+    Bf16,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  groundglass train infection data/covid --split split.toml --fold 0 --out runs/infection")]
 pub(crate) struct TrainArgs {
@@ -214,6 +221,15 @@ pub(crate) struct TrainArgs {
     /// Seed of weights, order and augmentation (default: the settings' seed)
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Name of the model in all outputs (default: task, fold and seed)
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Licence of the weights, kept in the bundle; the data's terms decide what it may be
+    #[arg(long, value_name = "TEXT", default_value = "as the licence of the training data allows")]
+    pub(crate) licence: String,
+    /// How the bundle stores its weights: half the size costs a little precision
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) store: StoreName,
     /// Where to keep prepared slices (default: a folder `cache` beside the run folder)
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,

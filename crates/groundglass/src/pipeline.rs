@@ -77,6 +77,15 @@ impl Models {
         Ok(())
     }
 
+    /// Whether there is a model for the task.
+    pub(crate) fn has(&self, task: Task) -> bool {
+        match task {
+            Task::Classify => self.classify.is_some(),
+            Task::Lung => self.lung.is_some(),
+            Task::Infection => self.infection.is_some(),
+        }
+    }
+
     pub(crate) fn add_file(&mut self, path: &Path) -> Result<()> {
         let bytes = std::fs::read(path)?;
         self.add(Bundle::from_bytes(&bytes)?, manifest::sha256(&bytes))

@@ -135,11 +135,11 @@ fn figures(
         let p = steps.picture(name).ok_or_else(|| anyhow!("the preparation has no step `{name}`"))?;
         Ok(Captioned::new(Grey::new(p.width, p.height, p.pixels.clone())?, p.title))
     };
+    let samples: Vec<_> =
+        sample_slices(loaded, z).into_iter().map(|z| shown.axial(z, format!("slice {z}"))).collect::<Result<_>>()?;
     let (before, after, cropped, prepared) = (grey("grey")?, grey("contrast")?, grey("cropped")?, grey("prepared")?);
     let mut figures = vec![
-        ("fig02_sample", fig("Fig. 2 · Sample CT with infection marked", case_id, gg_report::sample_figure(&[
-            shown.axial(z, format!("slice {z}"))?,
-        ]))),
+        ("fig02_sample", fig("Fig. 2 · Sample CT with infection marked", case_id, gg_report::sample_figure(&samples)),),
         ("fig03_contrast", fig(
             "Fig. 3 · Contrast before and after CLAHE",
             "The slice and its histogram on either side of the contrast step.",
@@ -189,6 +189,20 @@ fn figures(
         gg_report::steps_figure("Original, contrast, crop", &three, three.len()),
     )));
     Ok(figures)
+}
+
+/// Up to four slices of the case that show infection, the drawn one among them.
+fn sample_slices(loaded: &LoadedCase, z: usize) -> Vec<usize> {
+    const SAMPLES: usize = 4;
+    let labels = loaded.slice_infected.as_deref().unwrap_or(&[]);
+    let infected: Vec<usize> = (0..labels.len()).filter(|&z| labels[z] == Some(true)).collect();
+    let mut chosen = vec![z];
+    for i in 1..SAMPLES {
+        chosen.extend(infected.get(i * infected.len() / SAMPLES));
+    }
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
 }
 
 const CROP_COLUMNS: usize = 4;

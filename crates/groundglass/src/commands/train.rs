@@ -1,7 +1,7 @@
 //! `train`: from data sets to a model bundle, with everything that made it beside it in the run folder.
 
 use super::{Context, data};
-use crate::args::{TaskName, TrainArgs};
+use crate::args::{StoreName, TaskName, TrainArgs};
 use crate::failure::{Interrupted, Usage};
 use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, sha256};
 use crate::output;
@@ -22,8 +22,6 @@ use std::sync::Arc;
 const BUNDLE: &str = "model.safetensors";
 /// The resolved settings in the run folder.
 const SETTINGS: &str = "settings.toml";
-/// Licence of weights unless the user says otherwise: whose data it was decides.
-const LICENCE: &str = "as the licence of the data it was trained on allows";
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -157,7 +155,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         settings: settings.clone(),
     };
     let path = args.out.out.join(BUNDLE);
-    write_bundle(&path, task, &settings, &manifest, &outcome)?;
+    write_bundle(&path, task, args, &settings, &manifest, &outcome)?;
     output::write_json(&args.out.out.join("manifest.json"), &manifest)?;
     training_page::write(&args.out.out, task, of_task, settings.prepare.size, &manifest, &outcome, &warnings)?;
     Ok(Trained {
@@ -284,10 +282,17 @@ fn data_hash(cache: &Cache) -> String {
 fn write_bundle(
     path: &Path,
     task: Task,
+    args: &TrainArgs,
     settings: &Settings,
     manifest: &Training,
     outcome: &TrainOutcome,
 ) -> Result<()> {
+    let default_name = || format!("{}-fold{}-seed{}", task.name(), manifest.fold, manifest.seed);
+    let store = match args.store {
+        StoreName::F32 => Precision::F32,
+        StoreName::F16 => Precision::F16,
+        StoreName::Bf16 => Precision::Bf16,
+    };
     let val = outcome.val.as_ref().map(|v| {
         serde_json::json!({
             "measured_on": "validation part; the threshold was chosen on it, so this is no test score",
@@ -299,7 +304,7 @@ fn write_bundle(
     });
     let info = BundleInfo {
         format_version: gg_nn::BUNDLE_FORMAT,
-        name: format!("{}-fold{}-seed{}", task.name(), manifest.fold, manifest.seed),
+        name: args.name.clone().unwrap_or_else(default_name),
         task,
         net: settings.task(task).network.clone(),
         prepare: settings.prepare.clone(),
@@ -307,10 +312,10 @@ fn write_bundle(
         labels: labels(task),
         manifest: serde_json::to_value(manifest)?,
         scores: serde_json::json!({ "validation": val, "leaking": manifest.leaking }),
-        licence: LICENCE.to_owned(),
+        licence: args.licence.clone(),
         weights_sha256: String::new(),
     };
-    Bundle::save(path, info, &outcome.weights, Precision::F32)
+    Bundle::save(path, info, &outcome.weights, store)
         .with_context(|| format!("writing {}", path.display()))?;
     Ok(())
 }
