@@ -15,10 +15,12 @@ pub struct PrepareConfig {
     ///
     /// # Units
     /// HU.
-    #[serde(default, skip_serializing_if = "Option::is_none")] // missing means none, whatever the default is
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // missing means none, whatever the default is
     pub window_hu: Option<[f32; 2]>,
     /// Clip limit of CLAHE; `None` for no CLAHE. Pictures that went through CLAHE already never get a second one.
-    #[serde(default, skip_serializing_if = "Option::is_none")] // missing means none, whatever the default is
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // missing means none, whatever the default is
     pub clahe_clip: Option<f64>,
     /// Tiles of CLAHE along y and x.
     pub clahe_tiles: [usize; 2],

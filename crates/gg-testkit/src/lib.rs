@@ -9,7 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// The root of the workspace.
 pub fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/gg-testkit lies two folders deep").into()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("crates/gg-testkit lies two folders deep")
+        .into()
 }
 
 /// The folder of real CT (`GROUNDGLASS_DATA`, else `../shared/data` beside the project), or `None` with a line
@@ -52,7 +56,11 @@ impl Golden {
 
     /// Shape of an array.
     pub fn shape(&self, array: &str) -> Vec<usize> {
-        self.tensors().tensor(array).unwrap_or_else(|e| panic!("{}: {array}: {e}", self.name)).shape().to_vec()
+        self.tensors()
+            .tensor(array)
+            .unwrap_or_else(|e| panic!("{}: {array}: {e}", self.name))
+            .shape()
+            .to_vec()
     }
 
     /// Values of a `uint8` or `bool` array.
@@ -92,7 +100,12 @@ impl Golden {
     fn raw(&self, array: &str, wanted: &[Dtype]) -> Vec<u8> {
         let tensors = self.tensors();
         let view = tensors.tensor(array).unwrap_or_else(|e| panic!("{}: {array}: {e}", self.name));
-        assert!(wanted.contains(&view.dtype()), "{}: {array} is {:?}, not {wanted:?}", self.name, view.dtype());
+        assert!(
+            wanted.contains(&view.dtype()),
+            "{}: {array} is {:?}, not {wanted:?}",
+            self.name,
+            view.dtype()
+        );
         view.data().to_vec()
     }
 }

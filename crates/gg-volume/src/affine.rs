@@ -123,7 +123,9 @@ impl<'de> Deserialize<'de> for Orientation {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(format!("`{text}` is no orientation; one of L/R, P/A and S/I each, as in LPS"))
+            serde::de::Error::custom(format!(
+                "`{text}` is no orientation; one of L/R, P/A and S/I each, as in LPS"
+            ))
         })
     }
 }

@@ -22,8 +22,14 @@ pub enum IntensityKind {
 
 impl IntensityKind {
     /// All kinds, in the order of the help texts.
-    pub const ALL: [Self; 6] =
-        [Self::Hu, Self::LungWindow8bit, Self::Contrast8bit, Self::HuPlus1024, Self::UnitRange, Self::Unknown];
+    pub const ALL: [Self; 6] = [
+        Self::Hu,
+        Self::LungWindow8bit,
+        Self::Contrast8bit,
+        Self::HuPlus1024,
+        Self::UnitRange,
+        Self::Unknown,
+    ];
 
     /// Name as it stands in outputs, configs and on the command line.
     pub fn name(self) -> &'static str {

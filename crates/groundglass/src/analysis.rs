@@ -143,9 +143,8 @@ pub(crate) fn analyse(
     mut warnings: Vec<Warning>,
 ) -> Result<Outcome> {
     let ct = &scan.ct;
-    let sides = stated
-        .map(AxisMap::from_orientation)
-        .or_else(|| ct.grid.affine.as_ref().map(|_| ct.grid.axis_map()));
+    let sides =
+        stated.map(AxisMap::from_orientation).or_else(|| ct.grid.affine.as_ref().map(|_| ct.grid.axis_map()));
     if sides.is_none() {
         warnings.push(Warning::new(
             "orientation_unknown",
@@ -211,7 +210,8 @@ pub(crate) fn analyse(
 /// Writes all files of one case into a folder.
 pub(crate) fn write(outcome: &Outcome, scan: &Scan, dir: &Path) -> Result<()> {
     let failed = |name: &str| format!("writing {name}");
-    for (name, labels) in [("lung_mask.nii.gz", &outcome.lung), ("infection_mask.nii.gz", &outcome.infection)] {
+    for (name, labels) in [("lung_mask.nii.gz", &outcome.lung), ("infection_mask.nii.gz", &outcome.infection)]
+    {
         gg_io::write_labels_nifti(&dir.join(name), labels, &scan.ct.grid).with_context(|| failed(name))?;
     }
     output::write_json(&dir.join("analysis.json"), &outcome.analysis)?;

@@ -2,7 +2,9 @@
 
 use crate::analysis::{Analysis, Outcome, SliceRow};
 use gg_eval::{Amount, Infected, Zone};
-use gg_report::{AnalysisReport, BurdenNumbers, Fact, ModelLine, Provenance, RegionNumbers, SliceStrip, SliceTally};
+use gg_report::{
+    AnalysisReport, BurdenNumbers, Fact, ModelLine, Provenance, RegionNumbers, SliceStrip, SliceTally,
+};
 use gg_volume::SpacingTrust;
 use std::collections::BTreeMap;
 
@@ -76,7 +78,8 @@ fn tally(a: &Analysis) -> SliceTally {
 fn provenance(a: &Analysis) -> Provenance {
     let input = &a.input;
     let [z, y, x] = input.shape;
-    let spacing = input.spacing_mm.map_or("unknown".to_owned(), |[z, y, x]| format!("{x:.3} x {y:.3} x {z:.3} mm"));
+    let spacing =
+        input.spacing_mm.map_or("unknown".to_owned(), |[z, y, x]| format!("{x:.3} x {y:.3} x {z:.3} mm"));
     let trust = match &input.spacing {
         SpacingTrust::Trusted => "trusted".to_owned(),
         SpacingTrust::Untrusted(reason) => format!("not trusted: {reason}"),

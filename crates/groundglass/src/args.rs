@@ -138,7 +138,9 @@ pub(crate) struct ConvertArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  groundglass prepare data/covid --out prepared --case case-003 --slice 42")]
+#[command(
+    after_help = "Example:\n  groundglass prepare data/covid --out prepared --case case-003 --slice 42"
+)]
 pub(crate) struct PrepareArgs {
     /// Data set folders
     #[arg(required = true)]
@@ -205,7 +207,9 @@ pub(crate) enum StoreName {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  groundglass train infection data/covid --split split.toml --fold 0 --out runs/infection")]
+#[command(
+    after_help = "Example:\n  groundglass train infection data/covid --split split.toml --fold 0 --out runs/infection"
+)]
 pub(crate) struct TrainArgs {
     /// What the network is to learn
     pub(crate) task: TaskName,
@@ -269,9 +273,11 @@ pub(crate) struct ConfigCheckArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  groundglass evaluate data/covid --model runs/lung/model.safetensors --model \
+#[command(
+    after_help = "Examples:\n  groundglass evaluate data/covid --model runs/lung/model.safetensors --model \
     runs/infection/model.safetensors --split split.toml --fold 0 --out scores\n  groundglass evaluate data/covid \
-    --pred masks-of-another-program --out scores")]
+    --pred masks-of-another-program --out scores"
+)]
 pub(crate) struct EvaluateArgs {
     /// Data set folders
     #[arg(required = true)]
@@ -308,8 +314,10 @@ pub(crate) enum PartName {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  groundglass analyze ct.nii.gz --out result\n  groundglass analyze dicom/ --out \
-    result --model runs/infection/model.safetensors")]
+#[command(
+    after_help = "Examples:\n  groundglass analyze ct.nii.gz --out result\n  groundglass analyze dicom/ --out \
+    result --model runs/infection/model.safetensors"
+)]
 pub(crate) struct AnalyzeArgs {
     /// CTs: NIfTI files, DICOM folders, folders of slices
     #[arg(required = true)]

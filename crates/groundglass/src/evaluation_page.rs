@@ -5,8 +5,9 @@ use crate::scoring::{CaseScores, ClassSection, Scores, SegSection};
 use anyhow::{Context, Result};
 use gg_eval::{Interval, SegScores};
 use gg_report::{
-    BurdenPair, CaseRow, CaseTable, ClassificationSection, Comparison, Confusion, EvaluationReport, Fact, HumanBand,
-    ModelLine, Provenance, ReliabilityBin, Scene, ScoreCurve, ScoreLine, SegmentationSection, SlicePicture,
+    BurdenPair, CaseRow, CaseTable, ClassificationSection, Comparison, Confusion, EvaluationReport, Fact,
+    HumanBand, ModelLine, Provenance, ReliabilityBin, Scene, ScoreCurve, ScoreLine, SegmentationSection,
+    SlicePicture,
 };
 use std::path::Path;
 
@@ -57,7 +58,12 @@ fn line(name: &str, i: &Interval) -> ScoreLine {
     }
 }
 
-fn segmentation(name: &str, section: &SegSection, scores: &Scores, comparisons: Vec<Comparison>) -> SegmentationSection {
+fn segmentation(
+    name: &str,
+    section: &SegSection,
+    scores: &Scores,
+    comparisons: Vec<Comparison>,
+) -> SegmentationSection {
     let s = &section.summary;
     let infection = name == "Infection";
     let pick = |c: &CaseScores| if infection { c.infection } else { c.lung };
@@ -106,7 +112,11 @@ fn segmentation(name: &str, section: &SegSection, scores: &Scores, comparisons: 
     }
 }
 
-fn table(cases: &[CaseScores], pick: impl Fn(&CaseScores) -> Option<SegScores>, infection: bool) -> CaseTable {
+fn table(
+    cases: &[CaseScores],
+    pick: impl Fn(&CaseScores) -> Option<SegScores>,
+    infection: bool,
+) -> CaseTable {
     let mut columns: Vec<String> =
         ["Dice", "IoU", "Sensitivity", "Specificity", "Precision", "HD95", "NSD"].map(str::to_owned).to_vec();
     let mut decimals = vec![3, 3, 3, 4, 3, 1, 3];
@@ -200,7 +210,10 @@ fn provenance(scores: &Scores) -> Provenance {
         leaking: scores.leak.is_some(),
         warnings,
         facts: vec![
-            Fact::new("Part", scores.fold.map_or(scores.part.clone(), |f| format!("{}, fold {f}", scores.part))),
+            Fact::new(
+                "Part",
+                scores.fold.map_or(scores.part.clone(), |f| format!("{}, fold {f}", scores.part)),
+            ),
             Fact::new("Cases", scores.cases.len().to_string()),
             Fact::new("Patients", scores.patients.to_string()),
             Fact::new("Intervals", format!("95 %, {} bootstrap resamples of patients", scores.resamples)),
@@ -245,7 +258,11 @@ fn figures(dir: &Path, report: &EvaluationReport) -> Result<()> {
             save(dir, "reliability", &gg_report::reliability_plot(&c.reliability))?;
         }
         if !c.examples.is_empty() {
-            save_png(dir, "classified_slices", &gg_report::montage(&c.examples, EXAMPLE_COLUMNS, PANEL_WIDTH))?;
+            save_png(
+                dir,
+                "classified_slices",
+                &gg_report::montage(&c.examples, EXAMPLE_COLUMNS, PANEL_WIDTH),
+            )?;
         }
     }
     Ok(())

@@ -38,7 +38,11 @@ impl Console {
     pub(crate) fn step(&self, name: &str, total: u64) -> Step {
         let bar = ProgressBar::with_draw_target(
             Some(total),
-            if self.quiet || !self.terminal { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
+            if self.quiet || !self.terminal {
+                ProgressDrawTarget::hidden()
+            } else {
+                ProgressDrawTarget::stderr()
+            },
         );
         if let Ok(style) = ProgressStyle::with_template(
             "{prefix:>22} {wide_bar:.cyan/dim} {pos}/{len}  {elapsed} + {eta} left  {msg}",
@@ -104,7 +108,11 @@ impl Step {
             *last = Instant::now();
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
             let eta = self.bar.eta().as_secs();
-            self.console.say(format!("{:>22}  {done}/{total}, {eta} s left  {}", self.name, self.bar.message()));
+            self.console.say(format!(
+                "{:>22}  {done}/{total}, {eta} s left  {}",
+                self.name,
+                self.bar.message()
+            ));
         }
     }
 }

@@ -159,8 +159,7 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         lung: segmentation(&cases, |c| c.lung, basis.resamples),
         infection: segmentation(&cases, |c| c.infection, basis.resamples),
         percent_of_lung: (!pairs.is_empty()).then(|| bland_altman(&pairs)),
-        classification: threshold
-            .and_then(|t| classification(&cases, t, basis.resamples, &mut warnings)),
+        classification: threshold.and_then(|t| classification(&cases, t, basis.resamples, &mut warnings)),
         models: basis.models,
         cases,
         warnings,

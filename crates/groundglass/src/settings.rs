@@ -96,9 +96,14 @@ impl Settings {
             return Some(format!("prepare.{fault}"));
         }
         if !(0.05..=0.5).contains(&self.validation_share) {
-            return Some(format!("validation_share is {}; right would be 0.05 to 0.5", self.validation_share));
+            return Some(format!(
+                "validation_share is {}; right would be 0.05 to 0.5",
+                self.validation_share
+            ));
         }
-        for (name, task) in [("classify", &self.classify), ("lung", &self.lung), ("infection", &self.infection)] {
+        for (name, task) in
+            [("classify", &self.classify), ("lung", &self.lung), ("infection", &self.infection)]
+        {
             if let Err(e) = task.augment.validate() {
                 return Some(format!("{name}.augment: {e}"));
             }
@@ -168,8 +173,9 @@ pub(crate) fn check_file(path: &Path) -> Result<Settings> {
 
 fn read_file(path: &Path) -> Result<DocumentMut> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    text.parse()
-        .map_err(|e: toml_edit::TomlError| Usage(format!("{}: {}", path.display(), one_line(&e.to_string()))).into())
+    text.parse().map_err(|e: toml_edit::TomlError| {
+        Usage(format!("{}: {}", path.display(), one_line(&e.to_string()))).into()
+    })
 }
 
 /// Lays `over` on `base`, keeping the comments of `base`.

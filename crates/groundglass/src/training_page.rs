@@ -47,7 +47,11 @@ pub(crate) fn write(
                 outcome.rows.len(),
                 outcome.threshold
             ),
-            None => format!("Best epoch {} of {}; there was no validation part.", outcome.best_epoch, outcome.rows.len()),
+            None => format!(
+                "Best epoch {} of {}; there was no validation part.",
+                outcome.best_epoch,
+                outcome.rows.len()
+            ),
         },
         epochs,
         best_epoch: best,
@@ -86,7 +90,12 @@ pub(crate) fn layers(table: &NetTable) -> Vec<LayerRow> {
         };
         let [c, h, w] = r.output;
         let output = format!("{c} x {h} x {w}");
-        rows.push(LayerRow { kind, name: format!("{}: {}", r.name, r.kind), output, parameters: r.params as u64 });
+        rows.push(LayerRow {
+            kind,
+            name: format!("{}: {}", r.name, r.kind),
+            output,
+            parameters: r.params as u64,
+        });
     }
     rows
 }

@@ -35,15 +35,17 @@ fn crates() -> BTreeMap<String, toml::Table> {
         .map(|entry| entry.unwrap().path())
         .filter(|dir| dir.join("Cargo.toml").is_file())
         .map(|dir| {
-            let manifest: toml::Table =
-                fs::read_to_string(dir.join("Cargo.toml")).unwrap().parse().unwrap();
+            let manifest: toml::Table = fs::read_to_string(dir.join("Cargo.toml")).unwrap().parse().unwrap();
             (dir.file_name().unwrap().to_str().unwrap().to_owned(), manifest)
         })
         .collect()
 }
 
 fn dependencies(manifest: &toml::Table) -> Vec<String> {
-    manifest.get("dependencies").and_then(|d| d.as_table()).map_or(Vec::new(), |t| t.keys().cloned().collect())
+    manifest
+        .get("dependencies")
+        .and_then(|d| d.as_table())
+        .map_or(Vec::new(), |t| t.keys().cloned().collect())
 }
 
 fn sources() -> Vec<PathBuf> {

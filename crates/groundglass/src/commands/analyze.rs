@@ -111,7 +111,11 @@ fn many(
     step.finish();
     write_summary(&args.out.out, &rows)?;
     if failed > 0 {
-        bail!("{failed} of {} CTs could not be analysed; the others are in {}", cases.len(), args.out.out.display());
+        bail!(
+            "{failed} of {} CTs could not be analysed; the others are in {}",
+            cases.len(),
+            args.out.out.display()
+        );
     }
     Ok(analyses)
 }
@@ -222,7 +226,9 @@ fn write_summary(dir: &Path, rows: &[SummaryRow]) -> Result<()> {
 }
 
 fn sentence(a: &Analysis, report: &Path) -> String {
-    let percent = a.infection.whole.percent_of_lung.map_or("no percentage".to_owned(), |p| format!("{p:.1} %"));
-    let severity = a.severity.score.map_or(String::new(), |s| format!(", severity {s} of {}", a.severity.max));
+    let percent =
+        a.infection.whole.percent_of_lung.map_or("no percentage".to_owned(), |p| format!("{p:.1} %"));
+    let severity =
+        a.severity.score.map_or(String::new(), |s| format!(", severity {s} of {}", a.severity.max));
     format!("{}: {percent} of the lung infected{severity}; report: {}", a.case_id, report.display())
 }

@@ -14,9 +14,8 @@ pub(super) fn run(context: &Context, args: ConfigArgs) -> Result<()> {
         }
         ConfigAction::Check(args) => {
             let settings = settings::check_file(&args.file)?;
-            context.answer(&settings, || {
-                format!("{}: all settings are known and possible", args.file.display())
-            })
+            context
+                .answer(&settings, || format!("{}: all settings are known and possible", args.file.display()))
         }
     }
 }

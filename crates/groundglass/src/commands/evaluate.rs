@@ -58,8 +58,7 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
         warnings.push(Warning::new("patients_leak", leak.clone()));
     }
     warn_of_known_patients(&models, &sets, &chosen, &mut warnings);
-    let wanted: Vec<(&Dataset, &Case)> =
-        data::cases(&sets).filter(|(_, c)| chosen.holds(c)).collect();
+    let wanted: Vec<(&Dataset, &Case)> = data::cases(&sets).filter(|(_, c)| chosen.holds(c)).collect();
     if wanted.is_empty() {
         bail!("no case belongs to the part `{}`", chosen.name);
     }
@@ -161,7 +160,13 @@ fn choose_part(context: &Context, args: &EvaluateArgs, sets: &Datasets) -> Resul
         PartName::Train => Some(Part::Train),
     };
     let Some(part) = part else {
-        return Ok(ChosenPart { name: "all".into(), fold: None, part: None, parts: None, warnings: Vec::new() });
+        return Ok(ChosenPart {
+            name: "all".into(),
+            fold: None,
+            part: None,
+            parts: None,
+            warnings: Vec::new(),
+        });
     };
     const SEED: u64 = 1;
     const VALIDATION_SHARE: f64 = 0.2;
@@ -186,7 +191,12 @@ fn leak(models: &Models, parts: Option<&Parts>) -> Option<String> {
 }
 
 /// A bundle remembers hashes of the CTs it learnt from: scores on them are no scores.
-fn warn_of_known_patients(models: &Models, sets: &Datasets, chosen: &ChosenPart, warnings: &mut Vec<Warning>) {
+fn warn_of_known_patients(
+    models: &Models,
+    sets: &Datasets,
+    chosen: &ChosenPart,
+    warnings: &mut Vec<Warning>,
+) {
     for model in models.all() {
         let seen = data::cases(sets)
             .filter(|(_, c)| chosen.holds(c))
@@ -196,8 +206,10 @@ fn warn_of_known_patients(models: &Models, sets: &Datasets, chosen: &ChosenPart,
             let task = model.bundle.info.task.name();
             warnings.push(Warning::new(
                 "scored_on_training_patients",
-                format!("the {task} model was trained on the patients of {seen} of the scored cases; \
-                    its scores on them say nothing about new patients"),
+                format!(
+                    "the {task} model was trained on the patients of {seen} of the scored cases; \
+                    its scores on them say nothing about new patients"
+                ),
             ));
         }
     }
@@ -245,9 +257,15 @@ fn predict(source: &mut Source<'_>, case: &Case, loaded: &LoadedCase) -> Result<
 }
 
 /// The mask of one case in either of the two layouts; `None` where there is none.
-fn read_prediction(folder: &Path, case_id: &str, kind: &str, shape: [usize; 3]) -> Result<Option<LabelVolume>> {
+fn read_prediction(
+    folder: &Path,
+    case_id: &str,
+    kind: &str,
+    shape: [usize; 3],
+) -> Result<Option<LabelVolume>> {
     let bases = [folder.join(case_id).join(kind), folder.join(kind).join(case_id)];
-    let candidates = bases.iter().flat_map(|b| ["nii.gz", "nii"].map(|e| PathBuf::from(format!("{}.{e}", b.display()))));
+    let candidates =
+        bases.iter().flat_map(|b| ["nii.gz", "nii"].map(|e| PathBuf::from(format!("{}.{e}", b.display()))));
     let Some(path) = candidates.into_iter().find(|p| p.is_file()) else { return Ok(None) };
     let (labels, _) = gg_io::read_labels(&path, &gg_io::ReadOptions::default())
         .with_context(|| path.display().to_string())?
@@ -274,17 +292,18 @@ fn score(case: &Case, loaded: &LoadedCase, predicted: &Predicted, chosen: &Chose
         None => Ok(labels.clone()),
     };
     let spacing = ct.grid.trusted_spacing_mm();
-    let segmentation = |pred: &Option<LabelVolume>, truth: &Option<LabelVolume>| -> Result<Option<SegScores>> {
-        let (Some(pred), Some(truth)) = (pred, truth) else { return Ok(None) };
-        match &part {
-            None => Ok(Some(seg_scores(pred, truth, spacing))),
-            Some(_) => {
-                // The stored axes may be turned; a canonical copy has canonical spacing.
-                let spacing = spacing.map(|s| map.canonical(s));
-                Ok(Some(seg_scores(&cut(pred)?, &cut(truth)?, spacing)))
+    let segmentation =
+        |pred: &Option<LabelVolume>, truth: &Option<LabelVolume>| -> Result<Option<SegScores>> {
+            let (Some(pred), Some(truth)) = (pred, truth) else { return Ok(None) };
+            match &part {
+                None => Ok(Some(seg_scores(pred, truth, spacing))),
+                Some(_) => {
+                    // The stored axes may be turned; a canonical copy has canonical spacing.
+                    let spacing = spacing.map(|s| map.canonical(s));
+                    Ok(Some(seg_scores(&cut(pred)?, &cut(truth)?, spacing)))
+                }
             }
-        }
-    };
+        };
     let percent = |lung: &Option<LabelVolume>, infection: &Option<LabelVolume>| -> Result<Option<f64>> {
         let (Some(lung), Some(infection)) = (lung, infection) else { return Ok(None) };
         let (lung, infection) = (cut(lung)?, cut(infection)?);
@@ -366,7 +385,9 @@ fn compare(
 ) -> Result<Option<Comparison>> {
     let (pred, truth, dice) = match structure {
         Structure::Lung => (&predicted.lung, &loaded.lung, scores.lung.and_then(|s| s.dice)),
-        Structure::Infection => (&predicted.infection, &loaded.infection, scores.infection.and_then(|s| s.dice)),
+        Structure::Infection => {
+            (&predicted.infection, &loaded.infection, scores.infection.and_then(|s| s.dice))
+        }
     };
     let (Some(pred), Some(truth)) = (pred, truth) else { return Ok(None) };
     let ct = &loaded.scan.ct;

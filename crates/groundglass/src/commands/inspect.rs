@@ -158,7 +158,8 @@ fn dataset_text(answer: &DatasetAnswer) -> String {
     let patients = s.patients.map_or("unknown".to_owned(), |p| p.to_string());
     let slices = s.slices.map_or("not in the table".to_owned(), |n| n.to_string());
     let _ = writeln!(text, "cases         {} (patients: {patients}; slices: {slices})", s.cases);
-    let _ = writeln!(text, "masks         lung in {}, infection in {}", s.with_lung_mask, s.with_infection_mask);
+    let _ =
+        writeln!(text, "masks         lung in {}, infection in {}", s.with_lung_mask, s.with_infection_mask);
     if let Some([positive, negative, unknown]) = s.slice_labels {
         let _ =
             writeln!(text, "slice labels  {positive} with infection, {negative} without, {unknown} unknown");

@@ -135,22 +135,32 @@ fn figures(
         let p = steps.picture(name).ok_or_else(|| anyhow!("the preparation has no step `{name}`"))?;
         Ok(Captioned::new(Grey::new(p.width, p.height, p.pixels.clone())?, p.title))
     };
-    let samples: Vec<_> =
-        sample_slices(loaded, z).into_iter().map(|z| shown.axial(z, format!("slice {z}"))).collect::<Result<_>>()?;
-    let (before, after, cropped, prepared) = (grey("grey")?, grey("contrast")?, grey("cropped")?, grey("prepared")?);
-    let mut figures = vec![
-        ("fig02_sample", fig("Fig. 2 · Sample CT with infection marked", case_id, gg_report::sample_figure(&samples)),),
-        ("fig03_contrast", fig(
-            "Fig. 3 · Contrast before and after CLAHE",
-            "The slice and its histogram on either side of the contrast step.",
-            gg_report::contrast_figure(&before.grey, &after.grey),
-        )),
-    ];
-    let crop_steps: Vec<Captioned> = ["contrast", "z_score", "air", "eroded", "dilated", "regions", "lung_regions", "cropped"]
-        .iter()
-        .filter(|name| steps.picture(name).is_some())
-        .map(|name| grey(name))
+    let samples: Vec<_> = sample_slices(loaded, z)
+        .into_iter()
+        .map(|z| shown.axial(z, format!("slice {z}")))
         .collect::<Result<_>>()?;
+    let (before, after, cropped, prepared) =
+        (grey("grey")?, grey("contrast")?, grey("cropped")?, grey("prepared")?);
+    let mut figures = vec![
+        (
+            "fig02_sample",
+            fig("Fig. 2 · Sample CT with infection marked", case_id, gg_report::sample_figure(&samples)),
+        ),
+        (
+            "fig03_contrast",
+            fig(
+                "Fig. 3 · Contrast before and after CLAHE",
+                "The slice and its histogram on either side of the contrast step.",
+                gg_report::contrast_figure(&before.grey, &after.grey),
+            ),
+        ),
+    ];
+    let crop_steps: Vec<Captioned> =
+        ["contrast", "z_score", "air", "eroded", "dilated", "regions", "lung_regions", "cropped"]
+            .iter()
+            .filter(|name| steps.picture(name).is_some())
+            .map(|name| grey(name))
+            .collect::<Result<_>>()?;
     figures.push(("fig04_crop", fig(
         "Fig. 4 · Steps of the crop",
         "Two kinds of tissue by k-means, air, erosion, dilation, regions, those that can be lung, the crop.",
@@ -165,29 +175,41 @@ fn figures(
             row.push(Captioned::mask(side, side, mask, name)?);
         }
     }
-    figures.push(("fig05_prepared", fig(
-        "Fig. 5 · Final prepared CT, lung and infection",
-        "What the networks see and learn from.",
-        gg_report::prepared_figure("Prepared CT and masks", &[row]),
-    )));
+    figures.push((
+        "fig05_prepared",
+        fig(
+            "Fig. 5 · Final prepared CT, lung and infection",
+            "What the networks see and learn from.",
+            gg_report::prepared_figure("Prepared CT and masks", &[row]),
+        ),
+    ));
     if let Some(flow) = clahe_flow(settings, &steps, &before, &after) {
-        figures.push(("fig09_clahe", fig(
-            "Fig. 9 · How CLAHE works",
-            "Histogram of a tile, the clipped histogram, the map of grey values that it gives.",
-            gg_report::clahe_figure(&flow),
-        )));
+        figures.push((
+            "fig09_clahe",
+            fig(
+                "Fig. 9 · How CLAHE works",
+                "Histogram of a tile, the clipped histogram, the map of grey values that it gives.",
+                gg_report::clahe_figure(&flow),
+            ),
+        ));
     }
-    figures.push(("fig10_sheet", fig(
-        "Fig. 10 · Sheet of prepared slices",
-        "Slices of the case from feet to head.",
-        gg_report::sheet_figure("Prepared slices", &sheet, SHEET_COLUMNS),
-    )));
+    figures.push((
+        "fig10_sheet",
+        fig(
+            "Fig. 10 · Sheet of prepared slices",
+            "Slices of the case from feet to head.",
+            gg_report::sheet_figure("Prepared slices", &sheet, SHEET_COLUMNS),
+        ),
+    ));
     let three = [grey("original")?, after, cropped];
-    figures.push(("fig11_side_by_side", fig(
-        "Fig. 11 · Original, contrast, crop",
-        "The same slice side by side.",
-        gg_report::steps_figure("Original, contrast, crop", &three, three.len()),
-    )));
+    figures.push((
+        "fig11_side_by_side",
+        fig(
+            "Fig. 11 · Original, contrast, crop",
+            "The same slice side by side.",
+            gg_report::steps_figure("Original, contrast, crop", &three, three.len()),
+        ),
+    ));
     Ok(figures)
 }
 
@@ -212,7 +234,12 @@ fn fig(title: &str, caption: &str, scene: Scene) -> Figure {
     Figure { title: title.to_owned(), caption: caption.to_owned(), scene }
 }
 
-fn clahe_flow(settings: &Settings, steps: &PrepareSteps, before: &Captioned, after: &Captioned) -> Option<ClaheFlow> {
+fn clahe_flow(
+    settings: &Settings,
+    steps: &PrepareSteps,
+    before: &Captioned,
+    after: &Captioned,
+) -> Option<ClaheFlow> {
     steps.clahe_tile.as_ref()?;
     let tiles = settings.prepare.clahe_tiles;
     Some(ClaheFlow {
@@ -234,11 +261,15 @@ fn facts(settings: &Settings, summary: &CacheSummary) -> Vec<Fact> {
         Fact::new("Size", format!("{0} x {0}", p.size)),
         Fact::new(
             "Window",
-            p.window_hu.map_or("each slice from its minimum to its maximum".to_owned(), |[a, b]| format!("{a} to {b} HU")),
+            p.window_hu.map_or("each slice from its minimum to its maximum".to_owned(), |[a, b]| {
+                format!("{a} to {b} HU")
+            }),
         ),
         Fact::new(
             "CLAHE",
-            p.clahe_clip.map_or("none".to_owned(), |c| format!("clip {c}, tiles {} x {}", p.clahe_tiles[0], p.clahe_tiles[1])),
+            p.clahe_clip.map_or("none".to_owned(), |c| {
+                format!("clip {c}, tiles {} x {}", p.clahe_tiles[0], p.clahe_tiles[1])
+            }),
         ),
         Fact::new("Slices without lung region, used whole", summary.roi_failed.to_string()),
         Fact::new("Trimmed at each end", format!("{:.0} %", p.trim_fraction * 100.0)),

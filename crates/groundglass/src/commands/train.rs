@@ -9,8 +9,12 @@ use crate::progress::Step;
 use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
 use anyhow::{Context as _, Result, bail};
-use gg_dataset::{BatchLoader, Cache, CacheError, CacheOptions, Datasets, LoaderConfig, Part, SampleSource, Task};
-use gg_nn::{Bundle, BundleInfo, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome, TrainRun};
+use gg_dataset::{
+    BatchLoader, Cache, CacheError, CacheOptions, Datasets, LoaderConfig, Part, SampleSource, Task,
+};
+use gg_nn::{
+    Bundle, BundleInfo, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome, TrainRun,
+};
 use gg_volume::Warning;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -157,7 +161,15 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let path = args.out.out.join(BUNDLE);
     write_bundle(&path, task, args, &settings, &manifest, &outcome)?;
     output::write_json(&args.out.out.join("manifest.json"), &manifest)?;
-    training_page::write(&args.out.out, task, of_task, settings.prepare.size, &manifest, &outcome, &warnings)?;
+    training_page::write(
+        &args.out.out,
+        task,
+        of_task,
+        settings.prepare.size,
+        &manifest,
+        &outcome,
+        &warnings,
+    )?;
     Ok(Trained {
         task,
         bundle: path,
@@ -257,7 +269,13 @@ pub(crate) fn build_cache(
 }
 
 /// Samples of a part, less those that the settings leave out of training.
-fn select(cache: &Cache, chosen: &data::Chosen, part: Part, task: Task, settings: &TaskSettings) -> Vec<usize> {
+fn select(
+    cache: &Cache,
+    chosen: &data::Chosen,
+    part: Part,
+    task: Task,
+    settings: &TaskSettings,
+) -> Vec<usize> {
     let mut samples = cache.samples(&chosen.parts, part, task);
     if settings.drop_blank {
         samples = cache.without_blank(&samples);
@@ -322,7 +340,9 @@ fn write_bundle(
 
 fn labels(task: Task) -> BTreeMap<String, String> {
     let pairs: &[(&str, &str)] = match task {
-        Task::Classify => &[("0", "slice without infection"), ("1", "slice whose infection mask is not blank")],
+        Task::Classify => {
+            &[("0", "slice without infection"), ("1", "slice whose infection mask is not blank")]
+        }
         Task::Lung => &[("0", "outside the lungs"), ("1", "lung, infected or not")],
         Task::Infection => &[("0", "no infection"), ("1", "infection: ground-glass and consolidation")],
     };
