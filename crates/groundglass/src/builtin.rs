@@ -3,24 +3,24 @@
 use crate::manifest;
 use crate::pipeline::Models;
 use anyhow::{Context, Result};
+use gg_dataset::Task;
 use gg_nn::Bundle;
 
-/// One bundle per task, in the order of the files' names.
-const BUNDLES: [(&str, &[u8]); 0] = [
+/// One bundle per task.
+const BUNDLES: [(Task, &[u8]); 3] = [
+    (Task::Classify, include_bytes!("../../../models/classify.safetensors")),
+    (Task::Infection, include_bytes!("../../../models/infection.safetensors")),
+    (Task::Lung, include_bytes!("../../../models/lung.safetensors")),
 ];
 
 /// Adds the models in the box for the tasks that have none yet.
 pub(crate) fn fill(models: &mut Models) -> Result<()> {
-    for (name, bytes) in BUNDLES {
-        let taken = match name {
-            "classify" => models.classify.is_some(),
-            "infection" => models.infection.is_some(),
-            _ => models.lung.is_some(),
-        };
-        if !taken {
-            let context = || format!("the built-in {name} model");
-            let bundle = Bundle::from_bytes(bytes).with_context(context)?;
-            models.add(bundle, manifest::sha256(bytes)).with_context(context)?;
+    for (task, bytes) in BUNDLES {
+        if !models.has(task) {
+            let name = || format!("the built-in model for the task `{}`", task.name());
+            models
+                .add(Bundle::from_bytes(bytes).with_context(name)?, manifest::sha256(bytes))
+                .with_context(name)?;
         }
     }
     Ok(())
