@@ -7,7 +7,7 @@ use super::train::{Trained, train};
 use super::Context;
 use crate::analysis::Analysis;
 use crate::args::{
-    AnalyzeArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, QuickstartArgs, ReadArgs, SettingsArgs, TaskName, TrainArgs,
+    AnalyzeArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, QuickstartArgs, ReadArgs, SettingsArgs, StoreName, TaskName, TrainArgs,
 };
 use crate::manifest::Program;
 use crate::output;
@@ -118,6 +118,9 @@ fn train_args(task: TaskName, phantoms: &Path, out: &Path, name: &str, seed: u64
         out: OutArgs { out: out.join("runs").join(name), force: false },
         resume: false,
         seed: Some(seed),
+        name: None,
+        licence: "trained on phantoms alone: as the program".to_owned(),
+        store: StoreName::F32,
         cache: Some(out.join("cache")),
         fold: FoldArgs { split: None, fold: Some(FOLD) },
         settings: SettingsArgs {
