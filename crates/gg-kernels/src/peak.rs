@@ -24,7 +24,11 @@ impl Kernel for Peak {
                     *c = S::fma(*c, a, b);
                 }
             }
-            acc.into_iter().map(|c| S::sum(c)).sum()
+            let mut sum = 0.0;
+            for c in acc {
+                sum += S::sum(c);
+            }
+            sum
         }
     }
 }

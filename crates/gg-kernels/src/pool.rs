@@ -170,7 +170,10 @@ impl Kernel for Unpool<'_> {
                 for x in 0..w / 2 {
                     let at = 2 * y * row + 2 * x * S::L;
                     let offsets = [at, at + S::L, at + row, at + row + S::L];
-                    let values = offsets.map(|o| reader.get(data, self.from + o));
+                    let mut values = [S::zero(); 4];
+                    for (v, o) in values.iter_mut().zip(offsets) {
+                        *v = reader.get(data, self.from + o);
+                    }
                     let most = S::max(S::max(values[0], values[1]), S::max(values[2], values[3]));
                     // What is left to give: all of it, until the first largest value has taken it.
                     let window = self.gradient_from + (y * (w / 2) + x) * S::L;

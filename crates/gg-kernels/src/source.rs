@@ -141,21 +141,26 @@ impl<S: Simd> Reader<S> {
     /// `source` has passed `check`, `block` is one of its blocks, and the processor has the set `S`.
     #[inline(always)]
     pub(crate) unsafe fn new(source: &Source<'_>, block: usize) -> Self {
-        let at = |v: &[f32]| S::load(v.as_ptr().add(block * S::L));
+        // No closure: it would not be compiled for the instruction set.
+        macro_rules! at {
+            ($v:expr) => {
+                S::load($v.as_ptr().add(block * S::L))
+            };
+        }
         match source.read {
             Read::Plain | Read::Plane => Self::Plain,
-            Read::Active { scale, shift, slope: 0.0 } => Self::Relu { scale: at(scale), shift: at(shift) },
+            Read::Active { scale, shift, slope: 0.0 } => Self::Relu { scale: at!(scale), shift: at!(shift) },
             Read::Active { scale, shift, slope } => {
-                Self::Active { scale: at(scale), shift: at(shift), slope: S::splat(slope) }
+                Self::Active { scale: at!(scale), shift: at!(shift), slope: S::splat(slope) }
             }
             Read::Gradient(g) => Self::Gradient {
                 z: g.z.as_ptr(),
-                scale: at(g.scale),
-                shift: at(g.shift),
+                scale: at!(g.scale),
+                shift: at!(g.shift),
                 slope: S::splat(g.slope),
-                a: at(g.a),
-                b: at(g.b),
-                c: at(g.c),
+                a: at!(g.a),
+                b: at!(g.b),
+                c: at!(g.c),
                 before: S::splat(g.before),
             },
         }

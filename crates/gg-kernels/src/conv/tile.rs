@@ -66,7 +66,11 @@ unsafe fn compute<S: Simd, const KERNEL: usize, const PLANE: bool, const K: usiz
         let lanes = if PLANE { 1 } else { *t.lanes.add(b) };
         for kh in 0..KERNEL {
             for kw in 0..KERNEL {
-                let from = panel.add(kh * t.row_stride + kw * step);
+                let mut from = panel.add(kh * t.row_stride + kw * step);
+                if PLANE {
+                    // Hidden from the compiler, which would otherwise keep the values of all taps in registers.
+                    from = std::hint::black_box(from);
+                }
                 for i in 0..lanes {
                     let mut vectors = [S::zero(); K];
                     for k in 0..K {

@@ -243,7 +243,13 @@ impl<const KERNEL: usize, const K: usize, const B: usize> WalkKernel<KERNEL, K, 
         let walk = &self.0;
         let mut acc = [[[S::zero(); Q]; KERNEL]; B];
         for r in 0..walk.rows {
-            let mut input = walk.input.add((r + kh) * walk.row_stride + lane);
+            // The three columns of taps overlap; hidden from the compiler, which would rather shuffle the values of
+            // the last pixel about than load them again, and shuffles take the place of multiplications.
+            let row = walk.input.add((r + kh) * walk.row_stride + lane);
+            let mut inputs = [row; KERNEL];
+            for kw in 0..KERNEL {
+                inputs[kw] = std::hint::black_box(row.add(kw * S::L));
+            }
             let mut gradient = [std::ptr::null::<f32>(); B];
             for b in 0..B {
                 gradient[b] = walk.gradient[self.1 + b].add(r * walk.w * S::L);
@@ -255,13 +261,12 @@ impl<const KERNEL: usize, const K: usize, const B: usize> WalkKernel<KERNEL, K, 
                 }
                 for kw in 0..KERNEL {
                     for q in 0..Q {
-                        let value = S::splat(*input.add(kw * S::L + q));
+                        let value = S::splat(*inputs[kw].add(x * S::L + q));
                         for b in 0..B {
                             acc[b][kw][q] = S::fma(value, g[b], acc[b][kw][q]);
                         }
                     }
                 }
-                input = input.add(S::L);
             }
         }
         for b in 0..B {
@@ -289,14 +294,18 @@ impl<const K: usize> Kernel for PlaneKernel<K> {
         unsafe {
             let mut acc = [[S::zero(); 9]; K];
             for r in 0..walk.rows {
-                let input = walk.input.add(r * walk.row_stride);
+                let mut inputs = [walk.input; 9];
+                for tap in 0..9 {
+                    let tap_row = walk.input.add((r + tap / 3) * walk.row_stride);
+                    inputs[tap] = std::hint::black_box(tap_row.add(tap % 3));
+                }
                 for x in 0..walk.w {
                     let mut g = [S::zero(); K];
                     for k in 0..K {
                         g[k] = S::load(walk.gradient[k].add((r * walk.w + x) * S::L));
                     }
                     for tap in 0..9 {
-                        let value = S::splat(*input.add(tap / 3 * walk.row_stride + x + tap % 3));
+                        let value = S::splat(*inputs[tap].add(x));
                         for k in 0..K {
                             acc[k][tap] = S::fma(value, g[k], acc[k][tap]);
                         }
