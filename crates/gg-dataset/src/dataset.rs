@@ -55,7 +55,14 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError`] where no layout fits, a file of the table is missing or its cells make no sense.
     pub fn open(path: &Path) -> Result<Warned<Self>, DatasetError> {
-        let root = if path.is_file() { path.parent().unwrap_or(Path::new("")) } else { path };
+        // A scan that lies beside some table is not that data set.
+        let is_table =
+            path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv") || e.eq_ignore_ascii_case("json"));
+        let root = match path.is_file() {
+            true if is_table => path.parent().unwrap_or(Path::new("")),
+            true => return Err(DatasetError::NotRecognised),
+            false => path,
+        };
         if !root.is_dir() && !root.as_os_str().is_empty() {
             return Err(DatasetError::NoFolder);
         }

@@ -125,19 +125,23 @@ impl Components {
     /// Each component as the value that `value` gives for its index in `list` (0 leaves it out).
     pub fn paint(&self, value: impl Fn(usize) -> u8) -> Vec<u8> {
         let mut out = vec![0; self.shape.iter().product()];
-        let values: Vec<u8> = (0..self.list.len()).map(value).collect();
-        for run in &self.runs {
-            let row = run.row * self.shape[2];
-            out[row + run.start..row + run.end].fill(values[run.label as usize - 1]);
-        }
+        self.paint_onto(&mut out, value);
         out
     }
 
     /// Like [`Components::paint`], as a volume.
     pub fn paint_volume(&self, value: impl Fn(usize) -> u8) -> LabelVolume {
         let mut volume = Volume::filled(self.shape, 0);
-        volume.data_mut().copy_from_slice(&self.paint(value));
+        self.paint_onto(volume.data_mut(), value);
         volume
+    }
+
+    fn paint_onto(&self, out: &mut [u8], value: impl Fn(usize) -> u8) {
+        let values: Vec<u8> = (0..self.list.len()).map(value).collect();
+        for run in &self.runs {
+            let row = run.row * self.shape[2];
+            out[row + run.start..row + run.end].fill(values[run.label as usize - 1]);
+        }
     }
 
     /// Indices into `list`, largest first; of equals, the one found first.

@@ -23,7 +23,9 @@ pub fn fill_holes_3d(mask: &LabelVolume) -> LabelVolume {
         let component = &background.list[k];
         u8::from(at_edge(&component.low, &component.high, &mask.shape()))
     };
-    background.paint_volume(outside).map(|outside| 1 - outside)
+    let mut filled = background.paint_volume(outside);
+    filled.data_mut().iter_mut().for_each(|v| *v = 1 - *v);
+    filled
 }
 
 /// Only the `n` largest components of a mask (touching across corners too); holds 0 and 1.

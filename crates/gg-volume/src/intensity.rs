@@ -4,15 +4,18 @@ use serde::{Deserialize, Serialize};
 
 /// The kind of grey values a CT is stored in. Only the first two carry Hounsfield units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")] // and by hand where a number is a word of its own, see `name`
 pub enum IntensityKind {
     /// Hounsfield units: air near -1000, water 0.
     Hu,
     /// Hounsfield units shifted by 1024 (or 1000) so that none is negative.
+    #[serde(rename = "hu_plus_1024")]
     HuPlus1024,
     /// 8-bit grey of a lung window; the window is unknown.
+    #[serde(rename = "lung_window_8bit")]
     LungWindow8bit,
     /// 8-bit grey after contrast-limited histogram equalisation (CLAHE).
+    #[serde(rename = "contrast_8bit")]
     Contrast8bit,
     /// Real numbers from 0 to 1.
     UnitRange,

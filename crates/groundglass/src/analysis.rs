@@ -1,5 +1,6 @@
 //! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
 
+use crate::interrupt::Interrupt;
 use crate::manifest::{Compute, Program};
 use crate::output;
 use crate::pictures::Shown;
@@ -141,6 +142,7 @@ pub(crate) fn analyse(
     case_id: &str,
     stated: Option<Orientation>,
     mut warnings: Vec<Warning>,
+    stop: &Interrupt,
 ) -> Result<Outcome> {
     let ct = &scan.ct;
     let sides =
@@ -152,7 +154,7 @@ pub(crate) fn analyse(
              --orientation states it",
         ));
     }
-    let found = pipeline::run(models, ct, sides)?;
+    let found = pipeline::run(models, ct, sides, stop)?;
     add(&mut warnings, found.warnings.clone());
     let lung = found.lung.clone().context("a lung model is needed to analyse a CT")?;
     let infection = found.infection.clone().context("an infection model is needed to analyse a CT")?;

@@ -1,5 +1,6 @@
 //! Ctrl-C as a flag that long work looks at, so that checkpoints are written before the program ends with 130.
 
+use crate::failure::Interrupted;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,6 +25,11 @@ impl Interrupt {
     /// Whether the user wants to stop.
     pub(crate) fn requested(&self) -> bool {
         self.0.load(Ordering::SeqCst)
+    }
+
+    /// An error once the user wants to stop, for work whose results are put in their place only when whole.
+    pub(crate) fn check(&self) -> Result<(), Interrupted> {
+        if self.requested() { Err(Interrupted("nothing was written".into())) } else { Ok(()) }
     }
 
     /// The flag itself, for loops in the libraries.

@@ -4,6 +4,7 @@
 //! Beside the CT there are the two masks (one byte a voxel each), the prepared slices (`size * size` bytes a slice)
 //! and a few slices of probabilities; nothing else grows with the volume.
 
+use crate::interrupt::Interrupt;
 use crate::manifest;
 use anyhow::{Result, bail};
 use gg_dataset::Task;
@@ -98,7 +99,13 @@ impl Models {
 }
 
 /// Runs every model on one CT. `sides` is the way from stored to canonical axes, where the orientation is known.
-pub(crate) fn run(models: &mut Models, ct: &CtVolume, sides: Option<AxisMap>) -> Result<Findings> {
+/// Ends with an error soon after `stop` was asked for.
+pub(crate) fn run(
+    models: &mut Models,
+    ct: &CtVolume,
+    sides: Option<AxisMap>,
+    stop: &Interrupt,
+) -> Result<Findings> {
     let map = sides.unwrap_or(AxisMap::IDENTITY);
     let canonical = map.canonical_shape(ct.voxels.shape());
     let mut prepared = Shared::default();
@@ -111,7 +118,7 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, sides: Option<AxisMap>) ->
     if let Some(model) = &mut models.lung {
         let input = prepared.get(ct, &map, &model.bundle.info.prepare, &mut found)?;
         let all = vec![true; canonical[0]];
-        let mask = segment(model, input, &map, ct.voxels.shape(), &all)?;
+        let mask = segment(model, input, &map, ct.voxels.shape(), &all, stop)?;
         let mask = without_islands(mask);
         found.lung = Some(match sides {
             Some(map) => gg_imaging::split_lungs(&mask, &map),
@@ -126,7 +133,7 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, sides: Option<AxisMap>) ->
         let wanted: Vec<bool> =
             found.slices.iter().map(|s| found.lung.is_none() || s.lung_voxels > 0).collect();
         let input = prepared.get(ct, &map, &model.bundle.info.prepare, &mut found)?;
-        let mut mask = segment(model, input, &map, ct.voxels.shape(), &wanted)?;
+        let mut mask = segment(model, input, &map, ct.voxels.shape(), &wanted, stop)?;
         if let Some(lung) = &found.lung {
             mask.data_mut().iter_mut().zip(lung.data()).for_each(|(m, &l)| *m &= u8::from(l != 0));
         }
@@ -137,6 +144,7 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, sides: Option<AxisMap>) ->
     if let Some(model) = &mut models.classify {
         let input = prepared.get(ct, &map, &model.bundle.info.prepare, &mut found)?;
         for (images, ways) in input.images.chunks(BATCH).zip(input.ways.chunks(BATCH)) {
+            stop.check()?;
             let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
             for (probability, way) in model.predictor.predict_slices(&images)?.iter().zip(ways) {
                 found.slices[way.z].probability = probability.first().copied();
@@ -189,11 +197,13 @@ fn segment(
     map: &AxisMap,
     shape: [usize; 3],
     wanted: &[bool],
+    stop: &Interrupt,
 ) -> Result<LabelVolume> {
     let mut mask = Volume::filled(shape, 0u8);
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| wanted[input.ways[i].z]).collect();
     let threshold = model.bundle.info.threshold;
     for batch in chosen.chunks(BATCH) {
+        stop.check()?;
         let images: Vec<&[u8]> = batch.iter().map(|&i| input.images[i].as_slice()).collect();
         for (probabilities, &i) in model.predictor.predict_slices(&images)?.iter().zip(batch) {
             let way = &input.ways[i];
@@ -211,8 +221,9 @@ fn without_islands(mask: LabelVolume) -> LabelVolume {
     let largest = components.list.iter().map(|c| c.voxels).max().unwrap_or(0);
     let least = (largest as f64 * SPECK) as usize;
     let kept: Vec<bool> = components.list.iter().map(|c| c.voxels >= least.max(1)).collect();
-    let mask = components.paint_volume(|k| u8::from(kept[k]));
-    gg_imaging::fill_holes_3d(&mask)
+    let lungs = components.paint_volume(|k| u8::from(kept[k]));
+    drop((mask, components)); // a byte a voxel, before the next one is taken
+    gg_imaging::fill_holes_3d(&lungs)
 }
 
 /// A piece below this share of the largest one is no lung.

@@ -83,11 +83,6 @@ fn many(
     let mut analyses = Vec::new();
     let mut failed = 0;
     for (case_id, ct) in cases {
-        if context.interrupt.requested() {
-            write_summary(&args.out.out, &rows)?;
-            let done = rows.len();
-            return Err(Interrupted(format!("{done} of {} CTs were analysed", cases.len())).into());
-        }
         step.note(case_id.clone());
         let result = Staged::begin(&args.out.out.join(case_id), false).and_then(|staged| {
             let outcome = one(context, models, args, case_id, ct, staged.path())?;
@@ -98,6 +93,11 @@ fn many(
             Ok(analysis) => {
                 rows.push(summary_row(&analysis));
                 analyses.push(analysis);
+            }
+            Err(error) if error.is::<Interrupted>() => {
+                write_summary(&args.out.out, &rows)?;
+                let done = rows.len();
+                return Err(Interrupted(format!("{done} of {} CTs were done", cases.len())).into());
             }
             Err(error) => {
                 failed += 1;
@@ -133,15 +133,17 @@ fn one(
     let scan = gg_io::read_ct(ct, &args.read.options())
         .with_context(|| ct.display().to_string())?
         .drain_into(&mut warnings);
+    context.interrupt.check()?;
     for (path, reason) in &scan.skipped {
         context.console.say(format!("left out: {}: {reason}", path.display()));
     }
     let read_secs = start.elapsed().as_secs_f64();
-    let outcome = analysis::analyse(models, &scan, case_id, args.orientation, warnings)?;
+    let outcome = analysis::analyse(models, &scan, case_id, args.orientation, warnings, &context.interrupt)?;
     for warning in &outcome.analysis.warnings {
         context.console.warn(format!("{case_id}: {}", warning.message));
     }
     let analyse_secs = start.elapsed().as_secs_f64() - read_secs;
+    context.interrupt.check()?;
     analysis::write(&outcome, &scan, dir)?;
     let write_secs = start.elapsed().as_secs_f64() - read_secs - analyse_secs;
     output::write_json(&dir.join("timings.json"), &Timings { read_secs, analyse_secs, write_secs })?;

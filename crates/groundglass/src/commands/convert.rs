@@ -26,6 +26,7 @@ pub(super) fn run(context: &Context, args: ConvertArgs) -> Result<()> {
     let scan = gg_io::read_ct(&args.ct, &args.read.options())
         .with_context(|| args.ct.display().to_string())?
         .drain_into(&mut warnings);
+    context.interrupt.check()?;
     for (path, reason) in &scan.skipped {
         context.console.say(format!("left out: {}: {reason}", path.display()));
     }

@@ -3,7 +3,7 @@
 use super::{Context, data};
 use crate::args::{EvaluateArgs, PartName};
 use crate::evaluation_page;
-use crate::failure::Interrupted;
+use crate::interrupt::Interrupt;
 use crate::manifest::Training;
 use crate::output::{self, Staged};
 use crate::pictures::Shown;
@@ -71,12 +71,10 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
     let step = context.console.step("scoring", wanted.len() as u64);
     let mut cases = Vec::new();
     for &(set, case) in &wanted {
-        if context.interrupt.requested() {
-            return Err(Interrupted("nothing was written".into()).into());
-        }
+        context.interrupt.check()?;
         step.note(case.case_id.clone());
         let loaded = data::load(set, case, &args.read)?;
-        let predicted = predict(&mut source, case, &loaded)?;
+        let predicted = predict(&mut source, case, &loaded, &context.interrupt)?;
         cases.push(score(case, &loaded, &predicted, &chosen)?);
         step.inc();
     }
@@ -102,7 +100,7 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
         for (why, index) in picked {
             let (set, case) = wanted[index];
             let loaded = data::load(set, case, &args.read)?;
-            let predicted = predict(&mut source, case, &loaded)?;
+            let predicted = predict(&mut source, case, &loaded, &context.interrupt)?;
             rows.extend(compare(structure, why, &scores.cases[index], &loaded, &predicted)?);
             step.inc();
         }
@@ -231,12 +229,12 @@ fn list_models(models: &Models) -> Vec<ScoredModel> {
         .collect()
 }
 
-fn predict(source: &mut Source<'_>, case: &Case, loaded: &LoadedCase) -> Result<Predicted> {
+fn predict(source: &mut Source<'_>, case: &Case, loaded: &LoadedCase, stop: &Interrupt) -> Result<Predicted> {
     let ct = &loaded.scan.ct;
     match source {
         Source::Models(models) => {
             let sides = ct.grid.affine.map(|_| ct.grid.axis_map());
-            let found = pipeline::run(models, ct, sides)?;
+            let found = pipeline::run(models, ct, sides, stop)?;
             Ok(Predicted {
                 lung: found.lung,
                 infection: found.infection,

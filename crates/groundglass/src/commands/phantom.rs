@@ -33,6 +33,7 @@ pub(super) fn run(context: &Context, args: PhantomArgs) -> Result<()> {
     let step = context.console.step("making phantoms", specs.len() as u64);
     let truths = write_set(staged.path(), &specs, args.dicom, || step.inc())?;
     step.finish();
+    context.interrupt.check()?;
     staged.commit()?;
     context.answer(&truths, || {
         let infected = truths.iter().filter(|t| t.truth.percent_of_lung > 0.0).count();

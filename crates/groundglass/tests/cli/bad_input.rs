@@ -1,5 +1,6 @@
 //! Refused input: one clear sentence, the right exit code, nothing half-written.
 
+use crate::dicom_edit::{self, IMAGE_TYPE, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
 use crate::run::{Fixture, Ran, arg, groundglass};
 use flate2::read::GzDecoder;
 use std::fs;
@@ -52,19 +53,27 @@ fn headers_that_lie_are_refused_without_a_giant_allocation() {
     // offsets of the NIfTI-1 header: dim 40, datatype 70, bitpix 72, pixdim 76
     type Lie = (&'static [&'static str], Box<dyn FnOnce(&mut Vec<u8>)>);
     let lies: Vec<Lie> = vec![
-        (&["truncated"], Box::new(|b| put(b, 42, &[0xff, 0x7f, 0xff, 0x7f, 0x10, 0x00]))),
+        (&["truncated", "2000000000"], Box::new(|b| put(b, 42, &[0xe8, 0x03, 0xe8, 0x03, 0xe8, 0x03]))),
+        (&["17178820624 voxels", "at most"], Box::new(|b| put(b, 42, &[0xff, 0x7f, 0xff, 0x7f, 0x10, 0x00]))),
         (&["contradicts"], Box::new(|b| put(b, 72, &[64, 0]))),
         (&["spacing"], Box::new(|b| put(b, 80, &0f32.to_le_bytes()))),
-        (&["spacing"], Box::new(|b| put(b, 80, &f32::NAN.to_le_bytes()))),
+        (&["spacing"], Box::new(|b| put(b, 84, &(-1f32).to_le_bytes()))),
+        (&["spacing"], Box::new(|b| put(b, 88, &f32::NAN.to_le_bytes()))),
         (&["affine"], Box::new(|b| (280..328).for_each(|i| b[i] = 0))),
-        (&["4-D"], Box::new(|b| {
-            put(b, 40, &[4, 0]);
-            put(b, 46, &[10, 0, 2, 0]);
-        })),
-        (&["data type"], Box::new(|b| {
-            put(b, 70, &[128, 0]);
-            put(b, 72, &[24, 0]);
-        })),
+        (
+            &["4-D"],
+            Box::new(|b| {
+                put(b, 40, &[4, 0]);
+                put(b, 46, &[10, 0, 2, 0]);
+            }),
+        ),
+        (
+            &["data type"],
+            Box::new(|b| {
+                put(b, 70, &[128, 0]);
+                put(b, 72, &[24, 0]);
+            }),
+        ),
     ];
     for (words, lie) in lies {
         let dir = tempfile::tempdir().unwrap();
@@ -99,18 +108,55 @@ fn empty_folders_and_missing_paths_are_refused() {
 }
 
 #[test]
+fn nifti_2_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ct.nii");
+    let mut header = vec![0u8; 544];
+    put(&mut header, 0, &540i32.to_le_bytes());
+    put(&mut header, 4, b"n+2\0\r\n\x1a\n");
+    fs::write(&path, header).unwrap();
+    refused(&path, &["NIfTI-2", "NIfTI-1"]);
+}
+
+#[test]
 fn a_dicom_folder_with_a_gap_needs_a_word() {
     let dir = tempfile::tempdir().unwrap();
-    let set = dir.path().join("set");
-    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16", "--dicom"]).ok();
-    let series = set.join("ct_scans/phantom-001");
-    // Files are written in the order of their positions: one from the middle goes.
-    let mut files: Vec<PathBuf> = fs::read_dir(&series).unwrap().map(|e| e.unwrap().path()).collect();
-    files.sort();
+    let (series, files) = dicom_edit::series(dir.path());
     fs::remove_file(&files[8]).unwrap();
     refused(&series, &["gap", "--allow-gaps"]);
     let out = dir.path().join("out");
     Fixture::get().analyze(&series, &out, &["--allow-gaps"]).ok();
+}
+
+#[test]
+fn two_different_slices_at_one_position_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    dicom_edit::set(&files[6], POSITION, &dicom_edit::get(&files[5], POSITION));
+    refused(&series, &["two different slices", "one position"]);
+}
+
+#[test]
+fn dicom_without_an_image_of_a_ct_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    files.iter().for_each(|f| dicom_edit::set(f, IMAGE_TYPE, "ORIGINAL\\PRIMARY\\LOCALIZER"));
+    refused(&series, &["no CT image", "16 localizers"]);
+}
+
+#[test]
+fn dicom_that_is_not_decoded_is_refused_by_name() {
+    // tag, value, what the sentence says
+    for (tag, uid, words) in [
+        (TRANSFER_SYNTAX, "1.2.840.10008.1.2.4.80", ["JPEG-LS Lossless", "convert"]),
+        (TRANSFER_SYNTAX, "1.2.840.10008.1.2.4.81", ["JPEG-LS Near-Lossless", "convert"]),
+        (SOP_CLASS, "1.2.840.10008.5.1.4.1.1.2.1", ["enhanced multi-frame", "convert"]),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (series, files) = dicom_edit::series(dir.path());
+        files.iter().for_each(|f| dicom_edit::set(f, tag, uid));
+        refused(&series, &words);
+    }
 }
 
 #[test]
@@ -120,7 +166,19 @@ fn a_folder_with_two_series_needs_a_choice() {
     fs::create_dir(&both).unwrap();
     for seed in ["1", "2"] {
         let set = dir.path().join(format!("set{seed}"));
-        groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16", "--dicom", "--seed", seed]).ok();
+        groundglass(&[
+            "phantom",
+            "--out",
+            arg(&set),
+            "--count",
+            "1",
+            "--size",
+            "48x48x16",
+            "--dicom",
+            "--seed",
+            seed,
+        ])
+        .ok();
         fs::rename(set.join("ct_scans/phantom-001"), both.join(seed)).unwrap();
     }
     refused(&both, &["2 CT series", "--series"]);
@@ -141,6 +199,47 @@ fn a_mask_of_another_shape_than_its_ct_is_refused() {
     let folder = dir.path().join("pred");
     groundglass(&["evaluate", arg(&set), "--pred", arg(&folder), "--out", arg(&out)])
         .refused(1, &["48 x 48 x 20", "64 x 64 x 20"]);
+    assert!(!out.exists());
+}
+
+/// A data set of one phantom whose lung mask was replaced.
+fn set_with_lung_mask(
+    dir: &Path,
+    change: impl FnOnce(&mut gg_volume::LabelVolume, &mut gg_volume::Grid),
+) -> PathBuf {
+    let set = dir.join("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16"]).ok();
+    let mask = set.join("lung_mask/phantom-001.nii.gz");
+    let (mut labels, mut grid) = gg_io::read_labels(&mask, &gg_io::ReadOptions::default()).unwrap().value;
+    change(&mut labels, &mut grid);
+    fs::remove_file(&mask).unwrap();
+    gg_io::write_labels_nifti(&mask, &labels, &grid).unwrap();
+    set
+}
+
+#[test]
+fn a_data_set_whose_mask_has_another_shape_than_its_ct_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = set_with_lung_mask(dir.path(), |labels, grid| {
+        grid.shape = [15, 48, 48];
+        *labels = gg_volume::Volume::filled(grid.shape, 0);
+    });
+    let out = dir.path().join("out");
+    groundglass(&["prepare", arg(&set), "--out", arg(&out)])
+        .refused(1, &["lung mask", "[15, 48, 48]", "[16, 48, 48]"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn labels_that_the_layout_does_not_know_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = set_with_lung_mask(dir.path(), |labels, _| labels.data_mut()[77] = 7);
+    let out = dir.path().join("out");
+    groundglass(&["prepare", arg(&set), "--out", arg(&out)]).refused(1, &["lung mask", "the label 7"]);
+    assert!(!out.exists());
+    let model = Fixture::get().bundle("lung");
+    groundglass(&["evaluate", arg(&set), "--model", arg(&model), "--part", "all", "--out", arg(&out)])
+        .refused(1, &["the label 7"]);
     assert!(!out.exists());
 }
 
@@ -182,7 +281,8 @@ fn bundles_that_cannot_be_used_are_refused() {
     let good = fs::read(f.bundle("lung")).unwrap();
     let swap = |from: &str, to: &str| {
         assert_eq!(from.len(), to.len());
-        let at = good.windows(from.len()).position(|w| w == from.as_bytes()).unwrap_or_else(|| panic!("{from}"));
+        let at =
+            good.windows(from.len()).position(|w| w == from.as_bytes()).unwrap_or_else(|| panic!("{from}"));
         let mut bytes = good.clone();
         put(&mut bytes, at, to.as_bytes());
         bytes

@@ -1,13 +1,24 @@
 //! Each command does what its help says.
 
-use crate::run::{Fixture, arg, files, groundglass, json};
+use crate::run::{Fixture, Ran, arg, command, files, groundglass, json};
 use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for name in
-        ["inspect", "convert", "prepare", "split", "train", "config", "evaluate", "analyze", "phantom", "quickstart"]
-    {
+    for name in [
+        "inspect",
+        "convert",
+        "prepare",
+        "split",
+        "train",
+        "config",
+        "evaluate",
+        "analyze",
+        "phantom",
+        "quickstart",
+    ] {
         let ran = groundglass(&[name, "--help"]).ok();
         assert!(ran.stdout.contains(&format!("groundglass {name}")), "{name}: {}", ran.stdout);
         assert!(ran.stdout.contains("Example"), "{name}");
@@ -30,21 +41,46 @@ fn inspect_tells_a_data_set_from_a_ct() {
 }
 
 #[test]
+fn a_kind_of_grey_values_has_one_name_everywhere() {
+    let ct = Fixture::get().ct();
+    for kind in gg_volume::IntensityKind::ALL.map(gg_volume::IntensityKind::name) {
+        let ran = groundglass(&["inspect", arg(&ct), "--intensity", kind, "--json"]).ok();
+        let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!(answer["volume"]["intensity"]["kind"], kind);
+    }
+}
+
+#[test]
 fn analyze_writes_masks_numbers_and_a_page_that_stands_alone() {
     let dir = tempfile::tempdir().unwrap();
     let f = Fixture::get();
     let out = dir.path().join("out");
     f.analyze(&f.ct(), &out, &["--case-id", "my-case"]).ok();
     let names: Vec<String> = files(&out).into_keys().collect();
-    for name in
-        ["lung_mask.nii.gz", "infection_mask.nii.gz", "analysis.json", "slices.csv", "report.html", "timings.json"]
-    {
+    for name in [
+        "lung_mask.nii.gz",
+        "infection_mask.nii.gz",
+        "analysis.json",
+        "slices.csv",
+        "report.html",
+        "timings.json",
+    ] {
         assert!(names.iter().any(|n| n == name), "{name}");
     }
     let a = json(&out.join("analysis.json"));
     assert_eq!(a["schema_version"], 1);
     assert_eq!(a["case_id"], "my-case");
-    for key in ["input", "lung", "infection", "severity", "classification", "slices", "warnings", "models", "program"] {
+    for key in [
+        "input",
+        "lung",
+        "infection",
+        "severity",
+        "classification",
+        "slices",
+        "warnings",
+        "models",
+        "program",
+    ] {
         assert!(!a[key].is_null(), "{key}");
     }
     assert_eq!(a["models"].as_array().unwrap().len(), 3);
@@ -60,6 +96,33 @@ fn analyze_writes_masks_numbers_and_a_page_that_stands_alone() {
     };
     let ct = f.ct();
     assert_eq!(of(arg(&mask)), of(arg(&ct)));
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_in_analyze_exits_130_and_leaves_whole_cases_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (ct, out) = (f.ct(), dir.path().join("out"));
+    let models = ["lung", "infection", "classify"].map(|t| f.bundle(t));
+    let mut args = vec!["analyze", "--out", arg(&out)];
+    models.iter().for_each(|m| args.extend(["--model", arg(m)]));
+    args.extend([arg(&ct); 200]);
+    let child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..2400 {
+        if out.join("case-001").is_dir() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    Ran::from(child.wait_with_output().unwrap()).refused(130, &["interrupted", "of 200 CTs"]);
+    let done = fs::read_to_string(out.join("summary.csv")).unwrap().lines().count() - 1;
+    assert!((1..200).contains(&done), "{done}");
+    let cases: Vec<_> =
+        fs::read_dir(&out).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    assert_eq!(cases.len(), done, "{cases:?}");
+    assert!(cases.iter().all(|c| c.join("report.html").is_file()));
 }
 
 #[test]
@@ -95,7 +158,10 @@ fn prepare_draws_every_step() {
     groundglass(&["prepare", arg(&set), "--out", arg(&out), "--set", "prepare.size=64"]).ok();
     let names: Vec<String> = files(&out.join("figures")).into_keys().collect();
     for number in ["02", "03", "04", "05", "09", "10", "11"] {
-        assert!(names.iter().any(|n| n.starts_with(&format!("fig{number}")) && n.ends_with(".png")), "{number}: {names:?}");
+        assert!(
+            names.iter().any(|n| n.starts_with(&format!("fig{number}")) && n.ends_with(".png")),
+            "{number}: {names:?}"
+        );
     }
     assert!(out.join("report.html").is_file());
 }

@@ -1,7 +1,10 @@
 //! The real program in a temporary folder: what a user types, what comes back.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests fail loudly too
 
 mod bad_input;
 mod commands;
+mod dicom_edit;
+mod memory;
 mod odd_input;
 mod privacy;
 mod real_data;

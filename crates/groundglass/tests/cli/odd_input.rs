@@ -1,20 +1,28 @@
-//! Input that can be lived with: analysed, and every output says what is odd.
+//! Input that can be lived with: analysed, and every output that has words says what is odd.
 
-use crate::run::{Fixture, arg, groundglass, json};
+use crate::dicom_edit;
+use crate::run::{Fixture, arg, json};
+use gg_io::DicomText;
+use gg_phantom::{PhantomSpec, phantom};
+use gg_volume::Affine;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// `analyze` works, and the warning stands in the JSON and (as its message) in the page.
+/// `analyze` works, and the warning stands in the JSON, as its message in the page and on stderr, and as its code in
+/// the summary of several CTs.
 #[track_caller]
 fn warned(ct: &Path, more: &[&str], code: &str) -> serde_json::Value {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
-    Fixture::get().analyze(ct, &out, more).ok();
-    let analysis = json(&out.join("analysis.json"));
+    let ran = Fixture::get().analyze(ct, &out, &[&[arg(ct)][..], more].concat()).ok();
+    let analysis = json(&out.join("case-001/analysis.json"));
     let warnings = analysis["warnings"].as_array().unwrap();
     let found = warnings.iter().find(|w| w["code"] == code);
     let message = found.unwrap_or_else(|| panic!("no {code} in {warnings:?}"))["message"].as_str().unwrap();
-    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(ran.stderr.contains(message), "stderr does not say: {message}\n{}", ran.stderr);
+    let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
+    assert_eq!(summary.lines().skip(1).filter(|line| line.contains(code)).count(), 2, "{summary}");
+    let page = fs::read_to_string(out.join("case-001/report.html")).unwrap();
     let escaped = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     assert!(page.contains(&escaped) || page.contains(message), "the page does not say: {message}");
     analysis
@@ -31,18 +39,6 @@ fn nifti(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
     path
 }
 
-fn dicom(dir: &Path) -> PathBuf {
-    let set = dir.join("set");
-    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16", "--dicom"]).ok();
-    set.join("ct_scans/phantom-001")
-}
-
-fn sorted(series: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(series).unwrap().map(|e| e.unwrap().path()).collect();
-    files.sort();
-    files
-}
-
 #[test]
 fn no_lung_gives_null_percentages() {
     let dir = tempfile::tempdir().unwrap();
@@ -55,19 +51,38 @@ fn no_lung_gives_null_percentages() {
 #[test]
 fn one_slice_is_analysed() {
     let dir = tempfile::tempdir().unwrap();
-    let series = dicom(dir.path());
-    for file in sorted(&series).into_iter().skip(1) {
+    let (series, files) = dicom_edit::series(dir.path());
+    for file in &files[1..] {
         fs::remove_file(file).unwrap();
     }
     warned(&series, &[], "one_slice");
 }
 
 #[test]
+fn a_tilted_gantry_is_remarked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ct = phantom(&PhantomSpec::new(3, [16, 48, 48], 10.0)).ct;
+    let affine = ct.grid.affine.unwrap();
+    let [x, y, z] = affine.columns();
+    // Each slice lies a little further to the back than the one below it, as where the gantry leans by 15 degrees.
+    let leant = [z[0], z[1] + z[2] * 15f64.to_radians().tan(), z[2]];
+    ct.grid.affine = Some(Affine::new([x, y, leant], affine.origin()).unwrap());
+    let series = dir.path().join("series");
+    gg_io::write_dicom_series(&series, &ct, &DicomText::default()).unwrap();
+    let analysis = warned(&series, &[], "tilted_gantry");
+    // The distance between slices is along the normal, so that the volume of a voxel stays that of the phantom.
+    let voxels = analysis["lung"]["voxels"].as_f64().unwrap();
+    if let Some(ml) = analysis["lung"]["ml"].as_f64() {
+        let right = voxels * affine.voxel_mm3() / 1000.0;
+        assert!((ml - right).abs() < 1e-3 * right.max(1.0), "{ml} ml for {right} ml");
+    }
+}
+
+#[test]
 fn the_same_slice_twice_is_taken_once() {
     let dir = tempfile::tempdir().unwrap();
-    let series = dicom(dir.path());
-    let file = &sorted(&series)[5];
-    fs::copy(file, series.join("again.dcm")).unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    fs::copy(&files[5], series.join("again.dcm")).unwrap();
     let analysis = warned(&series, &[], "same_slice_twice");
     assert_eq!(analysis["input"]["shape"][0], 16);
 }
@@ -75,9 +90,9 @@ fn the_same_slice_twice_is_taken_once() {
 #[test]
 fn one_unreadable_file_among_many_is_left_out() {
     let dir = tempfile::tempdir().unwrap();
-    let series = dicom(dir.path());
-    let bytes = fs::read(&sorted(&series)[15]).unwrap();
-    fs::write(&sorted(&series)[15], &bytes[..bytes.len() / 3]).unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    let bytes = fs::read(&files[15]).unwrap();
+    fs::write(&files[15], &bytes[..bytes.len() / 3]).unwrap();
     warned(&series, &[], "unreadable_files");
 }
 
@@ -131,6 +146,7 @@ fn slices_from_head_to_feet_give_the_same_numbers() {
         }
         b[252..254].fill(0); // the sform alone says it now
     });
+    warned(&path, &[], "reversed_z");
     let numbers = |ct: &Path, name: &str| {
         let out = dir.path().join(name);
         f.analyze(ct, &out, &[]).ok();

@@ -31,9 +31,14 @@ fn infection_lies_inside_the_lung_in_every_set_that_has_both() {
             let loaded = opened.load(case, &gg_io::ReadOptions::default()).unwrap();
             let (lung, infection) = (loaded.lung.unwrap(), loaded.infection.unwrap());
             let all = infection.count_foreground();
-            let inside = lung.data().iter().zip(infection.data()).filter(|&(&l, &i)| l != 0 && i != 0).count();
+            let inside =
+                lung.data().iter().zip(infection.data()).filter(|&(&l, &i)| l != 0 && i != 0).count();
             let share = inside as f64 / all as f64;
-            assert!(all > 0 && share > 0.9, "{set}: {}: {share:.3} of the infection is in the lung", case.case_id);
+            assert!(
+                all > 0 && share > 0.9,
+                "{set}: {}: {share:.3} of the infection is in the lung",
+                case.case_id
+            );
         }
     }
 }

@@ -6,14 +6,14 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// What one run left behind.
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
-    pub fn from(output: Output) -> Self {
+    pub(crate) fn from(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -22,14 +22,14 @@ impl Ran {
     }
 
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         self
     }
 
     /// Failed with this code, in one sentence that holds these words.
     #[track_caller]
-    pub fn refused(self, code: i32, words: &[&str]) -> Self {
+    pub(crate) fn refused(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         for word in words {
             assert!(self.stderr.contains(word), "no `{word}` in: {}", self.stderr);
@@ -39,33 +39,33 @@ impl Ran {
     }
 }
 
-pub fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_groundglass"));
     command.args(args);
     command
 }
 
-pub fn groundglass(args: &[&str]) -> Ran {
+pub(crate) fn groundglass(args: &[&str]) -> Ran {
     Ran::from(command(args).output().expect("the program starts"))
 }
 
 /// A path as an argument.
-pub fn arg(path: &Path) -> &str {
+pub(crate) fn arg(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
 }
 
-pub fn json(path: &Path) -> serde_json::Value {
+pub(crate) fn json(path: &Path) -> serde_json::Value {
     let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     serde_json::from_str(&text).unwrap()
 }
 
 /// Phantoms in the Kaggle layout and one tiny model per task, trained on them.
-pub struct Fixture {
+pub(crate) struct Fixture {
     dir: TempDir,
 }
 
 /// Settings that train in seconds; the models are poor on purpose.
-pub const TINY: [&str; 18] = [
+pub(crate) const TINY: [&str; 18] = [
     "--set",
     "prepare.size=32",
     "--set",
@@ -87,12 +87,23 @@ pub const TINY: [&str; 18] = [
 ];
 
 impl Fixture {
-    pub fn get() -> &'static Self {
+    pub(crate) fn get() -> &'static Self {
         static FIXTURE: OnceLock<Fixture> = OnceLock::new();
         FIXTURE.get_or_init(|| {
             let dir = tempfile::tempdir().unwrap();
             let set = dir.path().join("set");
-            groundglass(&["phantom", "--out", arg(&set), "--count", "6", "--size", "64x64x20", "--seed", "5"]).ok();
+            groundglass(&[
+                "phantom",
+                "--out",
+                arg(&set),
+                "--count",
+                "6",
+                "--size",
+                "64x64x20",
+                "--seed",
+                "5",
+            ])
+            .ok();
             for task in ["classify", "lung", "infection"] {
                 let run = dir.path().join(task);
                 let mut args = vec!["train", task, arg(&set), "--out", arg(&run)];
@@ -103,21 +114,21 @@ impl Fixture {
         })
     }
 
-    pub fn set(&self) -> PathBuf {
+    pub(crate) fn set(&self) -> PathBuf {
         self.dir.path().join("set")
     }
 
     /// A phantom's CT.
-    pub fn ct(&self) -> PathBuf {
+    pub(crate) fn ct(&self) -> PathBuf {
         self.set().join("ct_scans/phantom-001.nii.gz")
     }
 
-    pub fn bundle(&self, task: &str) -> PathBuf {
+    pub(crate) fn bundle(&self, task: &str) -> PathBuf {
         self.dir.path().join(task).join("model.safetensors")
     }
 
     /// `analyze CT --out OUT` with the tiny models.
-    pub fn analyze(&self, ct: &Path, out: &Path, more: &[&str]) -> Ran {
+    pub(crate) fn analyze(&self, ct: &Path, out: &Path, more: &[&str]) -> Ran {
         let bundles = ["lung", "infection", "classify"].map(|t| self.bundle(t));
         let mut args = vec!["analyze", arg(ct), "--out", arg(out)];
         for bundle in &bundles {
@@ -129,7 +140,7 @@ impl Fixture {
 }
 
 /// Every file below a folder with its bytes, by relative name.
-pub fn files(dir: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+pub(crate) fn files(dir: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let mut found = std::collections::BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {

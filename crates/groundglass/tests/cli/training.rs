@@ -1,7 +1,8 @@
 //! Training that is stopped goes on to the same bytes; what it saves predicts the same.
 
-use crate::run::{Fixture, Ran, TINY, arg, command, files, groundglass};
+use crate::run::{Fixture, Ran, TINY, arg, command, files, groundglass, json};
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,9 +14,21 @@ fn train_args<'a>(set: &'a str, out: &'a str, cache: &'a str) -> Vec<&'a str> {
     args
 }
 
-#[test]
+/// Waits until a file has this many lines.
+fn wait_for_lines(file: &Path, lines: usize) {
+    for _ in 0..2400 {
+        if fs::read_to_string(file).is_ok_and(|t| t.lines().count() >= lines) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    panic!("{} never had {lines} lines", file.display());
+}
+
+/// A training that a signal ends after its second epoch and `--resume` takes up again, beside one that nothing
+/// interrupts: both run folders hold the same bytes.
 #[cfg(unix)]
-fn ctrl_c_exits_130_and_resume_ends_in_the_same_bytes() {
+fn stopped_by(signal: &str, check: impl FnOnce(Ran)) {
     let dir = tempfile::tempdir().unwrap();
     let set = Fixture::get().set();
     let [whole, parts, cache] = ["whole", "parts", "cache"].map(|n| dir.path().join(n));
@@ -23,22 +36,15 @@ fn ctrl_c_exits_130_and_resume_ends_in_the_same_bytes() {
 
     let mut args = train_args(arg(&set), arg(&parts), arg(&cache));
     let child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Interrupt once the first epoch is done.
-    let metrics = parts.join("metrics.jsonl");
-    for _ in 0..600 {
-        if fs::read_to_string(&metrics).is_ok_and(|t| t.lines().count() >= 1) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let interrupted = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(interrupted.success());
-    let ran = Ran::from(child.wait_with_output().unwrap());
-    ran.refused(130, &["interrupted", "--resume"]);
+    wait_for_lines(&parts.join("metrics.jsonl"), 2);
+    let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    check(Ran::from(child.wait_with_output().unwrap()));
     assert!(!parts.join("model.safetensors").exists(), "an interrupted run has no bundle");
 
     args.push("--resume");
-    groundglass(&args).ok();
+    let resumed = groundglass(&args).ok();
+    assert!(!resumed.stderr.contains("\n    1  "), "the first epoch was done again: {}", resumed.stderr);
     let (mut a, mut b) = (files(&whole), files(&parts));
     a.remove("timings.jsonl");
     b.remove("timings.jsonl");
@@ -46,6 +52,71 @@ fn ctrl_c_exits_130_and_resume_ends_in_the_same_bytes() {
     for (name, bytes) in &a {
         assert!(bytes == &b[name], "{name} differs after resuming");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_exits_130_and_resume_ends_in_the_same_bytes() {
+    stopped_by("-INT", |ran| {
+        ran.refused(130, &["interrupted", "--resume"]);
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_killed_training_resumes_from_its_last_checkpoint_to_the_same_bytes() {
+    stopped_by("-KILL", |ran| assert_eq!(ran.code, -1, "{}", ran.stderr));
+}
+
+#[test]
+fn train_save_load_analyse_gives_identical_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let set = f.set();
+    let again = dir.path().join("lung");
+    let mut args = vec!["train", "lung", arg(&set), "--out", arg(&again)];
+    args.extend(TINY);
+    groundglass(&args).ok();
+    let [first, second] = [f.bundle("lung"), again.join("model.safetensors")].map(|bundle| {
+        let out = dir.path().join(format!("out{}", bundle.starts_with(dir.path())));
+        let infection = f.bundle("infection");
+        groundglass(&[
+            "analyze",
+            arg(&f.ct()),
+            "--model",
+            arg(&bundle),
+            "--model",
+            arg(&infection),
+            "--out",
+            arg(&out),
+        ])
+        .ok();
+        let mut written = files(&out);
+        written.remove("timings.json");
+        (fs::read(&bundle).unwrap(), written)
+    });
+    assert!(first.0 == second.0, "two trainings with one seed give two bundles");
+    assert_eq!(first.1.keys().collect::<Vec<_>>(), second.1.keys().collect::<Vec<_>>());
+    for (name, bytes) in &first.1 {
+        assert!(bytes == &second.1[name], "{name} differs");
+    }
+}
+
+#[test]
+fn a_training_long_enough_learns_its_few_slices_by_heart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (set, run) = (Fixture::get().set(), dir.path().join("run"));
+    let mut args = vec!["train", "lung", arg(&set), "--out", arg(&run)];
+    args.extend(TINY);
+    args.extend(["--set", "lung.train.epochs=12"]);
+    groundglass(&args).ok();
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let losses: Vec<f64> = text
+        .lines()
+        .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap()["train_loss"].as_f64().unwrap())
+        .collect();
+    assert_eq!(losses.len(), 12);
+    assert!(losses[11] < 0.5 * losses[0], "{losses:?}");
 }
 
 #[test]
@@ -64,16 +135,22 @@ fn resume_with_other_settings_is_refused() {
 fn the_run_folder_holds_what_made_the_model() {
     let f = Fixture::get();
     let run = f.bundle("infection").parent().unwrap().to_owned();
-    for name in ["model.safetensors", "manifest.json", "settings.toml", "metrics.jsonl", "report.html", "layers.txt"] {
+    for name in
+        ["model.safetensors", "manifest.json", "settings.toml", "metrics.jsonl", "report.html", "layers.txt"]
+    {
         assert!(run.join(name).is_file(), "{name}");
     }
     let curves = files(&run.join("curves"));
     for word in ["loss", "dice", "learning_rate"] {
         for kind in ["svg", "png"] {
-            assert!(curves.keys().any(|n| n.contains(word) && n.ends_with(kind)), "{word}.{kind}: {:?}", curves.keys());
+            assert!(
+                curves.keys().any(|n| n.contains(word) && n.ends_with(kind)),
+                "{word}.{kind}: {:?}",
+                curves.keys()
+            );
         }
     }
-    let manifest = crate::run::json(&run.join("manifest.json"));
+    let manifest = json(&run.join("manifest.json"));
     assert_eq!(manifest["leaking"], false);
     let text = fs::read_to_string(run.join("manifest.json")).unwrap();
     assert!(!text.contains("patient-001"), "a bundle names no patient");
@@ -95,7 +172,16 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     let model = run.join("model.safetensors");
     let out = dir.path().join("scores");
     let scored = groundglass(&[
-        "evaluate", arg(&set), "--model", arg(&model), "--split", arg(&split), "--resamples", "50", "--out", arg(&out),
+        "evaluate",
+        arg(&set),
+        "--model",
+        arg(&model),
+        "--split",
+        arg(&split),
+        "--resamples",
+        "50",
+        "--out",
+        arg(&out),
     ])
     .ok();
     assert!(scored.stdout.contains(leak));
