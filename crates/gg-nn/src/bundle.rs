@@ -4,7 +4,7 @@
 //! format, weights that do not fit the network, a file cut short, and weights whose hash is another are refused.
 
 use crate::net::{Graph, NetConfig, NetError};
-use crate::store::{Precision, StoreError, decode, encode, write_whole};
+use crate::store::{Precision, StoreError, decode, encode, named, write_whole};
 use crate::weights::{Weights, WeightsError};
 use gg_dataset::Task;
 use gg_imaging::PrepareConfig;
@@ -62,7 +62,9 @@ pub enum BundleError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Made by a newer program.
-    #[error("model bundle of format {found}, this program reads up to {BUNDLE_FORMAT}; use a newer groundglass")]
+    #[error(
+        "model bundle of format {found}, this program reads up to {BUNDLE_FORMAT}; use a newer groundglass"
+    )]
     Newer {
         /// The version found.
         found: u64,
@@ -86,14 +88,19 @@ impl Bundle {
     ///
     /// # Errors
     /// Parts that do not fit together.
-    pub fn new(mut info: BundleInfo, weights: &Weights, precision: Precision) -> Result<(Self, Vec<u8>), BundleError> {
+    pub fn new(
+        mut info: BundleInfo,
+        weights: &Weights,
+        precision: Precision,
+    ) -> Result<(Self, Vec<u8>), BundleError> {
         info.format_version = BUNDLE_FORMAT;
-        let (rounded, _) = decode(&encode(weights, precision, "")?)?;
+        let (rounded, _) = decode(&encode(named(weights), precision, "")?)?;
         info.weights_sha256 = weights_sha256(&rounded);
         let bundle = Self { info, weights: rounded };
         bundle.check()?;
-        let text = serde_json::to_string(&bundle.info).map_err(|e| BundleError::Description(e.to_string()))?;
-        let bytes = encode(&bundle.weights, precision, &text)?;
+        let text =
+            serde_json::to_string(&bundle.info).map_err(|e| BundleError::Description(e.to_string()))?;
+        let bytes = encode(named(&bundle.weights), precision, &text)?;
         Ok((bundle, bytes))
     }
 
@@ -101,7 +108,12 @@ impl Bundle {
     ///
     /// # Errors
     /// As [`Bundle::new`], and the file system's.
-    pub fn save(path: &Path, info: BundleInfo, weights: &Weights, precision: Precision) -> Result<Self, BundleError> {
+    pub fn save(
+        path: &Path,
+        info: BundleInfo,
+        weights: &Weights,
+        precision: Precision,
+    ) -> Result<Self, BundleError> {
         let (bundle, bytes) = Self::new(info, weights, precision)?;
         write_whole(path, &bytes)?;
         Ok(bundle)
@@ -156,11 +168,16 @@ impl Bundle {
         graph.shapes(self.info.prepare.size, self.info.prepare.size)?;
         if graph.segments() == (self.info.task == Task::Classify) {
             let found = if graph.segments() { "one value per pixel" } else { "one value per slice" };
-            return Err(BundleError::Description(format!("a network of {found} for the task {}", self.info.task.name())));
+            return Err(BundleError::Description(format!(
+                "a network of {found} for the task {}",
+                self.info.task.name()
+            )));
         }
         if !(self.info.threshold > 0.0 && self.info.threshold < 1.0) {
             let found = self.info.threshold;
-            return Err(BundleError::Description(format!("threshold {found}, right would be between 0 and 1")));
+            return Err(BundleError::Description(format!(
+                "threshold {found}, right would be between 0 and 1"
+            )));
         }
         Ok(())
     }

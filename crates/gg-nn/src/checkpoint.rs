@@ -8,7 +8,7 @@ use crate::net::Graph;
 use crate::optim::Adam;
 use crate::schedule::Progress;
 use crate::scoring::Sums;
-use crate::store::{Precision, StoreError, decode, encode, write_whole};
+use crate::store::{Precision, StoreError, decode, encode, named, write_whole};
 use crate::train::{EpochRow, TrainError};
 use crate::weights::{Tensor, Weights, WeightsError};
 use serde::{Deserialize, Serialize};
@@ -72,15 +72,13 @@ impl Checkpoint {
 
     /// Replaces the checkpoint in a folder.
     pub(crate) fn save(&self, dir: &Path) -> Result<(), StoreError> {
-        let mut all = Weights::default();
         let parts = [("w", Some(&self.weights)), ("m", Some(&self.adam.m)), ("v", Some(&self.adam.v))];
-        for (prefix, part) in parts.into_iter().chain([("a", self.average.as_ref())]) {
-            for (name, t) in part.into_iter().flat_map(|p| &p.tensors) {
-                all.tensors.insert(format!("{prefix}.{name}"), t.clone());
-            }
-        }
+        let parts = parts.into_iter().chain([("a", self.average.as_ref())]);
+        let all = parts.flat_map(|(prefix, part)| {
+            part.into_iter().flat_map(named).map(move |(name, t)| (format!("{prefix}.{name}"), t))
+        });
         let text = serde_json::to_string(&self.state).map_err(|e| StoreError::Format(e.to_string()))?;
-        write_whole(&dir.join(CHECKPOINT_FILE), &encode(&all, Precision::F32, &text)?)
+        write_whole(&dir.join(CHECKPOINT_FILE), &encode(all, Precision::F32, &text)?)
     }
 
     /// The checkpoint in a folder, `None` where there is none.
@@ -99,7 +97,8 @@ impl Checkpoint {
             )));
         }
         let part = |prefix: &str| {
-            let strip = |(name, t): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_string(), t.clone()));
+            let strip =
+                |(name, t): (&String, &Tensor)| Some((name.strip_prefix(prefix)?.to_string(), t.clone()));
             Weights { tensors: all.tensors.iter().filter_map(strip).collect() }
         };
         let (weights, m, v) = (part("w."), part("m."), part("v."));
@@ -132,7 +131,7 @@ fn check_moments(moments: &Weights, graph: &Graph) -> Result<(), WeightsError> {
 
 /// Replaces the best weights in a folder.
 pub(crate) fn save_best(dir: &Path, weights: &Weights) -> Result<(), StoreError> {
-    write_whole(&dir.join(BEST_FILE), &encode(weights, Precision::F32, "{}")?)
+    write_whole(&dir.join(BEST_FILE), &encode(named(weights), Precision::F32, "{}")?)
 }
 
 /// The best weights in a folder.

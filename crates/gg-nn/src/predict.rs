@@ -71,7 +71,9 @@ impl Predictor {
             let images = Images { values: &values, n, height: size, width: size };
             let logits = self.engine.predict(&images)?;
             let per_image = logits.len() / n;
-            probs.extend(logits.chunks_exact(per_image).map(|z| z.iter().map(|z| sigmoid(*z)).collect::<Vec<f32>>()));
+            probs.extend(
+                logits.chunks_exact(per_image).map(|z| z.iter().map(|z| sigmoid(*z)).collect::<Vec<f32>>()),
+            );
         }
         Ok(probs)
     }

@@ -121,18 +121,28 @@ impl Schedule {
     /// What is wrong with the numbers, in words; `None` where nothing is.
     pub fn problem(&self) -> Option<String> {
         let in_unit = |v: f64| v > 0.0 && v <= 1.0;
+        let not_negative = |v: f64| v >= 0.0 && v.is_finite();
         match *self {
             Self::Constant {} => None,
             Self::Exponential { rate, every, .. } => (!in_unit(rate) || every == 0).then(|| {
-                format!("rate {rate} every {every}, right would be a rate above 0 up to 1 and every of at least 1")
+                format!(
+                    "rate {rate} every {every}, right would be a rate above 0 up to 1 and every of at least 1"
+                )
             }),
-            Self::CosineRestarts { cycles, epochs, floor, .. } => (cycles == 0 || epochs == 0 || !(floor >= 0.0))
-                .then(|| format!("{cycles} cycles of {epochs} epochs down to {floor}, right would be at least 1, 1, 0")),
-            Self::Plateau { factor, min_delta, floor, .. } => {
-                (!in_unit(factor) || !(min_delta >= 0.0) || !(floor >= 0.0)).then(|| {
-                    format!("plateau factor {factor}, right would be above 0 up to 1, min_delta and floor at least 0")
-                })
-            }
+            Self::CosineRestarts { cycles, epochs, floor, .. } => (cycles == 0
+                || epochs == 0
+                || !not_negative(floor))
+            .then(|| {
+                format!("{cycles} cycles of {epochs} epochs down to {floor}, right would be at least 1, 1, 0")
+            }),
+            Self::Plateau { factor, min_delta, floor, .. } => (!in_unit(factor)
+                || !not_negative(min_delta)
+                || !not_negative(floor))
+            .then(|| {
+                format!(
+                    "plateau factor {factor}, right would be above 0 up to 1, min_delta and floor at least 0"
+                )
+            }),
         }
     }
 }

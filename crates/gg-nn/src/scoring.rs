@@ -106,7 +106,8 @@ impl Scorer {
             return PartScores { loss, metric, auroc: None, threshold, metric_at_threshold: best };
         }
         let auroc = roc_curve(&self.scores, &self.labels).auroc;
-        let threshold = best_threshold_youden(&self.scores, &self.labels).unwrap_or(0.5).clamp(MARGIN, 1.0 - MARGIN);
+        let threshold =
+            best_threshold_youden(&self.scores, &self.labels).unwrap_or(0.5).clamp(MARGIN, 1.0 - MARGIN);
         let right = self.scores.iter().zip(&self.labels).filter(|(s, l)| (**s >= threshold) == **l).count();
         let accuracy = (!self.scores.is_empty()).then(|| right as f64 / self.scores.len() as f64);
         PartScores { loss, metric, auroc, threshold, metric_at_threshold: accuracy }

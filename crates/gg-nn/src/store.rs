@@ -9,6 +9,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
@@ -66,20 +67,30 @@ pub enum StoreError {
 ///
 /// # Errors
 /// A value too large for the precision.
-pub(crate) fn encode(weights: &Weights, precision: Precision, text: &str) -> Result<Vec<u8>, StoreError> {
-    let mut arrays = Vec::with_capacity(weights.tensors.len());
-    for (name, t) in &weights.tensors {
+pub(crate) fn encode<'a>(
+    named: impl IntoIterator<Item = (String, &'a Tensor)>,
+    precision: Precision,
+    text: &str,
+) -> Result<Vec<u8>, StoreError> {
+    let mut arrays = Vec::new();
+    for (name, t) in named {
         let precision = if name.contains(".running_") { Precision::F32 } else { precision };
-        let (dtype, bytes) = to_bytes(name, &t.values, precision)?;
-        arrays.push((name.as_str(), dtype, &t.shape, bytes));
+        let (dtype, bytes) = to_bytes(&name, &t.values, precision)?;
+        arrays.push((name, dtype, &t.shape, bytes));
     }
     let mut views = Vec::with_capacity(arrays.len());
     for (name, dtype, shape, bytes) in &arrays {
-        let view = TensorView::new(*dtype, shape.to_vec(), bytes).map_err(|e| StoreError::Format(e.to_string()))?;
-        views.push((*name, view));
+        let view =
+            TensorView::new(*dtype, shape.to_vec(), bytes).map_err(|e| StoreError::Format(e.to_string()))?;
+        views.push((name.as_str(), view));
     }
     let text = HashMap::from([(TEXT_KEY.to_string(), text.to_string())]);
     safetensors::serialize(views, Some(text)).map_err(|e| StoreError::Format(e.to_string()))
+}
+
+/// All arrays of one network, for [`encode`].
+pub(crate) fn named(weights: &Weights) -> impl Iterator<Item = (String, &Tensor)> {
+    weights.tensors.iter().map(|(name, t)| (name.clone(), t))
 }
 
 /// The arrays (as `f32`) and the text of a file.
@@ -125,34 +136,27 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn to_bytes(name: &str, values: &[f32], precision: Precision) -> Result<(Dtype, Vec<u8>), StoreError> {
+fn to_bytes<'a>(
+    name: &str,
+    values: &'a [f32],
+    precision: Precision,
+) -> Result<(Dtype, Cow<'a, [u8]>), StoreError> {
     let mut fits = true;
-    let bytes = match precision {
-        Precision::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        Precision::F16 => values
-            .iter()
-            .flat_map(|v| {
-                let small = f16::from_f32(*v);
-                fits &= small.is_finite() || !v.is_finite();
-                small.to_le_bytes()
-            })
-            .collect(),
-        Precision::Bf16 => values
-            .iter()
-            .flat_map(|v| {
-                let small = bf16::from_f32(*v);
-                fits &= small.is_finite() || !v.is_finite();
-                small.to_le_bytes()
-            })
-            .collect(),
+    let (dtype, bytes) = match precision {
+        Precision::F32 if cfg!(target_endian = "little") => {
+            (Dtype::F32, Cow::Borrowed(bytemuck::cast_slice(values)))
+        }
+        Precision::F32 => (Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        Precision::F16 => {
+            let small: Vec<f16> = values.iter().map(|v| f16::from_f32(*v)).collect();
+            fits = small.iter().all(|v| v.is_finite());
+            (Dtype::F16, small.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
+        Precision::Bf16 => {
+            let small: Vec<bf16> = values.iter().map(|v| bf16::from_f32(*v)).collect();
+            fits = small.iter().all(|v| v.is_finite());
+            (Dtype::BF16, small.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
     };
-    if !fits {
-        return Err(StoreError::Overflow { name: name.to_string(), precision });
-    }
-    let dtype = match precision {
-        Precision::F32 => Dtype::F32,
-        Precision::F16 => Dtype::F16,
-        Precision::Bf16 => Dtype::BF16,
-    };
-    Ok((dtype, bytes))
+    if fits { Ok((dtype, bytes)) } else { Err(StoreError::Overflow { name: name.to_string(), precision }) }
 }

@@ -147,10 +147,14 @@ pub enum TrainError {
     #[error("checkpoint: {0}")]
     Checkpoint(String),
     /// The run in the folder is another one.
-    #[error("the checkpoint belongs to a run with other settings, network, seed or data ({0}); resume with those")]
+    #[error(
+        "the checkpoint belongs to a run with other settings, network, seed or data ({0}); resume with those"
+    )]
     OtherRun(String),
     /// Numbers without end.
-    #[error("the loss is not finite at step {step} of epoch {epoch}: a smaller learning rate or gradient clipping may help")]
+    #[error(
+        "the loss is not finite at step {step} of epoch {epoch}: a smaller learning rate or gradient clipping may help"
+    )]
     Diverged {
         /// Epoch, from 1.
         epoch: u64,
@@ -254,8 +258,8 @@ fn identity(run: &TrainRun<'_>) -> Result<serde_json::Value, TrainError> {
 }
 
 fn first_difference(a: &serde_json::Value, b: &serde_json::Value) -> String {
-    let keys = a.as_object().into_iter().flat_map(|m| m.keys());
-    keys.filter(|k| a.get(k.as_str()) != b.get(k.as_str())).cloned().next().unwrap_or_else(|| "data".to_owned())
+    let mut keys = a.as_object().into_iter().flat_map(|m| m.keys());
+    keys.find(|k| a.get(k.as_str()) != b.get(k.as_str())).cloned().unwrap_or_else(|| "data".to_owned())
 }
 
 /// The steps of one epoch that are still to do; gives the last learning rate.

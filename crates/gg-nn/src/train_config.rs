@@ -86,17 +86,21 @@ impl TrainConfig {
     /// What is wrong with the settings, as one sentence; `None` where they can be used.
     pub fn fault(&self) -> Option<String> {
         let a = &self.adam;
-        if !(a.lr > 0.0 && a.lr.is_finite()) {
+        let positive = |v: f64| v > 0.0 && v.is_finite();
+        if !positive(a.lr) {
             return Some(format!("adam.lr is {}, right would be above 0", a.lr));
         }
         if !((0.0..1.0).contains(&a.beta1) && (0.0..1.0).contains(&a.beta2) && a.eps > 0.0) {
             return Some("adam.beta1 and beta2 are at least 0 and below 1, eps is above 0".to_owned());
         }
         if self.batch == 0 || self.epochs == 0 {
-            return Some(format!("batch {} and epochs {}, right would be at least 1", self.batch, self.epochs));
+            return Some(format!(
+                "batch {} and epochs {}, right would be at least 1",
+                self.batch, self.epochs
+            ));
         }
         if let Clip::Norm { max } | Clip::Value { max } = self.clip
-            && !(max > 0.0)
+            && !positive(max)
         {
             return Some(format!("clip.max is {max}, right would be above 0"));
         }
@@ -106,10 +110,15 @@ impl TrainConfig {
         if let ClassWeights::Fixed { negative, positive } = self.class_weights
             && !(negative >= 0.0 && positive >= 0.0 && negative + positive > 0.0)
         {
-            return Some(format!("class weights {negative} and {positive}, right would be at least 0, one above"));
+            return Some(format!(
+                "class weights {negative} and {positive}, right would be at least 0, one above"
+            ));
         }
-        if !(self.checkpoint_minutes > 0.0) {
-            return Some(format!("checkpoint_minutes is {}, right would be above 0", self.checkpoint_minutes));
+        if !positive(self.checkpoint_minutes) {
+            return Some(format!(
+                "checkpoint_minutes is {}, right would be above 0",
+                self.checkpoint_minutes
+            ));
         }
         self.loss.problem().or_else(|| self.schedule.problem())
     }

@@ -60,7 +60,8 @@ fn a_bundle_comes_back_as_it_was_and_predicts_the_same() {
 #[test]
 fn slices_get_the_same_probabilities_alone_and_in_any_number() {
     let (bundle, _) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
-    let slices: Vec<Vec<u8>> = (0..11).map(|k| (0..32 * 32).map(|i| ((i * 7 + k * 31) % 251) as u8).collect()).collect();
+    let slices: Vec<Vec<u8>> =
+        (0..11).map(|k| (0..32 * 32).map(|i| ((i * 7 + k * 31) % 251) as u8).collect()).collect();
     let all: Vec<&[u8]> = slices.iter().map(Vec::as_slice).collect();
     let mut predictor = Predictor::load(&bundle).unwrap();
     let probs = predictor.predict_slices(&all).unwrap();
@@ -79,10 +80,18 @@ fn slices_get_the_same_probabilities_alone_and_in_any_number() {
 fn what_cannot_be_used_is_refused_in_one_sentence() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
     let error = |bytes: &[u8]| Bundle::from_bytes(bytes).unwrap_err().to_string();
-    let newer = with_text(&good, |t| t.replace("\\\"format_version\\\":1", "\\\"format_version\\\":2,\\\"more\\\":0"));
-    assert_eq!(error(&newer), "model bundle of format 2, this program reads up to 1; use a newer groundglass");
+    let newer = with_text(&good, |t| {
+        t.replace("\\\"format_version\\\":1", "\\\"format_version\\\":2,\\\"more\\\":0")
+    });
+    assert_eq!(
+        error(&newer),
+        "model bundle of format 2, this program reads up to 1; use a newer groundglass"
+    );
     let other = with_text(&good, |t| t.replace("\\\"base\\\":2", "\\\"base\\\":3"));
-    assert_eq!(error(&other), "weights down.0.conv1.weight have shape [2, 1, 3, 3], the network needs [3, 1, 3, 3]");
+    assert_eq!(
+        error(&other),
+        "weights down.0.conv1.weight have shape [2, 1, 3, 3], the network needs [3, 1, 3, 3]"
+    );
     let deeper = with_text(&good, |t| t.replace("\\\"levels\\\":2", "\\\"levels\\\":3"));
     assert!(error(&deeper).starts_with("no weights named") || error(&deeper).contains("the network needs"));
     let shallow = with_text(&good, |t| t.replace("\\\"levels\\\":2", "\\\"levels\\\":1"));
@@ -105,7 +114,10 @@ fn parts_that_do_not_fit_together_make_no_bundle() {
         (BundleInfo { threshold: 1.0, ..info() }, "threshold"),
         (BundleInfo { threshold: f32::NAN, ..info() }, "threshold"),
         (BundleInfo { task: Task::Classify, ..info() }, "classify"),
-        (BundleInfo { prepare: PrepareConfig { size: 33, ..PrepareConfig::default() }, ..info() }, "divisible by 2"),
+        (
+            BundleInfo { prepare: PrepareConfig { size: 33, ..PrepareConfig::default() }, ..info() },
+            "divisible by 2",
+        ),
         (BundleInfo { prepare: PrepareConfig { size: 0, ..PrepareConfig::default() }, ..info() }, "size"),
     ] {
         let error = Bundle::new(wrong, &weights(), Precision::F32).unwrap_err().to_string();

@@ -19,7 +19,7 @@ fn samples(n: usize) -> Arc<MemorySamples> {
         for y in 0..SIZE {
             for x in 0..SIZE {
                 let inside = i % 2 == 1 && y.abs_diff(centre[0]).pow(2) + x.abs_diff(centre[1]).pow(2) < 30;
-                let noise = ((x * 31 + y * 17 + i * 13) * 2_654_435_761 >> 13) as u8 % 60;
+                let noise = (((x * 31 + y * 17 + i * 13) * 2_654_435_761) >> 13) as u8 % 60;
                 image[y * SIZE + x] = noise + if inside { 150 } else { 20 };
                 mask[y * SIZE + x] = u8::from(inside);
             }
@@ -142,7 +142,12 @@ fn discs_are_found_and_slices_with_discs_told_apart() {
     assert!(val.metric_at_threshold >= val.metric);
     assert_eq!(val.threshold, outcome.threshold);
 
-    let net = ClassifierBConfig { widths: vec![8, 8], dense: 8, norm_momentum: 0.8, ..ClassifierBConfig::default() };
+    let net = ClassifierBConfig {
+        widths: vec![8, 8],
+        dense: 8,
+        norm_momentum: 0.8,
+        ..ClassifierBConfig::default()
+    };
     let setup = Setup {
         task: Task::Classify,
         net: NetConfig::ClassifierB(net),
