@@ -3,7 +3,7 @@
 //! * [`net`]: each network once, as data; [`Weights`]: plain named arrays;
 //! * [`engine`]: what executes a network; Burn stays inside it;
 //! * [`Loss`], [`Adam`], [`Schedule`]: on plain arrays, once for all engines;
-//! * [`train`]: batches in, the best weights and their threshold out, resumable to the byte;
+//! * [`train()`]: batches in, the best weights and their threshold out, resumable to the byte;
 //! * [`Bundle`]: a model as one file; [`Predictor`]: slices in, probabilities out.
 
 mod bundle;

@@ -261,10 +261,13 @@ struct CsvRow<'a> {
     pred_percent_of_lung: Option<f64>,
 }
 
+/// One structure of one case, and what it makes of the percentage.
+type Found = (SegScores, Option<Percent>);
+
 /// `scores.csv`: per case, then per patient.
 pub(crate) fn to_csv(scores: &Scores) -> anyhow::Result<String> {
     let mut table = csv::Writer::from_writer(Vec::new());
-    let mut patients: BTreeMap<(&str, &str), Vec<(SegScores, Option<Percent>)>> = BTreeMap::new();
+    let mut patients: BTreeMap<(&str, &str), Vec<Found>> = BTreeMap::new();
     for case in &scores.cases {
         for (structure, found) in [("lung", case.lung), ("infection", case.infection)] {
             let Some(found) = found else { continue };
@@ -285,9 +288,9 @@ fn row<'a>(
     case_id: &'a str,
     patient: &'a str,
     structure: &'a str,
-    found: &[(SegScores, Option<Percent>)],
+    found: &[Found],
 ) -> CsvRow<'a> {
-    let mean = |pick: &dyn Fn(&(SegScores, Option<Percent>)) -> Option<f64>| {
+    let mean = |pick: &dyn Fn(&Found) -> Option<f64>| {
         let known: Vec<f64> = found.iter().filter_map(pick).collect();
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     };
