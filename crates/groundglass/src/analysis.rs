@@ -154,10 +154,10 @@ pub(crate) fn analyse(
              --orientation states it",
         ));
     }
-    let found = pipeline::run(models, ct, sides, stop)?;
-    add(&mut warnings, found.warnings.clone());
-    let lung = found.lung.clone().context("a lung model is needed to analyse a CT")?;
-    let infection = found.infection.clone().context("an infection model is needed to analyse a CT")?;
+    let mut found = pipeline::run(models, ct, sides, stop)?;
+    add(&mut warnings, std::mem::take(&mut found.warnings));
+    let lung = found.lung.take().context("a lung model is needed to analyse a CT")?;
+    let infection = found.infection.take().context("an infection model is needed to analyse a CT")?;
     let mut measured = Vec::new();
     let burden = burden(&lung, &infection, &ct.grid, sides.as_ref()).drain_into(&mut measured);
     if let Some(map) = &sides {

@@ -338,7 +338,8 @@ fn a_full_disk_leaves_nothing_half_written() {
     let models = ["lung", "infection", "classify"].map(|t| f.bundle(t));
     let mut analyze = vec!["analyze", arg(&ct), "--out", arg(&out)];
     models.iter().for_each(|m| analyze.extend(["--model", arg(m)]));
-    for args in [vec!["convert", arg(&ct), arg(&file)], analyze] {
+    let phantom = vec!["phantom", "--out", arg(&out), "--count", "1", "--size", "48x48x16"];
+    for args in [vec!["convert", arg(&ct), arg(&file)], phantom, analyze] {
         let output = std::process::Command::new("sh")
             .args(["-c", script, "sh", program])
             .args(&args)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 const SHAPE: [usize; 3] = [300, 512, 512];
 /// What the program itself, its models and a few slices in work take, whatever the size of the CT.
-const CONSTANT_BYTES: usize = 96 << 20;
+const CONSTANT_BYTES: usize = 64 << 20;
 /// Never more than this for a CT of this size.
 const LIMIT_BYTES: usize = 1_200_000_000;
 

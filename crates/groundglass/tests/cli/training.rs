@@ -64,6 +64,14 @@ fn ctrl_c_exits_130_and_resume_ends_in_the_same_bytes() {
 
 #[test]
 #[cfg(unix)]
+fn a_training_that_is_asked_to_end_leaves_a_checkpoint_too() {
+    stopped_by("-TERM", |ran| {
+        ran.refused(130, &["interrupted", "--resume"]);
+    });
+}
+
+#[test]
+#[cfg(unix)]
 fn a_killed_training_resumes_from_its_last_checkpoint_to_the_same_bytes() {
     stopped_by("-KILL", |ran| assert_eq!(ran.code, -1, "{}", ran.stderr));
 }
