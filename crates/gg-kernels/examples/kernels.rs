@@ -32,6 +32,7 @@ fn main() {
     let isa = args.get(1).map_or_else(Isa::detect, |a| Isa::force(a).unwrap());
     let threads = args.get(2).map_or(2, |a| a.parse().unwrap());
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().unwrap();
+    let precision = if args.get(3).is_some_and(|a| a == "bf16") { Precision::Bf16 } else { Precision::Fp32 };
     let peak = fma_peak(isa, threads, 20);
     println!("{isa}, {threads} threads, peak {peak:.0} GFLOP/s");
     println!("{:>22} {:>8} {:>14} {:>14} {:>14}", "layer", "GFLOP", "forward", "data", "weights");
@@ -66,7 +67,17 @@ fn main() {
         let mut sums = ChannelSums::default();
         let t_forward = best(|| {
             let dest = Dest { data: &mut y, channels: out };
-            forward(isa, &plan, shape, &sources, &weights, &mut [dest], After::NONE, Some(&mut sums));
+            forward(
+                isa,
+                &plan,
+                precision,
+                shape,
+                &sources,
+                &weights,
+                &mut [dest],
+                After::NONE,
+                Some(&mut sums),
+            );
         });
         let grad = random(len(out));
         let z = random(len(out));
@@ -94,12 +105,13 @@ fn main() {
             best(|| {
                 let mut dests: Vec<_> =
                     dx.iter_mut().zip(&ins).map(|(d, &c)| Dest { data: d, channels: c }).collect();
-                forward(isa, &back, shape, &[g], &packed, &mut dests, After::NONE, None);
+                forward(isa, &back, precision, shape, &[g], &packed, &mut dests, After::NONE, None);
             })
         };
         let mut dw = Buffer::zeros(plan.packed_len(isa));
         let mut partial = Buffer::zeros(0);
-        let t_weights = best(|| backward_weights(isa, &plan, shape, &sources, &g, &mut dw, &mut partial));
+        let t_weights =
+            best(|| backward_weights(isa, &plan, precision, shape, &sources, &g, &mut dw, &mut partial));
         let show = |t: f64| format!("{:7.0} {:4.0} %", flops / t, 100.0 * flops / t / peak);
         println!(
             "{:>22} {:8.3} {:>14} {:>14} {:>14}",

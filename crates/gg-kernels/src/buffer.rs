@@ -46,6 +46,12 @@ impl Buffer {
     }
 }
 
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::zeros(0)
+    }
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         if self.len > 0 {

@@ -111,6 +111,23 @@ impl Isa {
         }
     }
 
+    /// Runs a kernel compiled for this set with bf16.
+    ///
+    /// # Panics
+    /// On a processor without it.
+    #[inline]
+    pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Out {
+        assert!(self.has_bf16(), "a processor with bf16");
+        match self.kind {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 { .. } => {
+                // SAFETY: an `Isa` of this kind exists only where the processor has the set, and it has bf16.
+                unsafe { Avx512::enter_bf16(kernel) }
+            }
+            _ => self.run(kernel),
+        }
+    }
+
     /// Runs a kernel compiled for this set.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Out {

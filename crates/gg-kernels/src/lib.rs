@@ -10,6 +10,7 @@
 //! (rayon's current pool), for one instruction set.
 #![allow(clippy::needless_range_loop)] // lanes, blocks and pixels are indices into several arrays at once
 
+mod arith;
 mod buffer;
 mod conv;
 mod dense;
@@ -22,6 +23,7 @@ mod reduce;
 mod simd;
 mod source;
 
+pub use arith::Precision;
 pub use buffer::Buffer;
 pub use conv::{After, ChannelSums, ConvPlan, Dest, Sampling, backward_weights, forward};
 pub use dense::{dense, dense_backward};

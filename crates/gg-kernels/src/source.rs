@@ -8,6 +8,7 @@
 //! - [`Read::Gradient`]: with `g = dy act'(scale z + shift)`, the gradient with respect to `z` is `a g + b z + c`;
 //!   for batch norm with batch statistics see [`crate::norm`].
 
+use crate::arith::Arith;
 use crate::simd::Simd;
 
 /// A tensor in the blocked layout and the way to read it.
@@ -201,17 +202,25 @@ impl<S: Simd> Reader<S> {
         }
     }
 
-    /// Copies `w` pixels that lie `step` pixels apart, from float `i` of `data` on.
+    /// Copies `w` pixels that lie `step` pixels apart, from float `i` of `data` on, in the precision `A`.
     ///
     /// # Safety
     /// All of them are there, and `w` vectors may be written at `out`.
     #[inline(always)]
-    pub(crate) unsafe fn row(&self, data: *const f32, i: usize, step: usize, w: usize, out: *mut f32) {
+    pub(crate) unsafe fn row<A: Arith>(
+        &self,
+        data: *const f32,
+        i: usize,
+        step: usize,
+        w: usize,
+        out: *mut f32,
+    ) {
         // One loop per way, so that the choice is made once per row.
         macro_rules! copy {
             () => {
                 for x in 0..w {
-                    S::store(out.add(x * S::L), self.get(data, i + x * step * S::L));
+                    let v = self.get(data, i + x * step * S::L);
+                    A::store::<S>(out.add(x * (S::L / A::PER_WORD)), v);
                 }
             };
         }

@@ -168,7 +168,17 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         let mut y = Blocked::empty(isa, o);
         let mut sums = ChannelSums::default();
         let dest = Dest { data: &mut y.0[1..], channels: out };
-        forward(isa, &plan, (n, h, w), &sources, &packed, &mut [dest], After::NONE, Some(&mut sums));
+        forward(
+            isa,
+            &plan,
+            Precision::Fp32,
+            (n, h, w),
+            &sources,
+            &packed,
+            &mut [dest],
+            After::NONE,
+            Some(&mut sums),
+        );
         close(&y.plain(isa, o), &right, "forward");
         for c in 0..out {
             let of = |f: fn(f64) -> f64| -> f64 {
@@ -185,7 +195,7 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         let mut y2 = Blocked::empty(isa, o);
         let dest = Dest { data: &mut y2.0[1..], channels: out };
         let after = After { bias: Some(&per_channel(isa, &bias)), slope: 0.0 };
-        forward(isa, &plan, (n, h, w), &sources, &packed, &mut [dest], after, None);
+        forward(isa, &plan, Precision::Fp32, (n, h, w), &sources, &packed, &mut [dest], after, None);
         let with_bias: Vec<f64> = right
             .iter()
             .enumerate()
@@ -230,7 +240,17 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         let mut outs: Vec<_> = ins.iter().map(|c| Blocked::empty(isa, Shape::new(n, *c, h, w))).collect();
         let mut dests: Vec<_> =
             outs.iter_mut().zip(ins).map(|(b, c)| Dest { data: &mut b.0[1..], channels: *c }).collect();
-        forward(isa, &back, (n, h, w), &[gradient], &packed_back, &mut dests, After::NONE, None);
+        forward(
+            isa,
+            &back,
+            Precision::Fp32,
+            (n, h, w),
+            &[gradient],
+            &packed_back,
+            &mut dests,
+            After::NONE,
+            None,
+        );
         drop(dests);
         let mut first = 0;
         for (b, c) in outs.iter().zip(ins) {
@@ -241,7 +261,16 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         }
         let mut packed_dw = vec![f32::NAN; plan.packed_len(isa)];
         let mut partial = Buffer::zeros(0);
-        backward_weights(isa, &plan, (n, h, w), &sources, &gradient, &mut packed_dw, &mut partial);
+        backward_weights(
+            isa,
+            &plan,
+            Precision::Fp32,
+            (n, h, w),
+            &sources,
+            &gradient,
+            &mut packed_dw,
+            &mut partial,
+        );
         let mut found = vec![0.0; weights.len()];
         plan.unpack(isa, &packed_dw, &mut found);
         close(&found, &dw, "gradient of the weights");
@@ -287,14 +316,33 @@ fn the_first_layer_of_one_plane_equals_three_loops() {
             plan.pack(isa, &weights, &mut packed);
             let mut y = Blocked::empty(isa, o);
             let dest = Dest { data: &mut y.0[1..], channels: out };
-            forward(isa, &plan, (n, h, w), &[Source::plane(&x)], &packed, &mut [dest], After::NONE, None);
+            forward(
+                isa,
+                &plan,
+                Precision::Fp32,
+                (n, h, w),
+                &[Source::plane(&x)],
+                &packed,
+                &mut [dest],
+                After::NONE,
+                None,
+            );
             close(&y.plain(isa, o), &conv_plain(&to_f64(&x), &weights, s, out, 3), "forward");
             let g = Blocked::new(isa, &dy, o);
             let (_, dw) = conv_backward_plain(&to_f64(&x), &weights, &to_f64(&dy), s, out, 3);
             let mut packed_dw = vec![0.0; packed.len()];
             let mut partial = Buffer::zeros(0);
             let g = Source::plain(g.get(), out);
-            backward_weights(isa, &plan, (n, h, w), &[Source::plane(&x)], &g, &mut packed_dw, &mut partial);
+            backward_weights(
+                isa,
+                &plan,
+                Precision::Fp32,
+                (n, h, w),
+                &[Source::plane(&x)],
+                &g,
+                &mut packed_dw,
+                &mut partial,
+            );
             let mut found = vec![0.0; weights.len()];
             plan.unpack(isa, &packed_dw, &mut found);
             close(&found, &dw, "gradient of the weights");
@@ -336,7 +384,7 @@ fn the_transposed_convolution_equals_plain_loops_forward_and_backward() {
             let mut y = Blocked::empty(isa, o);
             let dest = Dest { data: &mut y.0[1..], channels: out };
             let after = After { bias: Some(&per_channel(isa, &bias)), slope: 1.0 };
-            forward(isa, &plan, (n, h, w), &[source], &packed, &mut [dest], after, None);
+            forward(isa, &plan, Precision::Fp32, (n, h, w), &[source], &packed, &mut [dest], after, None);
             close(&y.plain(isa, o), &right, "forward");
             let bdy = Blocked::new(isa, &dy, o);
             let g = Source::plain(bdy.get(), out);
@@ -345,11 +393,30 @@ fn the_transposed_convolution_equals_plain_loops_forward_and_backward() {
             plan.pack_backward(isa, &packed, &mut packed_back);
             let mut bdx = Blocked::empty(isa, s);
             let dest = Dest { data: &mut bdx.0[1..], channels: ins };
-            forward(isa, &back, (n, h, w), &[g], &packed_back, &mut [dest], After::NONE, None);
+            forward(
+                isa,
+                &back,
+                Precision::Fp32,
+                (n, h, w),
+                &[g],
+                &packed_back,
+                &mut [dest],
+                After::NONE,
+                None,
+            );
             close(&bdx.plain(isa, s), &dx, "gradient of the input");
             let mut packed_dw = vec![0.0; packed.len()];
             let mut partial = Buffer::zeros(0);
-            backward_weights(isa, &plan, (n, h, w), &[source], &g, &mut packed_dw, &mut partial);
+            backward_weights(
+                isa,
+                &plan,
+                Precision::Fp32,
+                (n, h, w),
+                &[source],
+                &g,
+                &mut packed_dw,
+                &mut partial,
+            );
             let mut found = vec![0.0; weights.len()];
             plan.unpack(isa, &packed_dw, &mut found);
             close(&found, &dw, "gradient of the weights");
@@ -375,14 +442,86 @@ fn one_and_two_threads_give_the_same_bytes() {
                 let mut sums = ChannelSums::default();
                 let dest = Dest { data: &mut y.0[1..], channels: out };
                 let source = Source::plain(x.get(), c);
-                forward(isa, &plan, (n, h, w), &[source], &packed, &mut [dest], After::NONE, Some(&mut sums));
+                forward(
+                    isa,
+                    &plan,
+                    Precision::Fp32,
+                    (n, h, w),
+                    &[source],
+                    &packed,
+                    &mut [dest],
+                    After::NONE,
+                    Some(&mut sums),
+                );
                 let mut dw = vec![0.0; packed.len()];
                 let g = Source::plain(g.get(), out);
-                backward_weights(isa, &plan, (n, h, w), &[source], &g, &mut dw, &mut Buffer::zeros(0));
+                backward_weights(
+                    isa,
+                    &plan,
+                    Precision::Fp32,
+                    (n, h, w),
+                    &[source],
+                    &g,
+                    &mut dw,
+                    &mut Buffer::zeros(0),
+                );
                 let more = channel_sums(isa, &source, n, h * w);
                 (y.0[1..].to_vec(), sums.sum, sums.squares, dw, more.sum, more.squares)
             })
         };
         assert!(run(1) == run(2));
+    }
+}
+
+#[test]
+fn bf16_stays_within_its_rounding_of_fp32() {
+    // Inputs and weights that bf16 holds exactly: then only the order of the sums differs.
+    let exact = |len: usize, seed: u32| -> Vec<f32> {
+        noise(len, seed).iter().map(|v| (v * 16.0).round() / 8.0).collect()
+    };
+    for isa in Isa::available().into_iter().filter(|isa| isa.has_bf16()) {
+        for (n, h, w, ins, out, kernel) in [
+            (2, 9, 13, vec![16, 7], 33, 3),
+            (1, 1, 1, vec![5], 3, 3),
+            (3, 8, 8, vec![64], 32, 3),
+            (1, 6, 140, vec![32, 32], 16, 3),
+            (2, 5, 7, vec![20], 40, 1),
+        ] {
+            let all: usize = ins.iter().sum();
+            let plan = ConvPlan::new(kernel, &ins, out);
+            let weights = exact(out * all * kernel * kernel, 1);
+            let mut packed = vec![0.0; plan.packed_len(isa)];
+            plan.pack(isa, &weights, &mut packed);
+            let mut words = vec![0.0; packed.len() / 2];
+            plan.pack_bf16(isa, &packed, &mut words);
+            let parts: Vec<_> = ins
+                .iter()
+                .map(|c| Blocked::new(isa, &exact(n * c * h * w, *c as u32), Shape::new(n, *c, h, w)))
+                .collect();
+            let sources: Vec<_> = parts.iter().zip(&ins).map(|(p, c)| Source::plain(p.get(), *c)).collect();
+            let o = Shape::new(n, out, h, w);
+            let g = Blocked::new(isa, &exact(n * out * h * w, 9), o);
+            let g = Source::plain(g.get(), out);
+            let run = |precision, weights: &[f32]| {
+                let mut y = Blocked::empty(isa, o);
+                let dest = Dest { data: &mut y.0[1..], channels: out };
+                forward(isa, &plan, precision, (n, h, w), &sources, weights, &mut [dest], After::NONE, None);
+                let mut dw = vec![f32::NAN; packed.len()];
+                backward_weights(
+                    isa,
+                    &plan,
+                    precision,
+                    (n, h, w),
+                    &sources,
+                    &g,
+                    &mut dw,
+                    &mut Buffer::default(),
+                );
+                (y.0[1..].to_vec(), dw)
+            };
+            let (right, found) = (run(Precision::Fp32, &packed), run(Precision::Bf16, &words));
+            close(&found.0, &to_f64(&right.0), "forward");
+            close(&found.1, &to_f64(&right.1), "gradient of the weights");
+        }
     }
 }

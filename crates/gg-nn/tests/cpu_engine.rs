@@ -1,7 +1,7 @@
 //! The engine on our own kernels gives what Burn gives, for each network and each instruction set.
 #![allow(clippy::unwrap_used)]
 
-use gg_kernels::Isa;
+use gg_kernels::{Isa, Precision};
 use gg_nn::engine::{BurnEngine, CpuEngine, DropoutKey, Engine, Images};
 use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, NetConfig, Norm, UnetConfig};
 use gg_nn::{Loss, Weights};
@@ -66,7 +66,7 @@ fn our_kernels_give_what_burn_gives() {
         let logits = burn.predict(&images).unwrap();
         let right = burn.gradients(&images, key, &mut |z| LOSS.value_and_slope(z, &y, &[])).unwrap();
         for isa in Isa::available() {
-            let mut cpu = CpuEngine::with_isa(graph.clone(), isa).unwrap();
+            let mut cpu = CpuEngine::with_isa(graph.clone(), isa, Precision::Fp32).unwrap();
             cpu.set_weights(&weights).unwrap();
             let d = difference(&cpu.predict(&images).unwrap(), &logits);
             assert!(d < 1e-4, "{isa}: logits differ by {d}");

@@ -3,6 +3,7 @@
 use super::panel::{Block, fill};
 use super::plan::ConvPlan;
 use super::tile::{Tile, tile};
+use crate::arith::{Arith, Bf16, Fp32, Precision};
 use crate::buffer::{Shared, with_scratch};
 use crate::layout::cut;
 use crate::simd::{Kernel, Simd};
@@ -63,17 +64,19 @@ struct Job<'a> {
     kernel: usize,
     plane: bool,
     row_chunks: usize,
-    in_lanes: usize,
+    /// Words of a pixel of one block.
+    in_words: usize,
 }
 
 /// Convolves. The grid of tiles is `h` x `w`; sources and destinations lie on it as the plan says.
-/// With `sums`, also adds up the results per channel (after the activation) for batch norm.
+/// `weights` are packed for `precision` (a plane is always fp32). With `sums`, also adds up the results per channel (after the activation) for batch norm.
 ///
 /// # Panics
 /// When a slice is shorter than the plan and the shape need.
 pub fn forward(
     isa: Isa,
     plan: &ConvPlan,
+    precision: Precision,
     (n, h, w): (usize, usize, usize),
     sources: &[Source<'_>],
     weights: &[f32],
@@ -86,7 +89,9 @@ pub fn forward(
     assert_eq!(sources.iter().map(|s| s.channels).collect::<Vec<_>>(), plan.inputs);
     assert_eq!(dests.iter().map(|d| d.channels).collect::<Vec<_>>(), plan.outputs);
     assert!(sources.iter().all(|s| s.is_plane() == plan.plane) && (!plan.plane || plan.kernel == 3));
-    assert!(weights.len() >= plan.packed_len(isa), "packed weights");
+    let bf16 = precision == Precision::Bf16 && !plan.plane;
+    assert!(!bf16 || isa.has_bf16(), "a processor with bf16");
+    assert!(weights.len() >= plan.packed_len(isa) / if bf16 { 2 } else { 1 }, "packed weights");
     for source in sources {
         source.check(pixels * plan.input_grid.phases(), lanes);
     }
@@ -104,8 +109,8 @@ pub fn forward(
 
     // The partition depends on the shape alone, so results do not depend on the number of threads.
     let pad = plan.kernel / 2;
-    let in_lanes = plan.input_lanes(isa);
-    let per_row = ins.len() * in_lanes * (w + 2 * pad);
+    let in_words = plan.input_lanes(isa) / if bf16 { 2 } else { 1 };
+    let per_row = ins.len() * in_words * (w + 2 * pad);
     let rows = (SCRATCH / per_row).saturating_sub(2 * pad).clamp(1, h);
     let mut row_chunks = h.div_ceil(rows);
     if n * row_chunks < TASKS {
@@ -131,7 +136,7 @@ pub fn forward(
         kernel: plan.kernel,
         plane: plan.plane,
         row_chunks,
-        in_lanes,
+        in_words,
     };
     (0..n * row_chunks * out_chunks).into_par_iter().for_each(|task| {
         let (image_rows, out_chunk) = (task / out_chunks, task % out_chunks);
@@ -139,9 +144,14 @@ pub fn forward(
         let y = cut(h, row_chunks, chunk);
         let rows = cut(h, row_chunks, chunk + 1) - y;
         let pairs = (cut(pairs, out_chunks, out_chunk), cut(pairs, out_chunks, out_chunk + 1));
-        let len = job.ins.len() * (rows + 2 * pad) * (w + 2 * pad) * in_lanes;
+        let len = job.ins.len() * (rows + 2 * pad) * (w + 2 * pad) * in_words;
         with_scratch(len, |scratch| {
-            isa.run(Task { job: &job, image, chunk, y, rows, pairs, scratch });
+            let task = Task { job: &job, image, chunk, y, rows, pairs, scratch };
+            if bf16 {
+                isa.run_bf16(TaskBf16(task));
+            } else {
+                isa.run(task);
+            }
         });
     });
     if let Some(sums) = sums {
@@ -179,9 +189,27 @@ impl Kernel for Task<'_> {
         // SAFETY: `forward` has checked all lengths; a task writes its own rows of its own output blocks.
         unsafe {
             match (self.job.kernel, self.job.plane) {
-                (3, false) => self.compute::<S, 3, false>(),
-                (3, true) => self.compute::<S, 3, true>(),
-                _ => self.compute::<S, 1, false>(),
+                (3, false) => self.compute::<S, Fp32, 3, false>(),
+                (3, true) => self.compute::<S, Fp32, 3, true>(),
+                _ => self.compute::<S, Fp32, 1, false>(),
+            }
+        }
+    }
+}
+
+/// A task in bf16.
+struct TaskBf16<'a>(Task<'a>);
+
+impl Kernel for TaskBf16<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        // SAFETY: as above.
+        unsafe {
+            match self.0.job.kernel {
+                3 => self.0.compute::<S, Bf16, 3, false>(),
+                _ => self.0.compute::<S, Bf16, 1, false>(),
             }
         }
     }
@@ -189,19 +217,29 @@ impl Kernel for Task<'_> {
 
 impl Task<'_> {
     #[inline(always)]
-    unsafe fn compute<S: Simd, const KERNEL: usize, const PLANE: bool>(self) {
+    unsafe fn compute<S: Simd, A: Arith, const KERNEL: usize, const PLANE: bool>(self) {
         let job = self.job;
         let (_, w) = job.size;
         let pad = KERNEL / 2;
-        let row_stride = (w + 2 * pad) * job.in_lanes;
+        let row_stride = (w + 2 * pad) * job.in_words;
         let block_stride = (self.rows + 2 * pad) * row_stride;
         for (i, block) in job.ins.iter().enumerate() {
             let to = self.scratch.as_mut_ptr().add(i * block_stride);
-            fill::<S>(&job.sources[block.tensor], block, job.size, self.image, (self.y, self.rows), pad, to);
+            fill::<S, A>(
+                &job.sources[block.tensor],
+                block,
+                job.size,
+                self.image,
+                (self.y, self.rows),
+                pad,
+                to,
+            );
         }
-        let per_block = KERNEL * KERNEL * job.in_lanes * S::L;
+        let per_block = KERNEL * KERNEL * job.in_words * S::L;
         let out_width = job.outs.len() * S::L;
-        let tiles = w.div_ceil(S::TILE);
+        // A plane is nine multiplications per result: narrow tiles leave registers for the values of three rows.
+        let widest = if PLANE { S::TILE.div_ceil(2) + 1 } else { S::TILE };
+        let tiles = w.div_ceil(widest);
         for pair in self.pairs.0..self.pairs.1 {
             let first_out = 2 * pair;
             let k = (job.outs.len() - first_out).min(2);
@@ -234,7 +272,7 @@ impl Task<'_> {
                         let place = |b: &Block| {
                             job.dests[b.tensor].at(b.at(self.image, self.y + r, x, job.size, S::L))
                         };
-                        let from = block * block_stride + r * row_stride + x * job.in_lanes;
+                        let from = block * block_stride + r * row_stride + x * job.in_words;
                         let t = Tile {
                             input: self.scratch.as_ptr().add(from),
                             block_stride,
@@ -250,7 +288,7 @@ impl Task<'_> {
                             slope: job.slope,
                             sums,
                         };
-                        tile::<S, KERNEL, PLANE>(k, width, t);
+                        tile::<S, A, KERNEL, PLANE>(k, width, t);
                     }
                 }
                 block += blocks;

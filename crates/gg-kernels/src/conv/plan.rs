@@ -5,6 +5,7 @@
 //! to whole blocks; output blocks likewise.
 
 use crate::Isa;
+use crate::simd::{Kernel, Simd};
 use rayon::prelude::*;
 
 /// How the input (output) grid lies to the grid of tiles.
@@ -222,6 +223,20 @@ impl ConvPlan {
         );
     }
 
+    /// Packed weights to bf16: two input lanes per word, half as many floats.
+    pub fn pack_bf16(&self, isa: Isa, packed: &[f32], out: &mut [f32]) {
+        let lanes = isa.lanes();
+        assert!(isa.has_bf16() && !self.plane, "a processor with bf16, and blocked channels");
+        let piece = 2 * self.in_blocks(isa) * self.taps() * lanes * lanes;
+        let len = self.packed_len(isa);
+        out[..len / 2].par_chunks_mut(piece / 2).zip(packed[..len].par_chunks(piece)).for_each(
+            |(out, packed)| {
+                let width = if 2 * packed.len() > piece { 2 * lanes } else { lanes };
+                isa.run_bf16(PackPairs { packed, out, width });
+            },
+        );
+    }
+
     /// Packed weights of this convolution to those of [`ConvPlan::backward`].
     pub fn pack_backward(&self, isa: Isa, packed: &[f32], backward: &mut [f32]) {
         let back = self.backward();
@@ -252,5 +267,31 @@ impl ConvPlan {
                 }
             }
         });
+    }
+}
+
+/// Rows of `width` floats to one row of words per two.
+struct PackPairs<'a> {
+    packed: &'a [f32],
+    out: &'a mut [f32],
+    width: usize,
+}
+
+impl Kernel for PackPairs<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let two = 2 * self.width;
+        for (out, rows) in self.out.chunks_exact_mut(self.width).zip(self.packed.chunks_exact(two)) {
+            for i in (0..self.width).step_by(S::L) {
+                // SAFETY: entered through `Isa::run_bf16`; `i + L` lies in a row, whose width is one or two vectors.
+                unsafe {
+                    let low = S::load(rows.as_ptr().add(i));
+                    let high = S::load(rows.as_ptr().add(self.width + i));
+                    S::store(out.as_mut_ptr().add(i), S::pair_bf16(low, high));
+                }
+            }
+        }
     }
 }

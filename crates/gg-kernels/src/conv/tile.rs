@@ -1,7 +1,9 @@
 //! The tile kernel: `W` pixels of one row for `K` blocks of output channels, held in registers.
 
+use crate::arith::Arith;
 use crate::simd::{Kernel, Simd};
 use crate::source::activate;
+use std::marker::PhantomData;
 
 /// Where a tile reads and writes. All strides in floats.
 #[derive(Clone, Copy)]
@@ -29,23 +31,36 @@ pub(super) struct Tile {
     pub(super) sums: Option<[(*mut f32, *mut f32); 2]>,
 }
 
-struct TileKernel<const KERNEL: usize, const PLANE: bool, const K: usize, const W: usize>(Tile);
+struct TileKernel<A, const KERNEL: usize, const PLANE: bool, const K: usize, const W: usize>(
+    Tile,
+    PhantomData<A>,
+);
 
-impl<const KERNEL: usize, const PLANE: bool, const K: usize, const W: usize> Kernel
-    for TileKernel<KERNEL, PLANE, K, W>
+impl<A: Arith, const KERNEL: usize, const PLANE: bool, const K: usize, const W: usize> Kernel
+    for TileKernel<A, KERNEL, PLANE, K, W>
 {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self) {
         // SAFETY: `run` was entered through an `Isa`; the caller of `tile` vouches for the pointers.
-        unsafe { compute::<S, KERNEL, PLANE, K, W>(&self.0) }
+        unsafe { compute::<S, A, KERNEL, PLANE, K, W>(&self.0) }
     }
 }
 
 #[inline(always)]
-unsafe fn compute<S: Simd, const KERNEL: usize, const PLANE: bool, const K: usize, const W: usize>(t: &Tile) {
-    let (step, lanes_packed) = if PLANE { (1, 1) } else { (S::L, S::L) };
+unsafe fn compute<
+    S: Simd,
+    A: Arith,
+    const KERNEL: usize,
+    const PLANE: bool,
+    const K: usize,
+    const W: usize,
+>(
+    t: &Tile,
+) {
+    // Words of a pixel, and input words of a tap as packed.
+    let step = if PLANE { 1 } else { S::L / A::PER_WORD };
     let mut acc = [[S::zero(); W]; K];
     if t.first {
         if let Some(bias) = t.bias {
@@ -63,7 +78,7 @@ unsafe fn compute<S: Simd, const KERNEL: usize, const PLANE: bool, const K: usiz
     let mut weights = t.weights;
     for b in 0..t.blocks {
         let panel = t.input.add(b * t.block_stride);
-        let lanes = if PLANE { 1 } else { *t.lanes.add(b) };
+        let words = if PLANE { 1 } else { (*t.lanes.add(b)).div_ceil(A::PER_WORD) };
         for kh in 0..KERNEL {
             for kw in 0..KERNEL {
                 let mut from = panel.add(kh * t.row_stride + kw * step);
@@ -71,7 +86,7 @@ unsafe fn compute<S: Simd, const KERNEL: usize, const PLANE: bool, const K: usiz
                     // Hidden from the compiler, which would otherwise keep the values of all taps in registers.
                     from = std::hint::black_box(from);
                 }
-                for i in 0..lanes {
+                for i in 0..words {
                     let mut vectors = [S::zero(); K];
                     for k in 0..K {
                         vectors[k] = S::load(weights.add((i * K + k) * S::L));
@@ -79,11 +94,11 @@ unsafe fn compute<S: Simd, const KERNEL: usize, const PLANE: bool, const K: usiz
                     for x in 0..W {
                         let value = S::splat(*from.add(x * step + i));
                         for k in 0..K {
-                            acc[k][x] = S::fma(value, vectors[k], acc[k][x]);
+                            acc[k][x] = A::dot::<S>(acc[k][x], value, vectors[k]);
                         }
                     }
                 }
-                weights = weights.add(lanes_packed * K * S::L);
+                weights = weights.add(step * K * S::L);
             }
         }
     }
@@ -126,11 +141,15 @@ unsafe fn compute<S: Simd, const KERNEL: usize, const PLANE: bool, const K: usiz
 /// # Safety
 /// All that the tile points at is there, and no other task touches what it writes; the processor has the set `S`.
 #[inline(always)]
-pub(super) unsafe fn tile<S: Simd, const KERNEL: usize, const PLANE: bool>(k: usize, width: usize, t: Tile) {
+pub(super) unsafe fn tile<S: Simd, A: Arith, const KERNEL: usize, const PLANE: bool>(
+    k: usize,
+    width: usize,
+    t: Tile,
+) {
     macro_rules! by_width {
         ($k:literal: $($w:literal)*) => {
             match width {
-                $($w if $w <= S::TILE => S::enter(TileKernel::<KERNEL, PLANE, $k, $w>(t)),)*
+                $($w if $w <= S::TILE => A::enter::<S, _>(TileKernel::<A, KERNEL, PLANE, $k, $w>(t, PhantomData)),)*
                 _ => debug_assert!(false, "a tile of {width}"),
             }
         };

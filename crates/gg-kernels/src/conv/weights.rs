@@ -4,14 +4,16 @@
 //! x one or two output blocks are held in registers while the kernel walks over the pixels. Pieces of the images
 //! give partial sums that are added in a fixed order, so the result does not depend on the number of threads.
 
-use super::panel::{Block, fill};
+use super::panel::{Block, fill, fill_pairs};
 use super::plan::ConvPlan;
+use crate::arith::{Arith, Bf16, Fp32, Precision};
 use crate::buffer::{Shared, with_scratch};
 use crate::layout::cut;
 use crate::simd::{Kernel, Simd};
 use crate::source::{Read, Source};
 use crate::{Buffer, Isa};
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
 /// Pixels of one image that a task copies at once (both sides stay in the second-level cache).
 const PIXELS: usize = 1024;
@@ -40,6 +42,7 @@ struct Job<'a> {
 pub fn backward_weights(
     isa: Isa,
     plan: &ConvPlan,
+    precision: Precision,
     (n, h, w): (usize, usize, usize),
     inputs: &[Source<'_>],
     gradient: &Source<'_>,
@@ -57,6 +60,8 @@ pub fn backward_weights(
         source.check(pixels * plan.input_grid.phases(), lanes);
     }
     gradient.check(pixels * plan.output_grid.phases(), lanes);
+    let bf16 = precision == Precision::Bf16 && !plan.plane;
+    assert!(!bf16 || isa.has_bf16(), "a processor with bf16");
     let ins = Block::list(plan.inputs.iter().copied(), plan.input_grid, lanes);
     let outs = Block::list(plan.outputs.iter().copied(), plan.output_grid, lanes);
     let in_lanes = plan.input_lanes(isa);
@@ -85,11 +90,23 @@ pub fn backward_weights(
         let pieces = cut(job.pieces.len(), splits, split)..cut(job.pieces.len(), splits, split + 1);
         let pad = job.kernel / 2;
         let rows = job.pieces.iter().map(|p| p.2).max().unwrap_or(0);
-        let panel = (rows + 2 * pad) * (w + 2 * pad) * in_lanes.max(1);
-        let room = panel.next_multiple_of(16) + 2 * rows * w * lanes;
-        with_scratch(room, |scratch| {
-            let (panel, gradient) = scratch.split_at_mut(panel.next_multiple_of(16));
-            isa.run(Task { job: &job, pair, pieces, target, start: split * len, panel, gradient });
+        // In bf16: one row of pixels, the pairs from even and from odd pixels on, and the pairs of the gradient.
+        let pairs_wide = w.div_ceil(2) + pad;
+        let (panel, gradient) = if bf16 {
+            let panels = (1 + 2 * (rows + 2 * pad)) * (pairs_wide + 1) * 2 * lanes;
+            (panels, 2 * rows * w.div_ceil(2) * lanes)
+        } else {
+            ((rows + 2 * pad) * (w + 2 * pad) * in_lanes, 2 * rows * w * lanes)
+        };
+        let panel = panel.next_multiple_of(16);
+        with_scratch(panel + gradient, |scratch| {
+            let (panel, gradient) = scratch.split_at_mut(panel);
+            let task = Task { job: &job, pair, pieces, target, start: split * len, panel, gradient };
+            if bf16 {
+                isa.run_bf16(TaskBf16(task));
+            } else {
+                isa.run(task);
+            }
         });
     });
     if splits > 1 {
@@ -126,9 +143,27 @@ impl Kernel for Task<'_> {
         // SAFETY: `backward_weights` has checked all lengths; a task writes the weights of its own pair and split.
         unsafe {
             match (self.job.kernel, plane) {
-                (3, false) => self.compute::<S, 3, false>(),
-                (3, true) => self.compute::<S, 3, true>(),
-                _ => self.compute::<S, 1, false>(),
+                (3, false) => self.compute::<S, Fp32, 3, false>(),
+                (3, true) => self.compute::<S, Fp32, 3, true>(),
+                _ => self.compute::<S, Fp32, 1, false>(),
+            }
+        }
+    }
+}
+
+/// A task in bf16.
+struct TaskBf16<'a>(Task<'a>);
+
+impl Kernel for TaskBf16<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        // SAFETY: as above.
+        unsafe {
+            match self.0.job.kernel {
+                3 => self.0.compute::<S, Bf16, 3, false>(),
+                _ => self.0.compute::<S, Bf16, 1, false>(),
             }
         }
     }
@@ -136,43 +171,63 @@ impl Kernel for Task<'_> {
 
 impl Task<'_> {
     #[inline(always)]
-    unsafe fn compute<S: Simd, const KERNEL: usize, const PLANE: bool>(self) {
+    unsafe fn compute<S: Simd, A: Arith, const KERNEL: usize, const PLANE: bool>(self) {
         let job = self.job;
         let (h, w) = job.size;
         let (pad, taps) = (KERNEL / 2, KERNEL * KERNEL);
+        let bf16 = A::PER_WORD == 2;
         let first_out = 2 * self.pair;
         let k = (job.outs.len() - first_out).min(2);
         let per_in = taps * job.in_lanes * k * S::L;
         let weights = self.target.at(self.start + first_out * job.ins.len() * taps * job.in_lanes * S::L);
         std::ptr::write_bytes(weights, 0, job.ins.len() * per_in);
-        let row_stride = (w + 2 * pad) * job.in_lanes;
+        // Steps of a row: pixels, or pairs of them; and the words of a row of the panel and of the gradient.
+        let steps = w.div_ceil(A::PER_WORD);
+        let row_stride = if bf16 { (steps + pad) * S::L } else { (w + 2 * pad) * job.in_lanes };
+        let panel = self.panel.as_mut_ptr();
         for &(image, y, rows) in &job.pieces[self.pieces] {
+            // In bf16: even pairs, odd pairs, one row of pixels.
+            let odd = panel.add((rows + 2 * pad) * row_stride);
+            let row = odd.add((rows + 2 * pad) * row_stride);
             // The gradient as it is can be read in place; else it is worked out once for all input blocks.
             let mut gradients = [std::ptr::null::<f32>(); 2];
             for b in 0..k {
                 let block = &job.outs[first_out + b];
-                gradients[b] = if matches!(job.gradient.read, Read::Plain) && !block.double {
-                    job.gradient.data.as_ptr().add(block.at(image, y, 0, (h, w), S::L))
+                let to = self.gradient.as_mut_ptr().add(b * rows * steps * S::L);
+                gradients[b] = to;
+                if bf16 {
+                    fill_pairs::<S>(job.gradient, block, (h, w), image, (y, rows), 0, (row, to, None), steps);
+                } else if matches!(job.gradient.read, Read::Plain) && !block.double {
+                    gradients[b] = job.gradient.data.as_ptr().add(block.at(image, y, 0, (h, w), S::L));
                 } else {
-                    let to = self.gradient.as_mut_ptr().add(b * rows * w * S::L);
-                    fill::<S>(job.gradient, block, (h, w), image, (y, rows), 0, to);
-                    to
-                };
+                    fill::<S, Fp32>(job.gradient, block, (h, w), image, (y, rows), 0, to);
+                }
             }
             for (i, block) in job.ins.iter().enumerate() {
-                let panel = self.panel.as_mut_ptr();
-                fill::<S>(&job.inputs[block.tensor], block, (h, w), image, (y, rows), pad, panel);
+                let source = &job.inputs[block.tensor];
+                if bf16 {
+                    let to = (row, panel, (KERNEL == 3).then_some(odd));
+                    fill_pairs::<S>(source, block, (h, w), image, (y, rows), pad, to, steps + pad);
+                } else {
+                    fill::<S, Fp32>(source, block, (h, w), image, (y, rows), pad, panel);
+                }
                 let to = weights.add(i * per_in);
                 let step = (INNER_PIXELS / w).clamp(1, rows);
                 let mut r = 0;
                 while r < rows {
                     let count = step.min(rows - r);
+                    let input = panel.add(r * row_stride);
+                    let columns = if bf16 {
+                        [input, odd.add(r * row_stride), input.wrapping_add(S::L)]
+                    } else {
+                        [input, input.wrapping_add(S::L), input.wrapping_add(2 * S::L)]
+                    };
                     let walk = Walk {
-                        input: panel.add(r * row_stride),
+                        columns: columns.map(<*mut f32>::cast_const),
                         row_stride,
-                        gradient: gradients.map(|g| g.wrapping_add(r * w * S::L)),
+                        gradient: gradients.map(|g| g.wrapping_add(r * steps * S::L)),
                         rows: count,
-                        w,
+                        steps,
                         to,
                     };
                     if PLANE {
@@ -182,13 +237,23 @@ impl Task<'_> {
                             S::enter(PlaneKernel::<1>(walk));
                         }
                     } else if k == 2 && S::WEIGHT_BLOCKS == 2 {
-                        S::enter(WalkKernel::<KERNEL, 2, 2>(walk, 0, block.lanes));
+                        A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 2>(walk, 0, block.lanes, PhantomData));
                     } else {
                         for b in 0..k {
                             if k == 2 {
-                                S::enter(WalkKernel::<KERNEL, 2, 1>(walk, b, block.lanes));
+                                A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 1>(
+                                    walk,
+                                    b,
+                                    block.lanes,
+                                    PhantomData,
+                                ));
                             } else {
-                                S::enter(WalkKernel::<KERNEL, 1, 1>(walk, b, block.lanes));
+                                A::enter::<S, _>(WalkKernel::<A, KERNEL, 1, 1>(
+                                    walk,
+                                    b,
+                                    block.lanes,
+                                    PhantomData,
+                                ));
                             }
                         }
                     }
@@ -202,18 +267,20 @@ impl Task<'_> {
 /// Some rows of one input block and of the gradient of a pair of output blocks.
 #[derive(Clone, Copy)]
 struct Walk {
-    input: *const f32,
+    /// The first step as each column of taps sees it.
+    columns: [*const f32; 3],
     row_stride: usize,
     gradient: [*const f32; 2],
     rows: usize,
-    w: usize,
+    /// Pixels of a row, in bf16 pairs of them.
+    steps: usize,
     to: *mut f32,
 }
 
 /// `K` output blocks in the pair, `B` of them (from the second field on) worked on.
-struct WalkKernel<const KERNEL: usize, const K: usize, const B: usize>(Walk, usize, usize);
+struct WalkKernel<A, const KERNEL: usize, const K: usize, const B: usize>(Walk, usize, usize, PhantomData<A>);
 
-impl<const KERNEL: usize, const K: usize, const B: usize> Kernel for WalkKernel<KERNEL, K, B> {
+impl<A: Arith, const KERNEL: usize, const K: usize, const B: usize> Kernel for WalkKernel<A, KERNEL, K, B> {
     type Out = ();
 
     #[inline(always)]
@@ -236,7 +303,7 @@ impl<const KERNEL: usize, const K: usize, const B: usize> Kernel for WalkKernel<
     }
 }
 
-impl<const KERNEL: usize, const K: usize, const B: usize> WalkKernel<KERNEL, K, B> {
+impl<A: Arith, const KERNEL: usize, const K: usize, const B: usize> WalkKernel<A, KERNEL, K, B> {
     /// Row `kh` of the taps for `Q` input lanes. Lanes without a channel hold zeros and give zeros.
     #[inline(always)]
     unsafe fn lanes<S: Simd, const Q: usize>(&self, kh: usize, lane: usize) {
@@ -245,16 +312,16 @@ impl<const KERNEL: usize, const K: usize, const B: usize> WalkKernel<KERNEL, K, 
         for r in 0..walk.rows {
             // The three columns of taps overlap; hidden from the compiler, which would rather shuffle the values of
             // the last pixel about than load them again, and shuffles take the place of multiplications.
-            let row = walk.input.add((r + kh) * walk.row_stride + lane);
-            let mut inputs = [row; KERNEL];
+            let mut inputs = [walk.to.cast_const(); KERNEL];
             for kw in 0..KERNEL {
-                inputs[kw] = std::hint::black_box(row.add(kw * S::L));
+                let row = walk.columns[kw].add((r + kh) * walk.row_stride + lane);
+                inputs[kw] = std::hint::black_box(row);
             }
             let mut gradient = [std::ptr::null::<f32>(); B];
             for b in 0..B {
-                gradient[b] = walk.gradient[self.1 + b].add(r * walk.w * S::L);
+                gradient[b] = walk.gradient[self.1 + b].add(r * walk.steps * S::L);
             }
-            for x in 0..walk.w {
+            for x in 0..walk.steps {
                 let mut g = [S::zero(); B];
                 for b in 0..B {
                     g[b] = S::load(gradient[b].add(x * S::L));
@@ -263,7 +330,7 @@ impl<const KERNEL: usize, const K: usize, const B: usize> WalkKernel<KERNEL, K, 
                     for q in 0..Q {
                         let value = S::splat(*inputs[kw].add(x * S::L + q));
                         for b in 0..B {
-                            acc[b][kw][q] = S::fma(value, g[b], acc[b][kw][q]);
+                            acc[b][kw][q] = A::dot::<S>(acc[b][kw][q], value, g[b]);
                         }
                     }
                 }
@@ -294,15 +361,15 @@ impl<const K: usize> Kernel for PlaneKernel<K> {
         unsafe {
             let mut acc = [[S::zero(); 9]; K];
             for r in 0..walk.rows {
-                let mut inputs = [walk.input; 9];
+                let mut inputs = [walk.columns[0]; 9];
                 for tap in 0..9 {
-                    let tap_row = walk.input.add((r + tap / 3) * walk.row_stride);
+                    let tap_row = walk.columns[0].add((r + tap / 3) * walk.row_stride);
                     inputs[tap] = std::hint::black_box(tap_row.add(tap % 3));
                 }
-                for x in 0..walk.w {
+                for x in 0..walk.steps {
                     let mut g = [S::zero(); K];
                     for k in 0..K {
-                        g[k] = S::load(walk.gradient[k].add((r * walk.w + x) * S::L));
+                        g[k] = S::load(walk.gradient[k].add((r * walk.steps + x) * S::L));
                     }
                     for tap in 0..9 {
                         let value = S::splat(*inputs[tap].add(x));

@@ -16,6 +16,34 @@ impl Simd for Avx512 {
     unsafe fn enter<K: Kernel>(kernel: K) -> K::Out {
         kernel.run::<Self>()
     }
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+    unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Out {
+        kernel.run::<Self>()
+    }
+    #[inline(always)]
+    unsafe fn dot2(acc: __m512, a: __m512, b: __m512) -> __m512 {
+        // The same 512 bits under another name.
+        _mm512_dpbf16_ps(
+            acc,
+            std::mem::transmute::<__m512, __m512bh>(a),
+            std::mem::transmute::<__m512, __m512bh>(b),
+        )
+    }
+    #[inline(always)]
+    unsafe fn store_bf16(p: *mut f32, v: __m512) {
+        let bits = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v));
+        _mm256_storeu_si256(p.cast(), bits)
+    }
+    #[inline(always)]
+    unsafe fn pair_bf16(low: __m512, high: __m512) -> __m512 {
+        // The two halves are the sixteen low and the sixteen high numbers; they are wanted in turns.
+        let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+        let turns = _mm512_set_epi16(
+            31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3,
+            18, 2, 17, 1, 16, 0,
+        );
+        _mm512_castsi512_ps(_mm512_permutexvar_epi16(turns, halves))
+    }
     #[inline(always)]
     unsafe fn zero() -> __m512 {
         _mm512_setzero_ps()

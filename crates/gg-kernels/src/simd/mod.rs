@@ -41,6 +41,25 @@ pub(crate) trait Simd: Copy + 'static {
     /// Runs a kernel as a function of its own that has this set's target features.
     unsafe fn enter<K: Kernel>(kernel: K) -> K::Out;
 
+    /// As `enter`, with the features for bf16; only where [`crate::Isa::has_bf16`].
+    unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Out {
+        Self::enter(kernel)
+    }
+    /// `acc` plus the products of the two bf16 numbers in each lane of `a` and `b`, which hold them as bits.
+    unsafe fn dot2(acc: Self::V, _a: Self::V, _b: Self::V) -> Self::V {
+        debug_assert!(false, "a processor with bf16");
+        acc
+    }
+    /// Rounds to bf16 and stores side by side: `L / 2` floats of bits.
+    unsafe fn store_bf16(_p: *mut f32, _v: Self::V) {
+        debug_assert!(false, "a processor with bf16");
+    }
+    /// Rounds to bf16; each lane holds the bits of `low` below those of `high`.
+    unsafe fn pair_bf16(low: Self::V, _high: Self::V) -> Self::V {
+        debug_assert!(false, "a processor with bf16");
+        low
+    }
+
     unsafe fn zero() -> Self::V;
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(p: *const f32) -> Self::V;

@@ -12,11 +12,11 @@ use super::{DropoutKey, Engine, EngineError, Gradients, Images, LossFn};
 use crate::net::Graph;
 use crate::weights::Weights;
 use gg_kernels::{
-    After, Buffer, Dest, Isa, Shape, Source, average_pool, dense, forward, from_blocked, max_pool,
+    After, Buffer, Dest, Isa, Precision, Shape, Source, average_pool, dense, forward, from_blocked, max_pool,
     norm_of_running, to_blocked,
 };
 use program::{Flat, From, Kind, Program, Step};
-use store::{Params, Pool, fold, load};
+use store::{Params, Pool, as_multiplied, fold, load};
 
 /// Pixels that one pass of a prediction takes at most (several small images, or one large).
 const PIXELS_AT_ONCE: usize = 128 * 1024;
@@ -26,6 +26,7 @@ pub struct CpuEngine {
     graph: Graph,
     program: Program,
     isa: Isa,
+    precision: Precision,
     name: String,
     /// The values of dense layers as they came.
     weights: Option<Weights>,
@@ -51,20 +52,26 @@ impl CpuEngine {
     /// # Errors
     /// A network that these kernels have no steps for.
     pub fn new(graph: Graph) -> Result<Self, EngineError> {
-        Self::with_isa(graph, Isa::detect())
+        Self::with_isa(graph, Isa::detect(), Precision::Fp32)
     }
 
-    /// An engine for this network on this instruction set.
+    /// An engine for this network on this instruction set, its convolutions multiplying in this precision (where the
+    /// processor lacks bf16: in fp32).
     ///
     /// # Errors
     /// As [`CpuEngine::new`].
-    pub fn with_isa(graph: Graph, isa: Isa) -> Result<Self, EngineError> {
+    pub fn with_isa(graph: Graph, isa: Isa, precision: Precision) -> Result<Self, EngineError> {
         let program = Program::new(&graph)?;
-        let name = format!("cpu-{isa}");
+        let precision = if isa.has_bf16() { precision } else { Precision::Fp32 };
+        let name = match precision {
+            Precision::Fp32 => format!("cpu-{isa}"),
+            Precision::Bf16 => format!("cpu-{isa}-bf16"),
+        };
         Ok(Self {
             graph,
             program,
             isa,
+            precision,
             name,
             weights: None,
             params: Vec::new(),
@@ -90,13 +97,22 @@ impl CpuEngine {
                 let slope_of = |relu: bool| if relu { 0.0 } else { 1.0 };
                 match (&step.kind, norm) {
                     (Kind::Conv { plan, bias: false, relu: false, .. }, Some(norm)) => Folded {
-                        weights: Some(fold(self.isa, plan, &p.weights, &norm.scale)),
+                        weights: Some(fold(self.isa, plan, &p.weights, &norm.scale, self.precision)),
                         bias: norm.shift,
                         slope: slope_of(step.relu),
                         view: None,
                     },
                     (kind, norm) => Folded {
-                        weights: None,
+                        weights: match kind {
+                            Kind::Conv { plan, .. } => as_multiplied(
+                                self.isa,
+                                plan,
+                                &p.weights,
+                                self.precision,
+                                &mut Pool::default(),
+                            ),
+                            _ => None,
+                        },
                         bias: p.bias.clone(),
                         slope: slope_of(matches!(kind, Kind::Conv { relu: true, .. })),
                         view: norm.map(|n| (n.scale, n.shift, slope_of(step.relu))),
@@ -107,10 +123,15 @@ impl CpuEngine {
     }
 
     /// Logits of a few images.
-    fn predict_some(&mut self, images: &Images<'_>, folded: &[Folded]) -> Result<Vec<f32>, EngineError> {
+    fn predict_some(
+        &self,
+        pool: &mut Pool,
+        images: &Images<'_>,
+        folded: &[Folded],
+    ) -> Result<Vec<f32>, EngineError> {
         let (sizes, per_image) = self.check(images)?;
         let (isa, n) = (self.isa, images.n);
-        let image = self.image(images);
+        let image = self.image(images, pool);
         let steps = &self.program.steps;
         // Dropout does nothing here: its readers read its input.
         let resolve = |from: From| {
@@ -137,7 +158,7 @@ impl CpuEngine {
             if matches!(step.kind, Kind::Dropout { .. }) {
                 continue;
             }
-            let mut out = self.pool.take(Shape::new(n, step.channels, h, w).blocked_len(isa));
+            let mut out = pool.take(Shape::new(n, step.channels, h, w).blocked_len(isa));
             let source = |from: &From| -> Result<Source<'_>, EngineError> {
                 match resolve(*from) {
                     From::Image => Ok(image_source(&image, images, self.graph.in_channels())),
@@ -163,6 +184,7 @@ impl CpuEngine {
                     forward(
                         isa,
                         plan,
+                        self.precision,
                         (n, grid(step, h), grid(step, w)),
                         &sources,
                         weights,
@@ -183,7 +205,7 @@ impl CpuEngine {
                 if *last == i
                     && let Some(buffer) = buffers[s].take()
                 {
-                    self.pool.give(buffer);
+                    pool.give(buffer);
                 }
             }
         }
@@ -221,19 +243,19 @@ impl CpuEngine {
                 x
             }
         };
-        self.pool.give(out);
-        self.pool.give(image);
+        pool.give(out);
+        pool.give(image);
         Ok(logits)
     }
 
     /// The images in the blocked layout; nothing where the kernels read them as they are.
-    fn image(&mut self, images: &Images<'_>) -> Buffer {
+    fn image(&self, images: &Images<'_>, pool: &mut Pool) -> Buffer {
         let channels = self.graph.in_channels();
         if self.reads_planes() {
             return Buffer::zeros(0);
         }
         let shape = Shape::new(images.n, channels, images.height, images.width);
-        let mut buffer = self.pool.take(shape.blocked_len(self.isa));
+        let mut buffer = pool.take(shape.blocked_len(self.isa));
         to_blocked(self.isa, images.values, shape, &mut buffer);
         buffer
     }
@@ -276,14 +298,16 @@ impl Engine for CpuEngine {
             return Err(EngineError::NoWeights);
         }
         let folded = self.folded.take().unwrap_or_else(|| self.fold());
+        let mut pool = std::mem::take(&mut self.pool);
         let values = self.graph.in_channels() * images.height * images.width;
         let at_once = (PIXELS_AT_ONCE / (images.height * images.width)).max(1);
         let mut logits = Vec::with_capacity(images.n * per_image);
         for some in images.values.chunks((at_once * values).max(1)) {
             let some = Images { values: some, n: some.len() / values.max(1), ..*images };
-            logits.extend(self.predict_some(&some, &folded)?);
+            logits.extend(self.predict_some(&mut pool, &some, &folded)?);
         }
         self.folded = Some(folded);
+        self.pool = pool;
         Ok(logits)
     }
 

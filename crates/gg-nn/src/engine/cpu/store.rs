@@ -2,7 +2,7 @@
 
 use super::program::{Kind, Program};
 use crate::weights::Weights;
-use gg_kernels::{Buffer, ConvPlan, Isa, padded};
+use gg_kernels::{Buffer, ConvPlan, Isa, Precision, padded};
 
 /// Buffers kept for the next tensor, step and batch.
 #[derive(Default)]
@@ -14,6 +14,9 @@ impl Pool {
     /// A buffer of at least `len` floats, contents arbitrary: the smallest that fits.
     pub(super) fn take(&mut self, len: usize) -> Buffer {
         let fits = self.free.iter().enumerate().filter(|(_, b)| b.len() >= len && b.len() <= 2 * len);
+        if len == 0 {
+            return Buffer::default();
+        }
         match fits.min_by_key(|(_, b)| b.len()).map(|(i, _)| i) {
             Some(i) => self.free.swap_remove(i),
             None => Buffer::zeros(len),
@@ -44,7 +47,7 @@ impl Default for Params {
     fn default() -> Self {
         let empty = Vec::new;
         Self {
-            weights: Buffer::zeros(0),
+            weights: Buffer::default(),
             bias: empty(),
             gamma: empty(),
             beta: empty(),
@@ -82,9 +85,25 @@ pub(super) fn load(isa: Isa, program: &Program, weights: &Weights, params: &mut 
     }
 }
 
-/// Weights as the prediction uses them.
-pub(super) fn fold(isa: Isa, plan: &ConvPlan, packed: &[f32], scale: &[f32]) -> Buffer {
+/// Packed weights in the precision that multiplies them; `None` where that is how they are.
+pub(super) fn as_multiplied(
+    isa: Isa,
+    plan: &ConvPlan,
+    packed: &[f32],
+    precision: Precision,
+    pool: &mut Pool,
+) -> Option<Buffer> {
+    if precision == Precision::Fp32 || plan.plane {
+        return None;
+    }
+    let mut words = pool.take(plan.packed_len(isa) / 2);
+    plan.pack_bf16(isa, packed, &mut words);
+    Some(words)
+}
+
+/// Weights as the prediction uses them, a batch norm's factors multiplied in.
+pub(super) fn fold(isa: Isa, plan: &ConvPlan, packed: &[f32], scale: &[f32], precision: Precision) -> Buffer {
     let mut folded = Buffer::zeros(plan.packed_len(isa));
     plan.scale_outputs(isa, packed, scale, &mut folded);
-    folded
+    as_multiplied(isa, plan, &folded, precision, &mut Pool::default()).unwrap_or(folded)
 }

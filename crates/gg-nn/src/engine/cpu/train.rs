@@ -1,6 +1,7 @@
 //! One training step: forward with batch statistics and dropout, the loss, backward.
 
 use super::program::{Flat, From, Kind, Step};
+use super::store::{Pool, as_multiplied};
 use super::{CpuEngine, grid, image_source, input_size, lost};
 use crate::engine::{BatchStats, DropoutKey, EngineError, Gradients, Images, LossFn, dropout_mask};
 use crate::weights::{Tensor, Weights};
@@ -32,16 +33,30 @@ pub(super) fn gradients(
     key: DropoutKey,
     loss: &mut LossFn<'_>,
 ) -> Result<Gradients, EngineError> {
+    // The pool apart, so that tensors can be borrowed while buffers come and go.
+    let mut pool = std::mem::take(&mut engine.pool);
+    let result = gradients_with(engine, &mut pool, images, key, loss);
+    engine.pool = pool;
+    result
+}
+
+fn gradients_with(
+    engine: &CpuEngine,
+    pool: &mut Pool,
+    images: &Images<'_>,
+    key: DropoutKey,
+    loss: &mut LossFn<'_>,
+) -> Result<Gradients, EngineError> {
     let (sizes, per_image) = engine.check(images)?;
     let (isa, n) = (engine.isa, images.n);
     let mut out = Gradients::default();
-    let mut pass = forward_pass(engine, images, &sizes, key, &mut out.batch_stats)?;
+    let mut pass = forward_pass(engine, pool, images, &sizes, key, &mut out.batch_stats)?;
     let last = engine.program.steps.len() - 1;
     let (h, w) = sizes[last];
     let channels = engine.program.steps[last].channels;
     let shape = Shape::new(n, channels, h, w);
 
-    let mut first_gradient = engine.pool.take(shape.blocked_len(isa));
+    let mut first_gradient = pool.take(shape.blocked_len(isa));
     if let Some(head) = engine.program.head.clone() {
         let mut x = vec![0.0; n * channels];
         average_pool(isa, &view(&engine.program.steps, &pass, last)?, n, h * w, &mut x);
@@ -57,11 +72,11 @@ pub(super) fn gradients(
         let slope = slope_of(loss, &mut out)?;
         to_blocked(isa, &slope, shape, &mut first_gradient);
     }
-    backward_pass(engine, images, &sizes, &mut pass, first_gradient, &mut out.by_param)?;
+    backward_pass(engine, pool, images, &sizes, &mut pass, first_gradient, &mut out.by_param)?;
     for buffer in pass.results.into_iter().chain(pass.masks).flatten() {
-        engine.pool.give(buffer);
+        pool.give(buffer);
     }
-    engine.pool.give(pass.image);
+    pool.give(pass.image);
     Ok(out)
 }
 
@@ -101,7 +116,8 @@ fn sources<'a>(
 }
 
 fn forward_pass(
-    engine: &mut CpuEngine,
+    engine: &CpuEngine,
+    pool: &mut Pool,
     images: &Images<'_>,
     sizes: &[(usize, usize)],
     key: DropoutKey,
@@ -113,14 +129,14 @@ fn forward_pass(
         results: (0..count).map(|_| None).collect(),
         norms: (0..count).map(|_| None).collect(),
         masks: (0..count).map(|_| None).collect(),
-        image: engine.image(images),
+        image: engine.image(images, pool),
     };
     for i in 0..count {
         let (h, w) = sizes[i];
         let shape = Shape::new(n, engine.program.steps[i].channels, h, w);
-        let mut out = engine.pool.take(shape.blocked_len(isa));
+        let mut out = pool.take(shape.blocked_len(isa));
         let mut mask = match engine.program.steps[i].kind {
-            Kind::Dropout { .. } => Some(engine.pool.take(shape.blocked_len(isa))),
+            Kind::Dropout { .. } => Some(pool.take(shape.blocked_len(isa))),
             _ => None,
         };
         let step = &engine.program.steps[i];
@@ -136,7 +152,10 @@ fn forward_pass(
                 let dest = Dest { data: &mut out, channels: step.channels };
                 let sums = step.norm.is_some().then_some(&mut sums);
                 let size = (n, grid(step, h), grid(step, w));
-                forward(isa, plan, size, &inputs, &params.weights, &mut [dest], after, sums);
+                let words = as_multiplied(isa, plan, &params.weights, engine.precision, pool);
+                let weights = words.as_ref().unwrap_or(&params.weights);
+                forward(isa, plan, engine.precision, size, &inputs, weights, &mut [dest], after, sums);
+                pool.give(words.unwrap_or_default());
             }
             Kind::Pool => {
                 let (ih, iw) = input_size(step, sizes, images);
@@ -171,7 +190,8 @@ fn forward_pass(
 }
 
 fn backward_pass(
-    engine: &mut CpuEngine,
+    engine: &CpuEngine,
+    pool: &mut Pool,
     images: &Images<'_>,
     sizes: &[(usize, usize)],
     pass: &mut Pass,
@@ -182,7 +202,7 @@ fn backward_pass(
     let count = engine.program.steps.len();
     let mut grads: Vec<Option<Buffer>> = (0..count).map(|_| None).collect();
     grads[count - 1] = Some(first_gradient);
-    let mut partial = Buffer::zeros(0);
+    let mut partial = pool.take(0);
     for i in (0..count).rev() {
         let (h, w) = sizes[i];
         let dy = grads[i].take().ok_or_else(lost)?;
@@ -201,7 +221,7 @@ fn backward_pass(
                             grads[s] = there;
                             let shape =
                                 Shape::new(n, engine.program.steps[s].channels, sizes[s].0, sizes[s].1);
-                            engine.pool.take(shape.blocked_len(isa))
+                            pool.take(shape.blocked_len(isa))
                         }
                     }
                 }
@@ -256,24 +276,50 @@ fn backward_pass(
                 }
                 let size = (n, grid(step, h), grid(step, w));
                 let read = sources(engine, pass, images, step)?;
-                let mut packed = Buffer::zeros(plan.packed_len(isa));
-                backward_weights(isa, plan, size, &read, &gradient, &mut packed, &mut partial);
+                let mut packed = pool.take(plan.packed_len(isa));
+                backward_weights(
+                    isa,
+                    plan,
+                    engine.precision,
+                    size,
+                    &read,
+                    &gradient,
+                    &mut packed,
+                    &mut partial,
+                );
                 let name = format!("{name}.weight");
                 let shape = engine.graph.params.iter().find(|p| p.name == name).map(|p| p.shape.clone());
                 let shape = shape.ok_or_else(lost)?;
                 let mut tensor = Tensor::filled(&shape, 0.0);
                 plan.unpack(isa, &packed, &mut tensor.values);
                 by_param.tensors.insert(name, tensor);
+                pool.give(packed);
                 if !inputs.contains(&From::Image) {
                     let back = plan.backward();
-                    let mut packed = Buffer::zeros(back.packed_len(isa));
+                    let mut packed = pool.take(back.packed_len(isa));
                     plan.pack_backward(isa, &params.weights, &mut packed);
+                    let words = as_multiplied(isa, &back, &packed, engine.precision, pool);
+                    let weights = words.as_ref().unwrap_or(&packed);
                     let mut dests: Vec<Dest<'_>> = fresh
                         .iter_mut()
                         .zip(&plan.inputs)
                         .map(|(data, channels)| Dest { data, channels: *channels })
                         .collect();
-                    forward(isa, &back, size, &[gradient], &packed, &mut dests, After::NONE, None);
+                    let read = [gradient];
+                    forward(
+                        isa,
+                        &back,
+                        engine.precision,
+                        size,
+                        &read,
+                        weights,
+                        &mut dests,
+                        After::NONE,
+                        None,
+                    );
+                    drop(dests);
+                    pool.give(packed);
+                    pool.give(words.unwrap_or_default());
                 }
             }
             Kind::Pool => {
@@ -295,15 +341,15 @@ fn backward_pass(
                     for (t, v) in there.iter_mut().zip(buffer.iter()) {
                         *t += v;
                     }
-                    engine.pool.give(buffer);
+                    pool.give(buffer);
                 }
                 Some(_) => return Err(lost()),
             }
         }
-        engine.pool.give(dy);
+        pool.give(dy);
         // Nobody reads this result any more: its readers come later and are done.
         if let Some(result) = pass.results[i].take() {
-            engine.pool.give(result);
+            pool.give(result);
         }
     }
     Ok(())
