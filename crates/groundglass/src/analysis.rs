@@ -1,7 +1,7 @@
 //! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
 
 use crate::interrupt::Interrupt;
-use crate::manifest::{Compute, Program};
+use crate::manifest::{Compute, LEAK, Program, Training};
 use crate::output;
 use crate::pictures::Shown;
 use crate::pipeline::{self, Findings, Models};
@@ -16,6 +16,8 @@ use std::path::Path;
 
 /// Version of `analysis.json`.
 const SCHEMA_VERSION: u32 = 1;
+/// Code of the warning that slices of one patient were in training and test.
+pub(crate) const PATIENTS_LEAK: &str = "patients_leak";
 /// Slices of the montage.
 const MONTAGE: usize = 12;
 
@@ -153,6 +155,17 @@ pub(crate) fn analyse(
             "the file does not say how it is oriented: no right and left, no zones, no severity; \
              --orientation states it",
         ));
+    }
+    if let (Some(stated), Some(known)) = (stated, ct.grid.orientation())
+        && stated != known
+    {
+        warnings.push(Warning::new(
+            "orientation_overridden",
+            format!("the file says {known}, the user {stated}: sides and zones follow the user, the masks lie as the file says"),
+        ));
+    }
+    if models.all().any(|m| Training::of(&m.bundle).is_some_and(|t| t.leaking)) {
+        warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
     let mut found = pipeline::run(models, ct, sides, stop)?;
     add(&mut warnings, std::mem::take(&mut found.warnings));

@@ -1,6 +1,6 @@
 //! `report.html` of one analysed CT: its numbers as the page wants them.
 
-use crate::analysis::{Analysis, Outcome, SliceRow};
+use crate::analysis::{Analysis, Outcome, PATIENTS_LEAK, SliceRow};
 use gg_eval::{Amount, Infected, Zone};
 use gg_report::{
     AnalysisReport, BurdenNumbers, Fact, ModelLine, Provenance, RegionNumbers, SliceStrip, SliceTally,
@@ -91,7 +91,7 @@ fn provenance(a: &Analysis) -> Provenance {
     };
     let kind = crate::commands::kind_in_words(input.intensity.kind);
     Provenance {
-        leaking: false,
+        leaking: a.warnings.iter().any(|w| w.code == PATIENTS_LEAK),
         warnings: a.warnings.iter().map(|w| w.message.clone()).collect(),
         facts: vec![
             Fact::new("Shape", format!("{x} columns x {y} rows x {z} slices")),

@@ -92,7 +92,7 @@ pub(crate) struct SettingsArgs {
     /// Settings file (TOML); `config print` shows every key
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// One setting, as in `--set lung.epochs=20`; may be repeated, wins over the file
+    /// One setting, as in `--set lung.train.epochs=20`; may be repeated, wins over the file
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
+/// Said by every output of a model or split with which slices of one patient stand in training and in test.
+pub(crate) const LEAK: &str = "patients leak between training and test";
+
 /// The program that wrote a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Program {

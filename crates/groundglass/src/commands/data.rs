@@ -11,8 +11,7 @@ use std::path::{Path, PathBuf};
 /// Folds where neither a split file nor the data set's table says otherwise.
 const DEFAULT_FOLDS: usize = 5;
 
-/// Said by every output of a run whose split lets patients leak.
-pub(crate) const LEAK: &str = "patients leak between training and test";
+pub(crate) use crate::manifest::LEAK;
 
 /// Opens data sets and says aloud what is odd about them.
 pub(crate) fn open(context: &Context, paths: &[PathBuf]) -> Result<(Datasets, Vec<Warning>)> {

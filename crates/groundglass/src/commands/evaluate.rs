@@ -50,14 +50,14 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
     for path in &args.model {
         models.add_file(path).with_context(|| path.display().to_string())?;
     }
-    let chosen = choose_part(context, args, &sets)?;
+    let chosen = choose_part(context, args, &sets, &models)?;
     warnings.extend(chosen.warnings.clone());
     let leak = leak(&models, chosen.parts.as_ref());
     if let Some(leak) = &leak {
         context.console.warn(leak);
         warnings.push(Warning::new("patients_leak", leak.clone()));
     }
-    warn_of_known_patients(&models, &sets, &chosen, &mut warnings);
+    warn_of_known_patients(context, &models, &sets, &chosen, &mut warnings);
     let wanted: Vec<(&Dataset, &Case)> = data::cases(&sets).filter(|(_, c)| chosen.holds(c)).collect();
     if wanted.is_empty() {
         bail!("no case belongs to the part `{}`", chosen.name);
@@ -79,6 +79,14 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
         step.inc();
     }
     step.finish();
+    for (kind, missing) in missing_predictions(&cases, &wanted) {
+        let message = format!(
+            "{missing} of {} cases have a true {kind} mask and no predicted one; they are left out of the means",
+            cases.len()
+        );
+        context.console.warn(&message);
+        warnings.push(Warning::new("prediction_missing", message));
+    }
     let basis = Basis {
         leak,
         part: chosen.name.clone(),
@@ -120,6 +128,10 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
     Ok(scores)
 }
 
+/// Seed and validation share of the split where neither a split file nor a model tells them.
+const DEFAULT_SEED: u64 = 1;
+const DEFAULT_SHARE: f64 = 0.2;
+
 /// The cases to score.
 struct ChosenPart {
     name: String,
@@ -148,7 +160,12 @@ impl ChosenPart {
     }
 }
 
-fn choose_part(context: &Context, args: &EvaluateArgs, sets: &Datasets) -> Result<ChosenPart> {
+fn choose_part(
+    context: &Context,
+    args: &EvaluateArgs,
+    sets: &Datasets,
+    models: &Models,
+) -> Result<ChosenPart> {
     let split_given = args.fold.split.is_some() || args.fold.fold.is_some();
     let part = match args.part {
         PartName::Auto if split_given => Some(Part::Test),
@@ -166,9 +183,11 @@ fn choose_part(context: &Context, args: &EvaluateArgs, sets: &Datasets) -> Resul
             warnings: Vec::new(),
         });
     };
-    const SEED: u64 = 1;
-    const VALIDATION_SHARE: f64 = 0.2;
-    let chosen = data::choose(context, sets, &args.fold, SEED, VALIDATION_SHARE)?;
+    // Without a split file the parts are those that the model was trained with.
+    let trained = models.all().find_map(|m| Training::of(&m.bundle));
+    let (seed, validation_share) =
+        trained.map_or((DEFAULT_SEED, DEFAULT_SHARE), |t| (t.seed, t.settings.validation_share));
+    let chosen = data::choose(context, sets, &args.fold, seed, validation_share)?;
     let name = match part {
         Part::Train => "train",
         Part::Val => "val",
@@ -188,8 +207,9 @@ fn leak(models: &Models, parts: Option<&Parts>) -> Option<String> {
     (trained || parts.is_some_and(|p| p.leaking)).then(|| data::LEAK.to_owned())
 }
 
-/// A bundle remembers hashes of the CTs it learnt from: scores on them are no scores.
+/// A bundle remembers the patients it learnt from (as hashes of their names): scores on them are no scores.
 fn warn_of_known_patients(
+    context: &Context,
     models: &Models,
     sets: &Datasets,
     chosen: &ChosenPart,
@@ -201,14 +221,13 @@ fn warn_of_known_patients(
             .filter(|(_, c)| knows(model, &c.patient))
             .count();
         if seen > 0 {
-            let task = model.bundle.info.task.name();
-            warnings.push(Warning::new(
-                "scored_on_training_patients",
-                format!(
-                    "the {task} model was trained on the patients of {seen} of the scored cases; \
-                    its scores on them say nothing about new patients"
-                ),
-            ));
+            let message = format!(
+                "the {} model was trained on patients of the same names as those of {seen} scored cases; where they \
+                 are the same people its scores on them say nothing about new patients",
+                model.bundle.info.task.name()
+            );
+            context.console.warn(&message);
+            warnings.push(Warning::new("scored_on_training_patients", message));
         }
     }
 }
@@ -348,6 +367,18 @@ fn keep_slices(labels: &LabelVolume, map: &AxisMap, slices: &[usize]) -> Result<
         map.read_slice(labels, z, out);
     }
     Ok(Volume::from_vec([slices.len(), h, w], values)?)
+}
+
+/// How many cases lack a prediction that others have.
+fn missing_predictions(cases: &[CaseScores], wanted: &[(&Dataset, &Case)]) -> Vec<(&'static str, usize)> {
+    let count = |has_truth: fn(&Case) -> bool, scored: fn(&CaseScores) -> bool| {
+        let pairs = cases.iter().zip(wanted);
+        let missing = pairs.filter(|(c, (_, case))| has_truth(case) && !scored(c)).count();
+        if cases.iter().any(scored) { missing } else { 0 }
+    };
+    let lung = count(Case::has_lung, |c| c.lung.is_some());
+    let infection = count(Case::has_infection, |c| c.infection.is_some());
+    [("lung", lung), ("infection", infection)].into_iter().filter(|(_, n)| *n > 0).collect()
 }
 
 /// Best, median and worst case by Dice, among those with something to find.

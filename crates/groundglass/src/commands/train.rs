@@ -26,6 +26,10 @@ use std::sync::Arc;
 const BUNDLE: &str = "model.safetensors";
 /// The resolved settings in the run folder.
 const SETTINGS: &str = "settings.toml";
+/// The split in the run folder; `evaluate --split` takes it.
+const SPLIT: &str = "split.toml";
+/// The hash of the prepared data in the run folder.
+const DATA: &str = "data.sha256";
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -66,8 +70,6 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
     warnings.extend(chosen.parts.warnings.clone());
-    enter(&args.out.out, args.out.force, args.resume, &settings)?;
-
     let cache_dir = args.cache.clone().unwrap_or_else(|| beside(&args.out.out));
     let cache = Arc::new(prepare_cache(context, &sets, &settings, args, &cache_dir)?);
     for warning in cache.warnings() {
@@ -87,6 +89,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             }
         );
     }
+    enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache)?)?;
     let graph = of_task.network.graph()?;
     let threads = rayon::current_num_threads();
     let positives = counts(&cache, &train_samples, task);
@@ -191,25 +194,39 @@ fn task_of(name: TaskName) -> Task {
     }
 }
 
-/// Takes the run folder: a new one, or with `--resume` the one that is there with the same settings.
-fn enter(out: &Path, force: bool, resume: bool, settings: &Settings) -> Result<()> {
-    let file = out.join(SETTINGS);
+/// What a run is made of, as files in its folder: settings, split and a hash of the prepared data.
+fn begun_with(
+    settings: &Settings,
+    chosen: &data::Chosen,
+    cache: &Cache,
+) -> Result<[(&'static str, String); 3]> {
+    let split = format!("{}\n# trained with fold {} held out\n", chosen.split.to_toml()?, chosen.fold);
+    Ok([(SETTINGS, settings.to_toml()?), (SPLIT, split), (DATA, format!("{}\n", data_hash(cache)))])
+}
+
+/// Takes the run folder: a new one, or with `--resume` the one that was begun with the same files.
+fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Result<()> {
     if resume && out.is_dir() {
         if !output::is_ours(out) {
             bail!("{} is no run folder of groundglass; there is nothing to resume", out.display());
         }
-        let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-        if text != settings.to_toml()? {
-            return Err(Usage(format!(
-                "{} was begun with other settings; resume with those, they are in {SETTINGS} there",
-                out.display()
-            ))
-            .into());
+        for (name, text) in files {
+            let path = out.join(name);
+            let begun =
+                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            if begun != *text {
+                return Err(Usage(format!(
+                    "{} was begun with other settings, another split or other data; resume with those, {name} there \
+                     differs",
+                    out.display()
+                ))
+                .into());
+            }
         }
         return Ok(());
     }
     output::claim(out, force)?;
-    output::write_text(&file, &settings.to_toml()?)
+    files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))
 }
 
 fn beside(out: &Path) -> PathBuf {
@@ -242,7 +259,6 @@ pub(crate) fn build_cache(
     let options = CacheOptions {
         read,
         program: format!("{} {}", Program::this().version, Program::this().commit),
-        cases_at_once: rayon::current_num_threads(),
         ..CacheOptions::default()
     };
     let cache = Cache::build(dir, sets, &settings.prepare, &options, &|p| {
