@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Number of threads (default: all cores). Results do not depend on it.
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub(crate) threads: Option<u16>,
     /// No progress and no remarks on stderr; errors still appear.
     #[arg(long, short, global = true)]
@@ -299,7 +299,7 @@ pub(crate) struct EvaluateArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
     /// Number of bootstrap resamples behind each interval
-    #[arg(long, default_value_t = 2000, value_name = "N")]
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
     pub(crate) resamples: usize,
 }
 
@@ -343,12 +343,12 @@ pub(crate) struct PhantomArgs {
     #[command(flatten)]
     pub(crate) out: OutArgs,
     /// Number of phantoms
-    #[arg(long, default_value_t = 8, value_name = "N")]
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = parse_positive)]
     pub(crate) count: usize,
     /// Seed of the set
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Columns x rows x slices
+    /// Columns x rows x slices, each from 16 to 1024
     #[arg(long, default_value = "160x160x40", value_name = "XxYxZ", value_parser = parse_size)]
     pub(crate) size: [usize; 3],
     /// Write DICOM series instead of NIfTI (the masks stay NIfTI)
@@ -381,6 +381,10 @@ fn parse_intensity(text: &str) -> Result<IntensityKind, String> {
         let names: Vec<_> = IntensityKind::ALL.iter().map(|k| k.name()).collect();
         format!("not one of {}", names.join(", "))
     })
+}
+
+fn parse_positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "a whole number of 1 or more".to_owned())
 }
 
 fn parse_orientation(text: &str) -> Result<Orientation, String> {

@@ -44,6 +44,9 @@ pub(super) fn run(context: &Context, args: EvaluateArgs) -> Result<()> {
 
 /// Scores and writes everything; `quickstart` calls it too.
 pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores> {
+    if let Some(folder) = args.pred.as_ref().filter(|f| !f.is_dir()) {
+        bail!("{} is no folder; --pred takes a folder of masks", folder.display());
+    }
     let staged = Staged::begin(&args.out.out, args.out.force)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let mut models = Models::default();

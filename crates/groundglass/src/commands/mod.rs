@@ -18,6 +18,7 @@ use crate::progress::Console;
 use anyhow::{Context as _, Result};
 use gg_io::ReadOptions;
 pub(crate) use inspect::kind_in_words;
+use std::io::Write as _;
 
 /// What every command gets besides its own arguments.
 #[derive(Clone)]
@@ -57,14 +58,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 
 impl Context {
     /// Prints an answer: as JSON where that was asked for, else as the given text.
-    #[allow(clippy::print_stdout)] // stdout is for answers
     pub(crate) fn answer(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string_pretty(value)?);
-        } else {
-            println!("{}", text());
-        }
-        Ok(())
+        let answer = if self.json { serde_json::to_string_pretty(value)? } else { text() };
+        writeln!(std::io::stdout().lock(), "{answer}").context("writing the answer to stdout")
     }
 }
 
