@@ -54,7 +54,7 @@ fn check(tally: &mut Tally) {
     tally.add(step("formatting", &["fmt", "--all", "--check"], &[]));
     let lints = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
     tally.add(step("lints", &lints, &[]));
-    let docs = ["doc", "--release", "--workspace", "--no-deps", "--document-private-items"];
+    let docs = ["doc", "--release", "--workspace", "--no-deps"];
     tally.add(step("documentation", &docs, &[("RUSTDOCFLAGS", "-D warnings")]));
 }
 

@@ -1,5 +1,6 @@
 //! GFLOP/s of each convolution of the U-Net against the measured peak, changes of layout included.
-//! `cargo run --release -p gg-kernels --example kernels -- [isa] [threads]`
+//! `cargo run --release -p gg-kernels --example kernels -- [isa] [threads] [fp32|bf16]`
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a tool for the one who tunes the kernels
 
 use gg_kernels::*;
 use std::time::Instant;

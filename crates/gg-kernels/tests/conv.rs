@@ -1,5 +1,6 @@
 //! Every kernel against a plain loop, for each instruction set of this machine, on odd sizes.
 
+#![allow(clippy::needless_range_loop)] // plain loops over indices are the point here
 use gg_kernels::*;
 use proptest::prelude::*;
 

@@ -65,6 +65,21 @@ pub(crate) fn claim(dest: &Path, force: bool) -> Result<()> {
     write_marker(dest)
 }
 
+/// Removes what a program that was killed while writing left beside its outputs.
+pub(crate) fn sweep(dest: &Path) -> Result<()> {
+    const PARTIAL: [&str; 2] = [".writing-", ".groundglass-"];
+    let listed = || format!("opening {}", dest.display());
+    for entry in fs::read_dir(dest).with_context(listed)? {
+        let entry = entry.with_context(listed)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name != MARKER && PARTIAL.iter().any(|p| name.starts_with(p)) {
+            fs::remove_file(entry.path()).with_context(|| format!("removing {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether groundglass wrote this folder.
 pub(crate) fn is_ours(dest: &Path) -> bool {
     dest.join(MARKER).is_file()

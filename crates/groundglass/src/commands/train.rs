@@ -223,7 +223,7 @@ fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Res
                 .into());
             }
         }
-        return Ok(());
+        return output::sweep(out);
     }
     output::claim(out, force)?;
     files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))
