@@ -46,8 +46,13 @@ impl Staged {
                 .prefix(".groundglass-old-")
                 .tempdir_in(parent_of(&dest))
                 .with_context(failed)?;
-            fs::rename(&dest, old.path().join("old")).with_context(failed)?;
-            fs::rename(work.keep(), &dest).with_context(failed)?;
+            let moved = old.path().join("old");
+            fs::rename(&dest, &moved).with_context(failed)?;
+            if let Err(error) = fs::rename(work.path(), &dest) {
+                fs::rename(&moved, &dest).with_context(failed)?; // the old results come back
+                return Err(error).with_context(failed);
+            }
+            let _ = work.keep(); // it lies at its place now
         } else {
             fs::rename(work.keep(), &dest).with_context(failed)?;
         }

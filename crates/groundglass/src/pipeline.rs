@@ -73,6 +73,12 @@ impl Models {
         if place.is_some() {
             bail!("two models for the task `{}`; one is needed", bundle.info.task.name());
         }
+        let channels = bundle.graph()?.in_channels();
+        if channels != 1 {
+            bail!(
+                "the model takes {channels} neighbouring slices at once; prediction takes networks of 1 so far"
+            );
+        }
         let predictor = Predictor::load(&bundle)?;
         *place = Some(Model { bundle, sha256, predictor });
         Ok(())

@@ -13,6 +13,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Longer names make folders that some systems refuse.
+const LONGEST_CASE_ID: usize = 64;
+/// The table of all cases, beside their folders.
+const SUMMARY: &str = "summary.csv";
+
 /// `timings.json`: the only output that differs from run to run.
 #[derive(Serialize)]
 struct Timings {
@@ -167,16 +172,20 @@ fn name_cases(args: &AnalyzeArgs) -> Result<Vec<(String, PathBuf)>> {
     }
     for name in &names {
         let fits = !name.is_empty()
+            && name.len() <= LONGEST_CASE_ID
+            && name.to_lowercase() != SUMMARY
             && !name.starts_with('.')
             && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
         if !fits {
             return Err(Usage(format!(
-                "the case id `{name}` cannot name a folder; letters, digits, `-`, `_` and `.` can, not first a `.`"
+                "the case id `{name}` cannot name a folder; at most {LONGEST_CASE_ID} letters, digits, `-`, `_` \
+                 and `.` can, not first a `.`"
             ))
             .into());
         }
     }
-    if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
+    // Some file systems do not tell capital letters apart.
+    if names.iter().map(|n| n.to_lowercase()).collect::<BTreeSet<_>>().len() != names.len() {
         return Err(Usage("two CTs have the same case id".into()).into());
     }
     Ok(names.into_iter().zip(args.ct.iter().cloned()).collect())
@@ -224,7 +233,7 @@ fn write_summary(dir: &Path, rows: &[SummaryRow]) -> Result<()> {
     for row in rows {
         table.serialize(row)?;
     }
-    output::write_text(&dir.join("summary.csv"), &String::from_utf8(table.into_inner()?)?)
+    output::write_text(&dir.join(SUMMARY), &String::from_utf8(table.into_inner()?)?)
 }
 
 fn sentence(a: &Analysis, report: &Path) -> String {

@@ -312,18 +312,21 @@ fn score(case: &Case, loaded: &LoadedCase, predicted: &Predicted, chosen: &Chose
         None => Ok(labels.clone()),
     };
     let spacing = ct.grid.trusted_spacing_mm();
-    let segmentation =
-        |pred: &Option<LabelVolume>, truth: &Option<LabelVolume>| -> Result<Option<SegScores>> {
-            let (Some(pred), Some(truth)) = (pred, truth) else { return Ok(None) };
-            match &part {
-                None => Ok(Some(seg_scores(pred, truth, spacing))),
-                Some(_) => {
-                    // The stored axes may be turned; a canonical copy has canonical spacing.
-                    let spacing = spacing.map(|s| map.canonical(s));
-                    Ok(Some(seg_scores(&cut(pred)?, &cut(truth)?, spacing)))
-                }
+    let segmentation = |pred: &Option<LabelVolume>,
+                        truth: &Option<LabelVolume>|
+     -> Result<Option<SegScores>> {
+        let (Some(pred), Some(truth)) = (pred, truth) else { return Ok(None) };
+        match &part {
+            None => Ok(Some(seg_scores(pred, truth, spacing))),
+            Some(_) => {
+                // The stored axes may be turned; a canonical copy has canonical spacing.
+                let spacing = spacing.map(|s| map.canonical(s));
+                let scores = seg_scores(&cut(pred)?, &cut(truth)?, spacing);
+                // Slices that are no neighbours have no surface in common: no distances.
+                Ok(Some(SegScores { hd95_mm: None, hd95_vox: None, nsd_2mm: None, nsd_vox: None, ..scores }))
             }
-        };
+        }
+    };
     let percent = |lung: &Option<LabelVolume>, infection: &Option<LabelVolume>| -> Result<Option<f64>> {
         let (Some(lung), Some(infection)) = (lung, infection) else { return Ok(None) };
         let (lung, infection) = (cut(lung)?, cut(infection)?);
