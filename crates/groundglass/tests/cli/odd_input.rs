@@ -160,3 +160,8 @@ fn slices_from_head_to_feet_give_the_same_numbers() {
     };
     assert_eq!(numbers(&plain, "a"), numbers(&path, "b"));
 }
+
+#[test]
+fn a_mask_in_the_place_of_a_ct_is_remarked() {
+    warned(&Fixture::get().set().join("lung_mask/phantom-001.nii.gz"), &[], "looks_like_mask");
+}
