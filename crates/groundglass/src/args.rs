@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// The main job: from CT to masks, percentages, severity and a report
     Analyze(AnalyzeArgs),
+    /// List the models in the box, or show what a bundle says about itself
+    Models(ModelsArgs),
     /// Make synthetic chest CT with exact truth
     Phantom(PhantomArgs),
     /// See the whole pipeline at work on phantoms, from nothing to a report
@@ -335,6 +337,28 @@ pub(crate) struct AnalyzeArgs {
     pub(crate) orientation: Option<Orientation>,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  groundglass models list\n  groundglass models show infection")]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) action: ModelsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsAction {
+    /// List the models in the box
+    List,
+    /// How a model was trained, its threshold, labels, scores and licence
+    Show(ModelsShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelsShowArgs {
+    /// Task of a model in the box (classify, lung, infection), or a bundle file
+    #[arg(value_name = "TASK|BUNDLE")]
+    pub(crate) model: String,
 }
 
 #[derive(Debug, Args)]

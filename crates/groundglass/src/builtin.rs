@@ -7,7 +7,7 @@ use gg_dataset::Task;
 use gg_nn::Bundle;
 
 /// One bundle per task.
-const BUNDLES: [(Task, &[u8]); 3] = [
+pub(crate) const BUNDLES: [(Task, &[u8]); 3] = [
     (Task::Classify, include_bytes!("../../../models/classify.safetensors")),
     (Task::Infection, include_bytes!("../../../models/infection.safetensors")),
     (Task::Lung, include_bytes!("../../../models/lung.safetensors")),
@@ -17,11 +17,17 @@ const BUNDLES: [(Task, &[u8]); 3] = [
 pub(crate) fn fill(models: &mut Models) -> Result<()> {
     for (task, bytes) in BUNDLES {
         if !models.has(task) {
-            let name = || format!("the built-in model for the task `{}`", task.name());
-            models
-                .add(Bundle::from_bytes(bytes).with_context(name)?, manifest::sha256(bytes))
-                .with_context(name)?;
+            models.add(load(task, bytes)?, manifest::sha256(bytes)).with_context(|| name(task))?;
         }
     }
     Ok(())
+}
+
+/// One of [`BUNDLES`], read.
+pub(crate) fn load(task: Task, bytes: &[u8]) -> Result<Bundle> {
+    Bundle::from_bytes(bytes).with_context(|| name(task))
+}
+
+fn name(task: Task) -> String {
+    format!("the built-in model for the task `{}`", task.name())
 }

@@ -199,6 +199,25 @@ impl NetConfig {
         }
     }
 
+    /// Slices that go in together.
+    pub fn in_channels(&self) -> usize {
+        match self {
+            Self::Unet(c) => c.in_channels,
+            Self::ClassifierA(c) => c.in_channels,
+            Self::ClassifierB(c) => c.in_channels,
+        }
+    }
+
+    /// Which network and how wide, in a few words.
+    pub fn summary(&self) -> String {
+        let widths = |w: &[usize]| w.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Unet(c) => format!("U-Net, base {}, {} levels", c.base, c.levels),
+            Self::ClassifierA(c) => format!("classifier A, widths {}", widths(&c.widths)),
+            Self::ClassifierB(c) => format!("classifier B, widths {}", widths(&c.widths)),
+        }
+    }
+
     /// Distribution of the first weights.
     pub fn init(&self) -> Init {
         match self {

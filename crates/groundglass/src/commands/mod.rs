@@ -6,6 +6,7 @@ mod convert;
 mod data;
 mod evaluate;
 mod inspect;
+mod models;
 mod phantom;
 mod prepare;
 mod quickstart;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Config(args) => config::run(&context, args),
         Command::Evaluate(args) => evaluate::run(&context, args),
         Command::Analyze(args) => analyze::run(&context, args),
+        Command::Models(args) => models::run(&context, args),
         Command::Phantom(args) => phantom::run(&context, args),
         Command::Quickstart(args) => quickstart::run(&context, args),
     }

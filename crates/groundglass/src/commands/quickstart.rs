@@ -91,6 +91,8 @@ struct Answer {
     /// Largest percentage found in a held-out phantom without infection.
     false_alarm_percent: Option<f64>,
     analysed_percent: Option<f64>,
+    /// What the models in the box found in it, before any training; they never saw a phantom, so no floor is set.
+    percent_by_the_box: Option<f64>,
     true_percent: f64,
     report: PathBuf,
 }
@@ -111,6 +113,15 @@ pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     step.inc();
     step.finish();
 
+    // First what an installed program gives at once: the models in the box, which saw patients and no phantom.
+    let first = analyze(context, &analyze_args(&analysed, &out.join(BOX), &[]))?;
+    let first_percent = first.first().and_then(|a| a.infection.whole.percent_of_lung);
+    context.console.say(format!(
+        "the models in the box, without any training: {} of the phantom's lung infected, in truth {:.1} %",
+        first_percent.map_or("no percentage".to_owned(), |p| format!("{p:.1} %")),
+        phantom.truth.percent_of_lung
+    ));
+
     let tasks =
         [(TaskName::Lung, "lung"), (TaskName::Infection, "infection"), (TaskName::Classify, "classify")];
     let mut trained = Vec::new();
@@ -119,16 +130,17 @@ pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     }
     let models: Vec<PathBuf> = trained.iter().map(|t| t.bundle.clone()).collect();
     let scores = evaluate(context, &evaluate_args(&phantoms, out, &models))?;
-    let analyses = analyze(context, &analyze_args(&analysed, out, &models))?;
+    let analyses = analyze(context, &analyze_args(&analysed, &out.join(ANALYSIS), &models))?;
     let Some(analysis) = analyses.first() else { bail!("the phantom was not analysed") };
 
     let truth = phantom.truth.percent_of_lung;
     let floors = floors(&scores, analysis, truth);
     let report = out.join("report.html");
-    output::write_text(&report, &page(&floors, &trained, analysis, truth))?;
+    output::write_text(&report, &page(&floors, &trained, analysis, first_percent, truth))?;
     let answer = Answer {
         false_alarm_percent: worst_false_alarm(&scores),
         analysed_percent: analysis.infection.whole.percent_of_lung,
+        percent_by_the_box: first_percent,
         true_percent: truth,
         report: report.clone(),
         floors,
@@ -140,6 +152,9 @@ pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     Ok(())
 }
 
+/// Folders of the two analyses: by the models in the box, and by those that were trained here.
+const BOX: &str = "analysis-by-the-box";
+const ANALYSIS: &str = "analysis";
 /// Sets the analysed phantom apart from those that the networks saw.
 const ANALYSED_SEED: u64 = 77_001;
 
@@ -181,7 +196,7 @@ fn evaluate_args(phantoms: &Path, out: &Path, models: &[PathBuf]) -> EvaluateArg
 fn analyze_args(dicom: &Path, out: &Path, models: &[PathBuf]) -> AnalyzeArgs {
     AnalyzeArgs {
         ct: vec![dicom.to_owned()],
-        out: OutArgs { out: out.join("analysis"), force: false },
+        out: OutArgs { out: out.to_owned(), force: false },
         model: models.to_vec(),
         case_id: vec!["phantom-dicom".to_owned()],
         orientation: None,
@@ -250,19 +265,32 @@ fn text(answer: &Answer) -> String {
     lines.join("\n")
 }
 
-fn page(floors: &[Floor], trained: &[Trained], analysis: &Analysis, truth: f64) -> String {
-    let mut steps: Vec<QuickstartStep> = trained
-        .iter()
-        .map(|t| {
-            let name = t.task.name();
-            QuickstartStep {
-                name: format!("Train the {name} network"),
-                outcome: format!("best epoch {} of {}, threshold {:.2}", t.best_epoch, t.epochs, t.threshold),
-                passed: None,
-                link: Some(format!("runs/{name}/report.html")),
-            }
-        })
-        .collect();
+fn page(
+    floors: &[Floor],
+    trained: &[Trained],
+    analysis: &Analysis,
+    first: Option<f64>,
+    truth: f64,
+) -> String {
+    let percents = |p: Option<f64>| p.map_or("none".to_owned(), |p| format!("{p:.2} %"));
+    let mut steps = vec![QuickstartStep {
+        name: "Analyse a phantom with the models in the box".to_owned(),
+        outcome: format!(
+            "{} of the lung infected, in truth {truth:.2} %; trained on patients, never on a phantom",
+            percents(first)
+        ),
+        passed: None,
+        link: Some(format!("{BOX}/report.html")),
+    }];
+    steps.extend(trained.iter().map(|t| {
+        let name = t.task.name();
+        QuickstartStep {
+            name: format!("Train the {name} network"),
+            outcome: format!("best epoch {} of {}, threshold {:.2}", t.best_epoch, t.epochs, t.threshold),
+            passed: None,
+            link: Some(format!("runs/{name}/report.html")),
+        }
+    }));
     let links = [
         "evaluation/report.html",
         "evaluation/report.html",

@@ -16,6 +16,7 @@ fn every_command_has_help_with_an_example() {
         "config",
         "evaluate",
         "analyze",
+        "models",
         "phantom",
         "quickstart",
     ] {
@@ -132,6 +133,24 @@ fn the_models_in_the_box_analyse_a_ct() {
     let ct = Fixture::get().ct();
     groundglass(&["analyze", arg(&ct), "--out", arg(&out)]).ok();
     assert_eq!(json(&out.join("analysis.json"))["models"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn models_tells_what_is_in_the_box_and_in_a_bundle() {
+    let listed: serde_json::Value =
+        serde_json::from_str(&groundglass(&["models", "list", "--json"]).ok().stdout).unwrap();
+    let tasks: Vec<&str> = listed.as_array().unwrap().iter().map(|m| m["task"].as_str().unwrap()).collect();
+    assert_eq!(tasks, ["classify", "infection", "lung"]);
+    let shown = groundglass(&["models", "show", "lung"]).ok().stdout;
+    assert!(shown.contains("CC BY-NC-SA 4.0") && shown.contains("held out"), "{shown}");
+    let own = Fixture::get().bundle("infection");
+    let shown: serde_json::Value =
+        serde_json::from_str(&groundglass(&["models", "show", arg(&own), "--json"]).ok().stdout).unwrap();
+    assert_eq!(shown["task"], "infection");
+    assert_eq!(shown["sha256"].as_str().unwrap().len(), 64);
+    assert!(shown["info"]["manifest"]["settings"].is_object());
+    groundglass(&["models", "show", "heart"]).refused(2, &["heart", "lung", "nor a file"]);
+    groundglass(&["models", "show", "Cargo.toml"]).refused(1, &["Cargo.toml"]);
 }
 
 #[test]

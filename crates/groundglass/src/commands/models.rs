@@ -1,0 +1,160 @@
+//! `models`: what is in the box, and everything that a bundle says about itself.
+
+use super::Context;
+use crate::args::{ModelsAction, ModelsArgs, ModelsShowArgs};
+use crate::builtin;
+use crate::failure::Usage;
+use crate::manifest::{self, LEAK, Training};
+use anyhow::{Context as _, Result};
+use gg_dataset::Task;
+use gg_nn::{Bundle, BundleInfo};
+use serde::Serialize;
+use std::path::Path;
+
+/// One line of `models list`.
+#[derive(Serialize)]
+struct Row {
+    task: Task,
+    name: String,
+    network: String,
+    /// Side of the square slices that it sees, in pixels.
+    size: usize,
+    threshold: f32,
+    parameters: usize,
+    bytes: usize,
+    leaking: bool,
+    licence: String,
+    sha256: String,
+}
+
+/// `models show`: the bundle's description as it stands in the file, and the hash of the file.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    row: Row,
+    info: BundleInfo,
+}
+
+pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
+    match args.action {
+        ModelsAction::List => list(context),
+        ModelsAction::Show(args) => show(context, &args),
+    }
+}
+
+fn list(context: &Context) -> Result<()> {
+    let rows: Vec<Row> = builtin::BUNDLES
+        .iter()
+        .map(|(task, bytes)| {
+            let bundle = builtin::load(*task, bytes)?;
+            row(&bundle, bytes)
+        })
+        .collect::<Result<_>>()?;
+    context.answer(&rows, || {
+        let mut lines = vec![format!(
+            "{:<10} {:<24} {:<38} {:>5} {:>10} {:>9}  sha256",
+            "task", "name", "network", "size", "threshold", "MB"
+        )];
+        lines.extend(rows.iter().map(|r| {
+            format!(
+                "{:<10} {:<24} {:<38} {:>5} {:>10.3} {:>9.2}  {}",
+                r.task.name(),
+                r.name,
+                r.network,
+                r.size,
+                r.threshold,
+                r.bytes as f64 / 1e6,
+                &r.sha256[..12.min(r.sha256.len())]
+            )
+        }));
+        lines.push(
+            "`models show TASK` tells how one was trained and what it scored; --model takes your own"
+                .to_owned(),
+        );
+        lines.join("\n")
+    })
+}
+
+fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
+    let (bundle, bytes) = find(&args.model)?;
+    let shown = Shown { row: row(&bundle, &bytes)?, info: bundle.info };
+    context.answer(&shown, || text(&shown))
+}
+
+/// A task's model in the box, or a file.
+fn find(wanted: &str) -> Result<(Bundle, Vec<u8>)> {
+    if let Some((task, bytes)) = builtin::BUNDLES.iter().find(|(task, _)| task.name() == wanted) {
+        return Ok((builtin::load(*task, bytes)?, bytes.to_vec()));
+    }
+    let path = Path::new(wanted);
+    if !path.is_file() {
+        let tasks: Vec<&str> = builtin::BUNDLES.iter().map(|(task, _)| task.name()).collect();
+        return Err(Usage(format!(
+            "{wanted} is neither a model in the box ({}) nor a file",
+            tasks.join(", ")
+        ))
+        .into());
+    }
+    let bytes = std::fs::read(path).with_context(|| format!("reading {wanted}"))?;
+    Ok((Bundle::from_bytes(&bytes).with_context(|| wanted.to_owned())?, bytes))
+}
+
+fn row(bundle: &Bundle, bytes: &[u8]) -> Result<Row> {
+    let info = &bundle.info;
+    Ok(Row {
+        task: info.task,
+        name: info.name.clone(),
+        network: info.net.summary(),
+        size: info.prepare.size,
+        threshold: info.threshold,
+        parameters: bundle.weights.tensors.values().map(|t| t.values.len()).sum(),
+        bytes: bytes.len(),
+        leaking: Training::of(bundle).is_some_and(|t| t.leaking),
+        licence: info.licence.clone(),
+        sha256: manifest::sha256(bytes),
+    })
+}
+
+fn text(shown: &Shown) -> String {
+    let Shown { row, info } = shown;
+    let mut lines = vec![
+        format!("{} ({})", row.name, row.task.name()),
+        format!("network      {}, {} parameters, {} bytes", row.network, row.parameters, row.bytes),
+        format!("sees         slices of {0} x {0} pixels, {1} at once", row.size, info.net.in_channels()),
+        format!("threshold    {:.3}, chosen on validation data", row.threshold),
+    ];
+    lines.extend(info.labels.iter().map(|(k, v)| format!("label {k}      {v}")));
+    if let Ok(trained) = serde_json::from_value::<Training>(info.manifest.clone()) {
+        let p = &trained.parts;
+        lines.push(format!(
+            "trained on   {} slices of {} cases ({} patients); validation {} slices of {} cases; {} cases held out",
+            p.train_samples,
+            p.train_cases,
+            trained.train_patients.len(),
+            p.val_samples,
+            p.val_cases,
+            p.test_cases
+        ));
+        lines.push(format!(
+            "repeat       {}, seed {}, fold {}, best epoch {}, {} steps, data {}, split {}",
+            trained.program,
+            trained.seed,
+            trained.fold,
+            trained.best_epoch,
+            trained.steps,
+            short(&trained.data_sha256),
+            short(&trained.split_sha256)
+        ));
+        if trained.leaking {
+            lines.push(format!("warning      {LEAK}"));
+        }
+    }
+    lines.push(format!("scores       {}", info.scores));
+    lines.push(format!("licence      {}", row.licence));
+    lines.push(format!("sha256       {}", row.sha256));
+    lines.join("\n")
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
