@@ -3,6 +3,7 @@
 //! The way of the data: [`Dataset::open`] tells the layout and lists cases, [`Split`] says who is tested, [`Cache`]
 //! holds every slice prepared for the network, [`BatchLoader`] hands out batches with [`augment`]ed samples.
 
+mod audit;
 mod augment;
 mod batch;
 mod cache;
@@ -16,6 +17,7 @@ mod sample;
 mod split;
 mod table;
 
+pub use audit::{AuditedCase, Duplicate, Match, Place, near_duplicates, places, torn_patients};
 pub use augment::{AugmentConfig, AugmentError, Augmented, augment};
 pub use batch::{Batch, BatchLoader, Batches, LoaderConfig};
 pub use cache::{Cache, CacheOptions, CacheSummary, CachedCase, Progress};

@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// The main job: from CT to masks, percentages, severity and a report
     Analyze(AnalyzeArgs),
+    /// Find what stands on both sides of a split: patients, near-duplicate slices, one scan in two data sets
+    Audit(AuditArgs),
     /// List the models in the box, or show what a bundle says about itself
     Models(ModelsArgs),
     /// Make synthetic chest CT with exact truth
@@ -340,6 +342,42 @@ pub(crate) struct AnalyzeArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  groundglass audit data/covid data/more --split split.toml --out audit\n  groundglass audit \
+    data/covid --measure infection --set infection.train.epochs=10 --out audit\n\nThe exit code is 1 where the split leaks."
+)]
+pub(crate) struct AuditArgs {
+    /// Data set folders
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// Split file to audit (default: the data set's own folds, else a split by patient)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) split: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Correlation from which on two slices are taken for one picture
+    #[arg(long, default_value_t = 0.75, value_name = "R", value_parser = parse_correlation)]
+    pub(crate) similarity: f64,
+    /// Train and score this network under a split by patient and under one by slice, and print how much too good the
+    /// leaking one looks
+    #[arg(long, value_enum, value_name = "TASK")]
+    pub(crate) measure: Option<TaskName>,
+    /// Fold that `--measure` holds out
+    #[arg(long, default_value_t = 0, value_name = "K")]
+    pub(crate) fold: usize,
+    /// Seed of the splits and of training
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Number of bootstrap resamples behind each interval of `--measure`
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
+    pub(crate) resamples: usize,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  groundglass models list\n  groundglass models show infection")]
 pub(crate) struct ModelsArgs {
     #[command(subcommand)]
@@ -409,6 +447,10 @@ fn parse_intensity(text: &str) -> Result<IntensityKind, String> {
 
 fn parse_positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "a whole number of 1 or more".to_owned())
+}
+
+fn parse_correlation(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|c| (0.5..=1.0).contains(c)).ok_or_else(|| "a number from 0.5 to 1".to_owned())
 }
 
 fn parse_orientation(text: &str) -> Result<Orientation, String> {

@@ -1,9 +1,8 @@
 //! What the user sees while work goes on: one bar with the time left, or plain lines where stderr is no terminal.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How often a plain line is printed where there is no terminal.
@@ -36,6 +35,7 @@ impl Console {
 
     /// A step of `total` equal parts.
     pub(crate) fn step(&self, name: &str, total: u64) -> Step {
+        let first = Arc::new(OnceLock::new());
         let bar = ProgressBar::with_draw_target(
             Some(total),
             if self.quiet || !self.terminal {
@@ -45,9 +45,16 @@ impl Console {
             },
         );
         if let Ok(style) = ProgressStyle::with_template(
-            "{prefix:>22} {wide_bar:.cyan/dim} {pos}/{len}  {elapsed} + {eta} left  {msg}",
+            "{prefix:>22} {wide_bar:.cyan/dim} {pos}/{len}  {elapsed} + {left} left  {msg}",
         ) {
-            bar.set_style(style);
+            let first = first.clone();
+            bar.set_style(style.with_key(
+                "left",
+                move |state: &ProgressState, w: &mut dyn std::fmt::Write| {
+                    let left = time_left(state.elapsed(), &first, state.pos(), state.len().unwrap_or(0));
+                    let _ = write!(w, "{left}");
+                },
+            ));
         }
         bar.set_prefix(name.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -55,6 +62,7 @@ impl Console {
             bar,
             name: name.to_owned(),
             console: self.clone(),
+            first,
             plain: Arc::new(Mutex::new(Instant::now())),
         }
     }
@@ -66,18 +74,22 @@ pub(crate) struct Step {
     bar: ProgressBar,
     name: String,
     console: Console,
+    /// Parts that were there before this step began, as in a training that is resumed.
+    first: Arc<OnceLock<u64>>,
     plain: Arc<Mutex<Instant>>,
 }
 
 impl Step {
     /// `done` parts are finished.
     pub(crate) fn set(&self, done: u64) {
+        self.first.get_or_init(|| done.saturating_sub(1));
         self.bar.set_position(done);
         self.plain_line();
     }
 
     /// One more part is finished.
     pub(crate) fn inc(&self) {
+        self.first.get_or_init(|| self.bar.position());
         self.bar.inc(1);
         self.plain_line();
     }
@@ -107,12 +119,44 @@ impl Step {
         if last.elapsed() >= PLAIN_EVERY {
             *last = Instant::now();
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            let eta = self.bar.eta().as_secs();
+            let left = time_left(self.bar.elapsed(), &self.first, done, total);
             self.console.say(format!(
-                "{:>22}  {done}/{total}, {eta} s left  {}",
+                "{:>22}  {done}/{total}, {left} left  {}",
                 self.name,
                 self.bar.message()
             ));
         }
+    }
+}
+
+/// The time left if the rest goes as fast as what was done since the start, in words.
+fn time_left(elapsed: Duration, first: &OnceLock<u64>, done: u64, total: u64) -> String {
+    let since = done.saturating_sub(first.get().copied().unwrap_or(0));
+    if since == 0 {
+        return "?".to_owned();
+    }
+    let secs = (elapsed.as_secs_f64() / since as f64 * total.saturating_sub(done) as f64).round() as u64;
+    match (secs / 3600, secs / 60 % 60, secs % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_is_that_of_the_steps_done_here() {
+        let check = |elapsed, first, done, total, expected: &str| {
+            let begun = OnceLock::new();
+            begun.get_or_init(|| first);
+            assert_eq!(time_left(Duration::from_secs(elapsed), &begun, done, total), expected);
+        };
+        check(10, 0, 0, 100, "?");
+        check(10, 0, 10, 100, "1 min 30 s");
+        check(10, 90, 95, 100, "10 s"); // resumed at 90
+        check(3600, 0, 1, 4, "3 h 00 min");
     }
 }

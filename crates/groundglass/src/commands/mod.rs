@@ -1,6 +1,7 @@
 //! One file per command: what was typed becomes calls into the crates, and their answers become files and lines.
 
 mod analyze;
+mod audit;
 mod config;
 mod convert;
 mod data;
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Config(args) => config::run(&context, args),
         Command::Evaluate(args) => evaluate::run(&context, args),
         Command::Analyze(args) => analyze::run(&context, args),
+        Command::Audit(args) => audit::run(&context, args),
         Command::Models(args) => models::run(&context, args),
         Command::Phantom(args) => phantom::run(&context, args),
         Command::Quickstart(args) => quickstart::run(&context, args),

@@ -4,9 +4,8 @@ use super::{Context, data};
 use crate::args::{ProfileName, SplitArgs};
 use crate::failure::Usage;
 use crate::output;
-use anyhow::{Context as _, Result};
-use gg_dataset::{Datasets, Split, SplitCase};
-use gg_io::ReadOptions;
+use anyhow::Result;
+use gg_dataset::{Split, SplitCase};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -34,7 +33,7 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     let cases = sets.split_cases();
     let stated: BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
     let split = if args.by_slice {
-        Split::by_slice(&with_slice_counts(&sets)?, args.folds, args.seed)?
+        Split::by_slice(&data::with_slice_counts(&sets)?, args.folds, args.seed)?
     } else if stated.len() == args.folds && !args.ignore_table {
         context.console.say("taking the folds of the data set's own table; --ignore-table draws new ones");
         Split::from_table(&cases, args.seed)?
@@ -76,22 +75,4 @@ fn summary(split: &Split) -> Answer {
         patients_per_fold: (0..split.folds).map(|fold| patients(&|e| tests(e, fold))).collect(),
         always_trained_on: patients(&|e| e.part == Some(gg_dataset::Part::Train)),
     }
-}
-
-/// Tables rarely say how many slices a volume has: the files do.
-fn with_slice_counts(sets: &Datasets) -> Result<Vec<SplitCase>> {
-    data::cases(sets)
-        .map(|(_, case)| {
-            let mut split_case = case.split_case();
-            if split_case.slices.is_none()
-                && let gg_dataset::CtSource::File(path) = &case.ct
-            {
-                let seen = gg_io::read_ct(path, &ReadOptions::default())
-                    .with_context(|| path.display().to_string())?;
-                let grid = &seen.value.ct.grid;
-                split_case.slices = Some(grid.axis_map().canonical_shape(grid.shape)[0]);
-            }
-            Ok(split_case)
-        })
-        .collect()
 }

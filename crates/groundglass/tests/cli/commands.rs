@@ -16,6 +16,7 @@ fn every_command_has_help_with_an_example() {
         "config",
         "evaluate",
         "analyze",
+        "audit",
         "models",
         "phantom",
         "quickstart",
@@ -232,4 +233,45 @@ fn evaluate_draws_its_figures() {
     let scores = json(&out.join("scores.json"));
     assert_eq!(scores["part"], "test");
     assert!(scores["lung"]["summary"]["dice"]["mean"].is_number());
+}
+
+#[test]
+fn audit_finds_one_scan_under_two_names_and_passes_an_honest_split() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("honest");
+    let set = Fixture::get().set();
+    let ran = groundglass(&["audit", arg(&set), "--out", arg(&out)]).ok();
+    assert!(ran.stdout.contains("No patient and no slice stands on both sides"), "{}", ran.stdout);
+    assert_eq!(json(&out.join("audit.json"))["leaking"], false);
+
+    // The same scan as another patient, dealt to another fold.
+    let copied = dir.path().join("copied");
+    fs::create_dir_all(copied.join("ct")).unwrap();
+    let source = Fixture::get().ct();
+    for name in ["one", "two"] {
+        fs::copy(&source, copied.join("ct").join(format!("{name}.nii.gz"))).unwrap();
+    }
+    let split = dir.path().join("split.toml");
+    groundglass(&["split", arg(&copied), "--folds", "2", "--out", arg(&split)]).ok();
+    let out = dir.path().join("leaking");
+    groundglass(&["audit", arg(&copied), "--split", arg(&split), "--out", arg(&out)])
+        .refused(1, &["the split leaks", "report.html"]);
+    let audit = json(&out.join("audit.json"));
+    let found = &audit["duplicates"][0];
+    assert_eq!((&found["leaks"], &found["same_scan"]), (&true.into(), &true.into()));
+    assert_eq!(found["across"], found["slices"]);
+    assert!(found["best"]["correlation"].as_f64().unwrap() > 0.999);
+    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("one scan under two patients"));
+}
+
+#[test]
+fn audit_says_what_a_split_by_slice_tears_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    let split = dir.path().join("split.toml");
+    groundglass(&["split", arg(&set), "--by-slice", "--profile", "paper", "--out", arg(&split)]).ok();
+    let out = dir.path().join("out");
+    groundglass(&["audit", arg(&set), "--split", arg(&split), "--out", arg(&out)]).refused(1, &["leaks"]);
+    let audit = json(&out.join("audit.json"));
+    assert!(!audit["patients_in_several_places"].as_array().unwrap().is_empty());
 }
