@@ -8,8 +8,8 @@ use gg_imaging::Fingerprint;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Hashes that differ in more bits cannot belong to slices that correlate by the default limit: at a correlation of 0.75
-/// about 59 of 256 signs differ; the rest is room for the coarser picture behind the hash.
+/// Hashes that differ in more bits cannot belong to slices that correlate by the default limit: at a correlation of 0.8
+/// about 52 of 256 signs differ; the rest is room for the coarser picture behind the hash.
 const MOST_BITS: u32 = 90;
 
 /// Where a slice stands in a split.

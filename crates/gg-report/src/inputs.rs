@@ -387,3 +387,16 @@ pub struct QuickstartReport {
     /// Warnings, settings, models.
     pub provenance: Provenance,
 }
+
+/// Input of [`crate::audit_report`].
+#[derive(Debug, Clone, Default)]
+pub struct AuditReport {
+    /// The answer in one sentence.
+    pub summary: String,
+    /// What was found, one sentence each; what leaks stands in the provenance's warnings.
+    pub findings: Vec<String>,
+    /// Pictures of the pairs that were found.
+    pub figures: Vec<Figure>,
+    /// Warnings and how it was made.
+    pub provenance: Provenance,
+}

@@ -32,7 +32,8 @@ pub use figures::{
 };
 pub use font::{Weight, text_width};
 pub use html::{
-    analysis_report, evaluation_report, prepare_report, quickstart_report, summary_sentence, training_report,
+    analysis_report, audit_report, evaluation_report, prepare_report, quickstart_report, summary_sentence,
+    training_report,
 };
 pub use ink::{BLUE, GREEN, INFECTION, Ink, LUNG, SERIES, VERMILION};
 pub use inputs::*;

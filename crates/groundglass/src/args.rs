@@ -356,7 +356,7 @@ pub(crate) struct AuditArgs {
     #[command(flatten)]
     pub(crate) out: OutArgs,
     /// Correlation from which on two slices are taken for one picture
-    #[arg(long, default_value_t = 0.75, value_name = "R", value_parser = parse_correlation)]
+    #[arg(long, default_value_t = 0.8, value_name = "R", value_parser = parse_correlation)]
     pub(crate) similarity: f64,
     /// Train and score this network under a split by patient and under one by slice, and print how much too good the
     /// leaking one looks

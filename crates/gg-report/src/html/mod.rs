@@ -10,5 +10,5 @@ mod training;
 
 pub use analysis::{analysis_report, summary_sentence};
 pub use evaluation::evaluation_report;
-pub use prepare::{prepare_report, quickstart_report};
+pub use prepare::{audit_report, prepare_report, quickstart_report};
 pub use training::training_report;

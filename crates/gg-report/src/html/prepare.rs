@@ -1,13 +1,25 @@
-//! The pages of a preparation and of the quickstart: figures in order, with their captions.
+//! The pages of a preparation, of an audit and of the quickstart: figures in order, with their captions.
 
 use super::page::{figures, page, tally};
-use crate::inputs::{PrepareReport, QuickstartReport};
+use crate::inputs::{AuditReport, PrepareReport, QuickstartReport};
 use maud::html;
 
 /// The HTML page of a preparation.
 pub fn prepare_report(report: &PrepareReport) -> String {
     let body = html! { (tally(&report.tally)) (figures(&report.figures)) };
     page("preparation", &report.title, "", &report.provenance, body)
+}
+
+/// The HTML page of an audit of a split.
+pub fn audit_report(report: &AuditReport) -> String {
+    let body = html! {
+        @if !report.findings.is_empty() {
+            h2 { "Found in one place of the split" }
+            ul { @for finding in &report.findings { li { (finding) } } }
+        }
+        (figures(&report.figures))
+    };
+    page("audit", "Audit of a split", &report.summary, &report.provenance, body)
 }
 
 /// The HTML page of the quickstart.

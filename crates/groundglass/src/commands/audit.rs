@@ -11,7 +11,7 @@ use crate::scoring::Scores;
 use anyhow::{Result, bail};
 use gg_dataset::{AuditedCase, Duplicate, Place, Split, SplitCase, near_duplicates, places, torn_patients};
 use gg_imaging::Display;
-use gg_report::{Comparison, Fact, Figure, Grey, PrepareReport, Provenance, SlicePicture};
+use gg_report::{AuditReport, Fact, Figure, Grey, Provenance, SlicePicture};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -153,7 +153,7 @@ fn audit(context: &Context, args: &AuditArgs, dir: &Path, optimism: Option<Optim
         duplicates,
         optimism,
     };
-    let mut comparisons = Vec::new();
+    let mut pictures = Vec::new();
     for found in audit.duplicates.iter().take(SHOWN) {
         let show = |index: usize, z: usize| -> Result<SlicePicture> {
             let (set, case) = all[index];
@@ -165,19 +165,15 @@ fn audit(context: &Context, args: &AuditArgs, dir: &Path, optimism: Option<Optim
             picture.caption = format!("{}, slice {z}", case.case_id);
             Ok(picture)
         };
-        comparisons.push(Comparison {
-            title: format!(
-                "correlation {:.2}{}",
-                found.found.best.correlation,
-                if found.leaks { " · leaks" } else { "" }
-            ),
-            truth: show(found.found.first, found.found.best.first)?,
-            pred: show(found.found.second, found.found.best.second)?,
-        });
+        let d = &found.found;
+        let mut pair = [show(d.first, d.best.first)?, show(d.second, d.best.second)?];
+        let leak = if found.leaks { ", leaks" } else { "" };
+        pair[1].caption += &format!(" · {:.2}{leak}", d.best.correlation);
+        pictures.extend(pair);
     }
     output::write_json(&dir.join("audit.json"), &audit)?;
     let warnings: Vec<String> = warnings.into_iter().map(|w| w.message).collect();
-    output::write_text(&dir.join("report.html"), &page(&audit, &comparisons, warnings))?;
+    output::write_text(&dir.join("report.html"), &page(&audit, &pictures, warnings))?;
     Ok(audit)
 }
 
@@ -287,7 +283,7 @@ fn sentence(audit: &Audit) -> String {
 fn line(d: &Finding) -> String {
     let what = match (d.found.first == d.found.second, d.same_scan, d.same_patient) {
         (true, ..) => format!("{}: {} slices with a likeness in another place", d.first, d.found.slices),
-        (_, true, true) => format!("{} and {}: one scan, one patient", d.first, d.second),
+        (_, true, true) => format!("{} and {}: one patient's pictures twice", d.first, d.second),
         (_, true, false) => format!("{} and {}: one scan under two patients' names", d.first, d.second),
         _ => format!("{} and {}: {} like slices", d.first, d.second, d.found.slices),
     };
@@ -315,8 +311,7 @@ fn text(audit: &Audit, out: &Path) -> String {
     lines.join("\n")
 }
 
-fn page(audit: &Audit, comparisons: &[Comparison], mut warnings: Vec<String>) -> String {
-    warnings.insert(0, sentence(audit));
+fn page(audit: &Audit, pictures: &[SlicePicture], mut warnings: Vec<String>) -> String {
     warnings.extend(audit.duplicates.iter().filter(|d| d.leaks).map(line));
     let mut facts = vec![
         Fact::new(
@@ -325,7 +320,6 @@ fn page(audit: &Audit, comparisons: &[Comparison], mut warnings: Vec<String>) ->
         ),
         Fact::new("Taken for one picture", format!("from a correlation of {:.2} on", audit.similarity)),
     ];
-    facts.extend(audit.duplicates.iter().filter(|d| !d.leaks).map(|d| Fact::new("In one place", line(d))));
     if let Some(o) = &audit.optimism {
         let number = |v: Option<f64>| v.map_or("none".to_owned(), |v| format!("{v:.3}"));
         facts.push(Fact::new(
@@ -340,17 +334,18 @@ fn page(audit: &Audit, comparisons: &[Comparison], mut warnings: Vec<String>) ->
             ),
         ));
     }
-    let figures = if comparisons.is_empty() {
+    let figures = if pictures.is_empty() {
         Vec::new()
     } else {
         vec![Figure {
             title: "Slices that are one picture".to_owned(),
-            caption: "The surest pair of each pair of cases, each slice as its data set shows it.".to_owned(),
-            scene: gg_report::comparison_panels(comparisons, TILE),
+            caption: "The surest pair of each pair of cases, each slice as its data set shows it, with their correlation.".to_owned(),
+            scene: gg_report::montage(pictures, 4, TILE),
         }]
     };
-    gg_report::prepare_report(&PrepareReport {
-        title: "Audit of a split".to_owned(),
+    gg_report::audit_report(&AuditReport {
+        summary: sentence(audit),
+        findings: audit.duplicates.iter().filter(|d| !d.leaks).map(line).collect(),
         figures,
         provenance: Provenance {
             leaking: audit.leaking,
@@ -359,6 +354,5 @@ fn page(audit: &Audit, comparisons: &[Comparison], mut warnings: Vec<String>) ->
             models: Vec::new(),
             program: Program::this().to_string(),
         },
-        ..PrepareReport::default()
     })
 }
