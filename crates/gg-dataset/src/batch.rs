@@ -5,6 +5,7 @@
 
 use crate::BatchError;
 use crate::augment::{AugmentConfig, augment};
+use crate::neighbours::neighbours;
 use crate::random::{Purpose, Stream};
 use crate::sample::{SampleSource, Task};
 use std::collections::BTreeMap;
@@ -208,9 +209,7 @@ impl BatchLoader {
             Task::Infection => Some(sample.infection.ok_or_else(missing)?),
         };
         let mut images = Vec::with_capacity(config.channels);
-        let reach = (config.channels / 2) as isize;
-        for offset in -reach..=reach {
-            let neighbour = self.neighbour(index, offset);
+        for neighbour in self.channels_of(index) {
             images.push(if neighbour == index {
                 sample.image.clone()
             } else {
@@ -237,23 +236,11 @@ impl BatchLoader {
         Ok(())
     }
 
-    /// The sample `offset` slices away in the same case, or the last one before a gap.
-    fn neighbour(&self, index: usize, offset: isize) -> usize {
+    /// The samples that are the channels of one: its neighbours in the same case, itself in the middle.
+    fn channels_of(&self, index: usize) -> Vec<usize> {
         let infos = self.source.infos();
-        let mut at = index;
-        for _ in 0..offset.unsigned_abs() {
-            let Some(next) = at.checked_add_signed(offset.signum()).filter(|&n| n < infos.len()) else {
-                break;
-            };
-            let here = infos[at];
-            if infos[next].case != here.case
-                || Some(infos[next].z) != here.z.checked_add_signed(offset.signum())
-            {
-                break;
-            }
-            at = next;
-        }
-        at
+        let adjacent = |i: usize| infos[i + 1].case == infos[i].case && infos[i + 1].z == infos[i].z + 1;
+        neighbours(index, self.config.channels, infos.len(), adjacent)
     }
 }
 
@@ -421,6 +408,7 @@ impl Drop for Batches {
 mod tests {
     use super::*;
     use crate::CacheError;
+    use crate::augment::all_changes;
     use crate::sample::{MemorySamples, Sample, SampleInfo};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -463,10 +451,8 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_changes_nothing() {
-        let config = LoaderConfig {
-            threads: 1,
-            ..LoaderConfig::training(Task::Infection, 3, 9, AugmentConfig::groundglass())
-        };
+        let config =
+            LoaderConfig { threads: 1, ..LoaderConfig::training(Task::Infection, 3, 9, all_changes()) };
         let one = all(loader(40, config.clone()).epoch(2, 0));
         for (threads, queue) in [(2, 1), (4, 8)] {
             let other = LoaderConfig { threads, queue, ..config.clone() };
@@ -477,7 +463,7 @@ mod tests {
 
     #[test]
     fn an_epoch_entered_in_the_middle_goes_on_as_if_uninterrupted() {
-        let config = LoaderConfig::training(Task::Lung, 4, 1, AugmentConfig::paper());
+        let config = LoaderConfig::training(Task::Lung, 4, 1, all_changes());
         let whole = all(loader(30, config.clone()).epoch(5, 0));
         let rest = loader(30, config).epoch(5, 3);
         assert_eq!(rest.step(), 3);

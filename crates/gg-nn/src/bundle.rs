@@ -124,11 +124,19 @@ impl Bundle {
     /// # Errors
     /// As [`Bundle::from_bytes`], and the file system's.
     pub fn load(path: &Path) -> Result<Self, BundleError> {
+        Self::from_bytes(&Self::read(path)?)
+    }
+
+    /// The bytes of a file for [`Bundle::from_bytes`]; one that is larger than any model is not read.
+    ///
+    /// # Errors
+    /// The file system's, and a file that is too large.
+    pub fn read(path: &Path) -> Result<Vec<u8>, BundleError> {
         let len = std::fs::metadata(path).map_err(StoreError::from)?.len();
         if len > MAX_FILE_BYTES {
             return Err(StoreError::Format(format!("{len} bytes, more than any model has")).into());
         }
-        Self::from_bytes(&std::fs::read(path).map_err(StoreError::from)?)
+        Ok(std::fs::read(path).map_err(StoreError::from)?)
     }
 
     /// Reads a bundle, e.g. one embedded in the program.

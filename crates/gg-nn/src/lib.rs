@@ -26,7 +26,7 @@ pub use gg_dataset::Task;
 pub use loss::{Loss, sigmoid};
 pub use net::NetConfig;
 pub use optim::{Adam, AdamConfig, Clip, update_average, update_running_stats};
-pub use predict::Predictor;
+pub use predict::{PREDICT_BATCH, Predictor};
 pub use schedule::{EarlyStopping, Position, Progress, Schedule, Unit};
 pub use scoring::PartScores;
 pub use store::{Precision, StoreError};

@@ -4,8 +4,8 @@ use crate::bundle::{Bundle, BundleInfo};
 use crate::engine::{Engine, EngineError, Images, engine_for};
 use crate::loss::sigmoid;
 
-/// Slices that go through the network together; bounds the memory, changes no result.
-const BATCH: usize = 8;
+/// Pictures to put through a network together: more gain nothing and cost memory.
+pub const PREDICT_BATCH: usize = 8;
 
 /// A bundle ready to predict.
 pub struct Predictor {
@@ -44,47 +44,38 @@ impl Predictor {
         self.engine.name()
     }
 
-    /// Probabilities of prepared slices: one per pixel, or one per slice for a classifier.
-    ///
-    /// A network of several channels sees each slice between its neighbours in `slices`, which must then be
-    /// consecutive; the first and last ones stand in for what lies beyond.
-    ///
-    /// # Errors
-    /// A slice of another size than the model's preparation says.
-    pub fn predict_slices(&mut self, slices: &[&[u8]]) -> Result<Vec<Vec<f32>>, EngineError> {
-        let size = self.info.prepare.size;
-        if let Some(wrong) = slices.iter().find(|s| s.len() != size * size) {
-            let len = EngineError::Len { found: wrong.len(), right: size * size };
-            return Err(len);
-        }
-        let reach = (self.channels / 2) as isize;
-        let mut probs = Vec::with_capacity(slices.len());
-        for from in (0..slices.len()).step_by(BATCH) {
-            let n = BATCH.min(slices.len() - from);
-            let mut values = Vec::with_capacity(n * self.channels * size * size);
-            for i in from..from + n {
-                for offset in -reach..=reach {
-                    let j = i.saturating_add_signed(offset).min(slices.len() - 1);
-                    values.extend(slices[j].iter().map(|&v| f32::from(v) / 255.0));
-                }
-            }
-            let images = Images { values: &values, n, height: size, width: size };
-            let logits = self.engine.predict(&images)?;
-            let per_image = logits.len() / n;
-            probs.extend(
-                logits.chunks_exact(per_image).map(|z| z.iter().map(|z| sigmoid(*z)).collect::<Vec<f32>>()),
-            );
-        }
-        Ok(probs)
+    /// Slices that the network sees at once: 1, or an odd number of neighbours with the predicted one in the middle.
+    pub fn channels(&self) -> usize {
+        self.channels
     }
 
-    /// Masks of prepared slices: 1 where the probability reaches the model's threshold.
+    /// Probabilities of pictures: one per pixel, or one per slice for a classifier. Each picture is the prepared slice
+    /// with its neighbours as channels, [`Predictor::channels`] in all.
+    ///
+    /// All pictures go through the network at once: [`PREDICT_BATCH`] bounds the memory, and no result depends on it.
     ///
     /// # Errors
-    /// As [`Predictor::predict_slices`].
-    pub fn predict_masks(&mut self, slices: &[&[u8]]) -> Result<Vec<Vec<u8>>, EngineError> {
-        let threshold = self.info.threshold;
-        let probs = self.predict_slices(slices)?;
-        Ok(probs.iter().map(|p| p.iter().map(|v| u8::from(*v >= threshold)).collect()).collect())
+    /// A slice of another size than the model's preparation says, another number of channels.
+    pub fn predict(&mut self, pictures: &[Vec<&[u8]>]) -> Result<Vec<Vec<f32>>, EngineError> {
+        let size = self.info.prepare.size;
+        let plane = size * size;
+        let mut values = Vec::with_capacity(pictures.len() * self.channels * plane);
+        for channels in pictures {
+            if let Some(slice) = channels.iter().find(|s| s.len() != plane) {
+                return Err(EngineError::Len { found: slice.len(), right: plane });
+            }
+            if channels.len() != self.channels {
+                let (found, right) = (channels.len() * plane, self.channels * plane);
+                return Err(EngineError::Len { found, right });
+            }
+            values.extend(channels.iter().flat_map(|s| s.iter()).map(|&v| f32::from(v) / 255.0));
+        }
+        if pictures.is_empty() {
+            return Ok(Vec::new());
+        }
+        let images = Images { values: &values, n: pictures.len(), height: size, width: size };
+        let logits = self.engine.predict(&images)?;
+        let per_picture = logits.len() / pictures.len();
+        Ok(logits.chunks_exact(per_picture).map(|z| z.iter().map(|z| sigmoid(*z)).collect()).collect())
     }
 }

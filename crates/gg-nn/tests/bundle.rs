@@ -49,7 +49,7 @@ fn a_bundle_comes_back_as_it_was_and_predicts_the_same() {
         assert_eq!(std::fs::read(&path).unwrap(), again, "the same bytes each time");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
         let slice: Vec<u8> = (0..32 * 32).map(|i| (i * 7 % 251) as u8).collect();
-        let predict = |b: &Bundle| Predictor::load(b).unwrap().predict_slices(&[&slice]).unwrap();
+        let predict = |b: &Bundle| Predictor::load(b).unwrap().predict(&[vec![slice.as_slice()]]).unwrap();
         assert_eq!(predict(&loaded), predict(&bundle));
         if precision == Precision::F32 {
             assert_eq!(loaded.weights, weights());
@@ -59,21 +59,68 @@ fn a_bundle_comes_back_as_it_was_and_predicts_the_same() {
 
 #[test]
 fn slices_get_the_same_probabilities_alone_and_in_any_number() {
-    let (bundle, _) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
-    let slices: Vec<Vec<u8>> =
-        (0..11).map(|k| (0..32 * 32).map(|i| ((i * 7 + k * 31) % 251) as u8).collect()).collect();
-    let all: Vec<&[u8]> = slices.iter().map(Vec::as_slice).collect();
-    let mut predictor = Predictor::load(&bundle).unwrap();
-    let probs = predictor.predict_slices(&all).unwrap();
-    assert_eq!(probs.len(), 11);
-    for (slice, right) in all.iter().zip(&probs) {
-        assert_eq!(&predictor.predict_slices(&[slice]).unwrap()[0], right);
+    for channels in [1, 3] {
+        let net = NetConfig::Unet(UnetConfig {
+            in_channels: channels,
+            base: 2,
+            levels: 2,
+            ..UnetConfig::default()
+        });
+        let weights = Weights::init(&net, 9).unwrap();
+        let (bundle, _) = Bundle::new(BundleInfo { net, ..info() }, &weights, Precision::F32).unwrap();
+        let slices: Vec<Vec<u8>> =
+            (0..11).map(|k| (0..32 * 32).map(|i| ((i * 7 + k * 31) % 251) as u8).collect()).collect();
+        let pictures: Vec<Vec<&[u8]>> = (0..11)
+            .map(|i| gg_dataset::neighbours(i, channels, 11, |_| true))
+            .map(|around| around.into_iter().map(|i| slices[i].as_slice()).collect())
+            .collect();
+        let mut predictor = Predictor::load(&bundle).unwrap();
+        assert_eq!(predictor.channels(), channels);
+        let probs = predictor.predict(&pictures).unwrap();
+        assert_eq!(probs.len(), 11);
+        for batch in [1, 2, 8] {
+            let parts = pictures.chunks(batch).flat_map(|p| predictor.predict(p).unwrap());
+            assert_eq!(parts.collect::<Vec<_>>(), probs, "{channels} channels in batches of {batch}");
+        }
+        assert!(predictor.predict(&[]).unwrap().is_empty());
+        let error = predictor.predict(&[vec![&slices[0][..100]; channels]]).unwrap_err().to_string();
+        assert_eq!(error, "100 values in the batch, 1024 expected");
+        let error = predictor.predict(&[vec![&slices[0][..]; 2]]).unwrap_err().to_string();
+        assert_eq!(error, format!("2048 values in the batch, {} expected", 1024 * channels));
     }
-    let masks = predictor.predict_masks(&all).unwrap();
-    assert!(masks.iter().zip(&probs).all(|(m, p)| m.iter().zip(p).all(|(m, p)| (*m == 1) == (*p >= 0.42))));
-    assert!(predictor.predict_slices(&[]).unwrap().is_empty());
-    let error = predictor.predict_slices(&[&slices[0][..100]]).unwrap_err().to_string();
-    assert_eq!(error, "100 values in the batch, 1024 expected");
+}
+
+/// Training hands over a slice's neighbours as prediction does.
+#[test]
+fn a_network_of_three_channels_predicts_what_it_sees_in_training() {
+    use gg_dataset::{BatchLoader, LoaderConfig, MemorySamples, Sample, neighbours};
+    use std::sync::Arc;
+    let net = NetConfig::Unet(UnetConfig { in_channels: 3, base: 2, levels: 2, ..UnetConfig::default() });
+    let weights = Weights::init(&net, 4).unwrap();
+    let (bundle, _) = Bundle::new(BundleInfo { net, ..info() }, &weights, Precision::F32).unwrap();
+    let sample = |z: usize| Sample {
+        image: (0..32 * 32).map(|i| ((i * 3 + z * 41) % 253) as u8).collect(),
+        lung: None,
+        infection: Some(vec![0; 32 * 32]),
+        infected: None,
+        case: 0,
+        z,
+    };
+    let samples: Vec<Sample> = (0..5).map(sample).collect();
+    let source = Arc::new(MemorySamples::new(32, samples.clone()).unwrap());
+    let config = LoaderConfig { channels: 3, ..LoaderConfig::evaluation(Task::Infection, 5) };
+    let loader = BatchLoader::new(source, (0..5).collect(), config).unwrap();
+    let batch = loader.epoch(0, 0).next().unwrap().unwrap();
+    let mut engine = engine_for(&bundle.graph().unwrap());
+    engine.set_weights(&bundle.weights).unwrap();
+    let images = engine::Images { values: &batch.images, n: batch.n, height: 32, width: 32 };
+    let in_training: Vec<f32> = engine.predict(&images).unwrap().iter().map(|z| sigmoid(*z)).collect();
+
+    let pictures: Vec<Vec<&[u8]>> = (0..5)
+        .map(|i| neighbours(i, 3, 5, |_| true).into_iter().map(|i| samples[i].image.as_slice()).collect())
+        .collect();
+    let predicted = Predictor::load(&bundle).unwrap().predict(&pictures).unwrap();
+    assert_eq!(predicted.concat(), in_training);
 }
 
 #[test]
@@ -106,6 +153,14 @@ fn what_cannot_be_used_is_refused_in_one_sentence() {
     assert_eq!(error(&flipped), BundleError::Hash.to_string());
     let huge = with_text(&good, |t| t.replace("[2,1,3,3]", "[4000000000,4000000000,4000000000,3]"));
     assert!(error(&huge).starts_with("not a whole safetensors file"));
+}
+
+#[test]
+fn a_file_larger_than_any_model_is_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("huge.safetensors");
+    std::fs::File::create(&path).unwrap().set_len(5 << 30).unwrap();
+    assert!(Bundle::read(&path).unwrap_err().to_string().contains("more than any model has"));
 }
 
 #[test]

@@ -139,13 +139,14 @@ pub(crate) struct SliceRow {
     pub(crate) positive: Option<bool>,
 }
 
-/// Analyses a CT that was read. `stated` is an orientation from the user.
+/// Analyses a CT that was read. `stated` is an orientation from the user; `told` hears of the slices done and in all.
 pub(crate) fn analyse(
     models: &mut Models,
     scan: &Scan,
     case_id: &str,
     stated: Option<Orientation>,
     mut warnings: Vec<Warning>,
+    told: &dyn Fn(usize, usize),
     stop: &Interrupt,
 ) -> Result<Outcome> {
     let ct = &scan.ct;
@@ -175,7 +176,10 @@ pub(crate) fn analyse(
     if models.all().any(|m| Training::of(&m.bundle).is_some_and(|t| t.leaking)) {
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
-    let mut found = pipeline::run(models, ct, sides, stop)?;
+    let map = sides.unwrap_or(AxisMap::IDENTITY);
+    let run =
+        pipeline::Run { sides, prepare: &mut |config| Ok(gg_imaging::prepare(ct, &map, config)), told, stop };
+    let mut found = pipeline::run(models, ct, run)?;
     add(&mut warnings, std::mem::take(&mut found.warnings));
     let lung = found.lung.take().context("a lung model is needed to analyse a CT")?;
     let infection = found.infection.take().context("an infection model is needed to analyse a CT")?;

@@ -87,6 +87,15 @@ pub(crate) struct OutArgs {
     pub(crate) force: bool,
 }
 
+/// Where prepared slices are kept.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CacheArgs {
+    /// Folder that keeps prepared slices for `prepare`, `train` and `evaluate`; what is missing there is made and
+    /// added (default: `cache` beside the output folder)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cache: Option<PathBuf>,
+}
+
 /// Which settings to use.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct SettingsArgs {
@@ -158,6 +167,8 @@ pub(crate) struct PrepareArgs {
     #[arg(long, value_name = "N")]
     pub(crate) slice: Option<usize>,
     #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
     pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
@@ -170,7 +181,7 @@ pub(crate) struct SplitArgs {
     #[arg(required = true)]
     pub(crate) dataset: Vec<PathBuf>,
     /// Number of folds
-    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = parse_folds)]
     pub(crate) folds: usize,
     /// Seed of the assignment
     #[arg(long, default_value_t = 1)]
@@ -238,9 +249,8 @@ pub(crate) struct TrainArgs {
     /// How the bundle stores its weights: half the size costs a little precision
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) store: StoreName,
-    /// Where to keep prepared slices (default: a folder `cache` beside the run folder)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) cache: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     #[command(flatten)]
     pub(crate) fold: FoldArgs,
     #[command(flatten)]
@@ -298,6 +308,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) part: PartName,
     #[command(flatten)]
     pub(crate) out: OutArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
     #[command(flatten)]
     pub(crate) fold: FoldArgs,
     #[command(flatten)]
@@ -451,6 +463,10 @@ fn parse_positive(text: &str) -> Result<usize, String> {
 
 fn parse_correlation(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|c| (0.5..=1.0).contains(c)).ok_or_else(|| "a number from 0.5 to 1".to_owned())
+}
+
+fn parse_folds(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 1).ok_or_else(|| "a whole number of 2 or more".to_owned())
 }
 
 fn parse_orientation(text: &str) -> Result<Orientation, String> {

@@ -142,7 +142,8 @@ fn write_marker(dir: &Path) -> Result<()> {
         .with_context(|| format!("writing {}", path.display()))
 }
 
-fn parent_of(dest: &Path) -> PathBuf {
+/// The folder that a path lies in.
+pub(crate) fn parent_of(dest: &Path) -> PathBuf {
     match dest.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
         _ => PathBuf::from("."),

@@ -7,14 +7,12 @@
 use crate::interrupt::Interrupt;
 use crate::manifest;
 use anyhow::{Result, bail};
-use gg_dataset::Task;
-use gg_imaging::{Connectivity, DropReason, PrepareConfig, Prepared};
-use gg_nn::{Bundle, Predictor};
-use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warning};
+use gg_dataset::{Task, neighbours};
+use gg_imaging::{Connectivity, DropReason, PrepareConfig, Prepared, SliceWay};
+use gg_nn::{Bundle, PREDICT_BATCH, Predictor};
+use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warned, Warning};
+use std::cell::Cell;
 use std::path::Path;
-
-/// Slices that go through a network at once; more gain nothing and cost memory.
-const BATCH: usize = 8;
 
 /// A bundle, ready to predict.
 pub(crate) struct Model {
@@ -74,9 +72,9 @@ impl Models {
             bail!("two models for the task `{}`; one is needed", bundle.info.task.name());
         }
         let channels = bundle.graph()?.in_channels();
-        if channels != 1 {
+        if channels.is_multiple_of(2) {
             bail!(
-                "the model takes {channels} neighbouring slices at once; prediction takes networks of 1 so far"
+                "the network takes {channels} slices at once; right would be an odd number, the predicted one in the middle"
             );
         }
         let predictor = Predictor::load(&bundle)?;
@@ -94,7 +92,7 @@ impl Models {
     }
 
     pub(crate) fn add_file(&mut self, path: &Path) -> Result<()> {
-        let bytes = std::fs::read(path)?;
+        let bytes = Bundle::read(path)?;
         self.add(Bundle::from_bytes(&bytes)?, manifest::sha256(&bytes))
     }
 
@@ -104,17 +102,25 @@ impl Models {
     }
 }
 
-/// Runs every model on one CT. `sides` is the way from stored to canonical axes, where the orientation is known.
-/// Ends with an error soon after `stop` was asked for.
-pub(crate) fn run(
-    models: &mut Models,
-    ct: &CtVolume,
-    sides: Option<AxisMap>,
-    stop: &Interrupt,
-) -> Result<Findings> {
+/// One run of the models, besides the models and the CT.
+pub(crate) struct Run<'a> {
+    /// The way from stored to canonical axes, where the orientation is known.
+    pub(crate) sides: Option<AxisMap>,
+    /// Makes the slices that the networks see, or finds them made.
+    pub(crate) prepare: &'a mut dyn FnMut(&PrepareConfig) -> Result<Warned<Prepared>>,
+    /// Told how many slices of how many went through the networks.
+    pub(crate) told: &'a dyn Fn(usize, usize),
+    /// Ends the run with an error soon after it was asked for.
+    pub(crate) stop: &'a Interrupt,
+}
+
+/// Runs every model on one CT.
+pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Findings> {
+    let Run { sides, prepare, told, stop } = run;
     let map = sides.unwrap_or(AxisMap::IDENTITY);
     let canonical = map.canonical_shape(ct.voxels.shape());
-    let mut prepared = Shared::default();
+    let mut prepared = Shared { prepare, made: None };
+    let progress = Progress { told, done: Cell::new(0), total: canonical[0] * models.all().count(), stop };
     let mut found = Findings {
         lung: None,
         infection: None,
@@ -122,9 +128,9 @@ pub(crate) fn run(
         warnings: Vec::new(),
     };
     if let Some(model) = &mut models.lung {
-        let input = prepared.get(ct, &map, &model.bundle.info.prepare, &mut found)?;
+        let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let all = vec![true; canonical[0]];
-        let mask = segment(model, input, &map, ct.voxels.shape(), &all, stop)?;
+        let mask = segment(model, input, &map, ct.voxels.shape(), &all, &progress)?;
         let mask = without_islands(mask);
         found.lung = Some(match sides {
             Some(map) => gg_imaging::split_lungs(&mask, &map),
@@ -138,8 +144,8 @@ pub(crate) fn run(
     if let Some(model) = &mut models.infection {
         let wanted: Vec<bool> =
             found.slices.iter().map(|s| found.lung.is_none() || s.lung_voxels > 0).collect();
-        let input = prepared.get(ct, &map, &model.bundle.info.prepare, &mut found)?;
-        let mut mask = segment(model, input, &map, ct.voxels.shape(), &wanted, stop)?;
+        let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
+        let mut mask = segment(model, input, &map, ct.voxels.shape(), &wanted, &progress)?;
         if let Some(lung) = &found.lung {
             mask.data_mut().iter_mut().zip(lung.data()).for_each(|(m, &l)| *m &= u8::from(l != 0));
         }
@@ -148,37 +154,43 @@ pub(crate) fn run(
         found.infection = Some(mask);
     }
     if let Some(model) = &mut models.classify {
-        let input = prepared.get(ct, &map, &model.bundle.info.prepare, &mut found)?;
-        for (images, ways) in input.images.chunks(BATCH).zip(input.ways.chunks(BATCH)) {
-            stop.check()?;
-            let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-            for (probability, way) in model.predictor.predict_slices(&images)?.iter().zip(ways) {
-                found.slices[way.z].probability = probability.first().copied();
-            }
-        }
+        let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
+        let all: Vec<usize> = (0..input.ways.len()).collect();
+        predict(&mut model.predictor, input, &all, PREDICT_BATCH, &progress, |way, probability| {
+            found.slices[way.z].probability = probability.first().copied();
+        })?;
     }
     Ok(found)
 }
 
+/// How many slices went through the networks; those that a network need not see count as done.
+struct Progress<'a> {
+    told: &'a dyn Fn(usize, usize),
+    done: Cell<usize>,
+    total: usize,
+    stop: &'a Interrupt,
+}
+
+impl Progress<'_> {
+    fn add(&self, slices: usize) {
+        self.done.set(self.done.get() + slices);
+        (self.told)(self.done.get(), self.total);
+    }
+}
+
 /// The prepared slices, made once for all models that were trained on the same preparation.
-#[derive(Default)]
-struct Shared {
+struct Shared<'a> {
+    prepare: &'a mut dyn FnMut(&PrepareConfig) -> Result<Warned<Prepared>>,
     made: Option<(PrepareConfig, Prepared)>,
 }
 
-impl Shared {
-    fn get(
-        &mut self,
-        ct: &CtVolume,
-        map: &AxisMap,
-        config: &PrepareConfig,
-        found: &mut Findings,
-    ) -> Result<&Prepared> {
+impl Shared<'_> {
+    fn get(&mut self, config: &PrepareConfig, found: &mut Findings) -> Result<&Prepared> {
         if self.made.as_ref().is_none_or(|(c, _)| c != config) {
             self.made = None; // the old slices go before the new ones come
             let first = found.warnings.is_empty();
             let mut warnings = Vec::new();
-            let prepared = gg_imaging::prepare(ct, map, config).drain_into(&mut warnings);
+            let prepared = (self.prepare)(config)?.drain_into(&mut warnings);
             warnings.retain(|w| first || !found.warnings.contains(w));
             found.warnings.extend(warnings);
             for (z, reason) in &prepared.dropped {
@@ -203,22 +215,46 @@ fn segment(
     map: &AxisMap,
     shape: [usize; 3],
     wanted: &[bool],
-    stop: &Interrupt,
+    progress: &Progress<'_>,
 ) -> Result<LabelVolume> {
     let mut mask = Volume::filled(shape, 0u8);
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| wanted[input.ways[i].z]).collect();
     let threshold = model.bundle.info.threshold;
-    for batch in chosen.chunks(BATCH) {
-        stop.check()?;
-        let images: Vec<&[u8]> = batch.iter().map(|&i| input.images[i].as_slice()).collect();
-        for (probabilities, &i) in model.predictor.predict_slices(&images)?.iter().zip(batch) {
-            let way = &input.ways[i];
-            let full = gg_imaging::restore_probabilities_slice(probabilities, way);
-            let labels: Vec<u8> = full.iter().map(|&p| u8::from(p >= threshold)).collect();
-            map.write_slice(&mut mask, way.z, &labels);
-        }
-    }
+    predict(&mut model.predictor, input, &chosen, PREDICT_BATCH, progress, |way, probabilities| {
+        let full = gg_imaging::restore_probabilities_slice(probabilities, way);
+        let labels: Vec<u8> = full.iter().map(|&p| u8::from(p >= threshold)).collect();
+        map.write_slice(&mut mask, way.z, &labels);
+    })?;
     Ok(mask)
+}
+
+/// Puts the chosen slices through a network, `batch` at a time, each between its neighbours as in training; `take` gets
+/// the probabilities of each.
+fn predict(
+    predictor: &mut Predictor,
+    input: &Prepared,
+    chosen: &[usize],
+    batch: usize,
+    progress: &Progress<'_>,
+    mut take: impl FnMut(&SliceWay, &[f32]),
+) -> Result<()> {
+    let channels = predictor.channels();
+    let adjacent = |i: usize| input.ways[i + 1].z == input.ways[i].z + 1;
+    let picture = |&i: &usize| -> Vec<&[u8]> {
+        let around = neighbours(i, channels, input.ways.len(), adjacent);
+        around.into_iter().map(|i| input.images[i].as_slice()).collect()
+    };
+    let left_out = input.canonical_shape[0] - chosen.len();
+    progress.add(left_out);
+    for batch in chosen.chunks(batch) {
+        progress.stop.check()?;
+        let pictures: Vec<Vec<&[u8]>> = batch.iter().map(picture).collect();
+        for (probabilities, &i) in predictor.predict(&pictures)?.iter().zip(batch) {
+            take(&input.ways[i], probabilities);
+        }
+        progress.add(batch.len());
+    }
+    Ok(())
 }
 
 /// The lungs without specks: pieces much smaller than the largest one go, closed holes are filled.
@@ -252,4 +288,89 @@ fn count_slices(labels: &LabelVolume, map: &AxisMap) -> Vec<usize> {
             slice.iter().filter(|&&v| v != 0).count()
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gg_nn::net::UnetConfig;
+    use gg_nn::{BUNDLE_FORMAT, BundleInfo, NetConfig, Precision, Weights};
+
+    const SIZE: usize = 16;
+
+    fn bundle(in_channels: usize) -> Bundle {
+        let net = NetConfig::Unet(UnetConfig { in_channels, base: 2, levels: 2, ..UnetConfig::default() });
+        let weights = Weights::init(&net, 3).unwrap();
+        let info = BundleInfo {
+            format_version: BUNDLE_FORMAT,
+            name: "test".into(),
+            task: Task::Infection,
+            net,
+            prepare: PrepareConfig { size: SIZE, ..PrepareConfig::default() },
+            threshold: 0.5,
+            labels: Default::default(),
+            manifest: serde_json::Value::Null,
+            scores: serde_json::Value::Null,
+            licence: "none".into(),
+            weights_sha256: String::new(),
+        };
+        Bundle::new(info, &weights, Precision::F32).unwrap().0
+    }
+
+    /// Slices 0 to 5 and, after a gap, 8 to 10.
+    fn prepared() -> Prepared {
+        let zs: Vec<usize> = (0..6).chain(8..11).collect();
+        let way = |&z: &usize| SliceWay {
+            z,
+            canonical: [SIZE, SIZE],
+            quarter_turns: 0,
+            crop: gg_imaging::Rect::whole(SIZE, SIZE),
+            size: SIZE,
+            roi_found: true,
+        };
+        let image = |&z: &usize| (0..SIZE * SIZE).map(|i| ((i * 5 + z * 67) % 251) as u8).collect();
+        Prepared {
+            ways: zs.iter().map(way).collect(),
+            images: zs.iter().map(image).collect(),
+            dropped: Vec::new(),
+            canonical_shape: [11, SIZE, SIZE],
+        }
+    }
+
+    fn predicted(predictor: &mut Predictor, chosen: &[usize], batch: usize) -> Vec<(usize, Vec<f32>)> {
+        let mut found = Vec::new();
+        let told = Cell::new((0, 0));
+        let stop = Interrupt::default();
+        let progress =
+            Progress { told: &|done, of| told.set((done, of)), done: Cell::new(0), total: 11, stop: &stop };
+        predict(predictor, &prepared(), chosen, batch, &progress, |way, probabilities| {
+            found.push((way.z, probabilities.to_vec()));
+        })
+        .unwrap();
+        assert_eq!(told.get(), (11, 11));
+        found
+    }
+
+    #[test]
+    fn neither_the_batch_nor_the_chosen_slices_change_what_a_network_of_three_channels_says() {
+        let mut predictor = Predictor::load(&bundle(3)).unwrap();
+        let all = predicted(&mut predictor, &(0..9).collect::<Vec<_>>(), 4);
+        assert_eq!(all.iter().map(|(z, _)| *z).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 8, 9, 10]);
+        for batch in [1, 2, 9] {
+            assert_eq!(predicted(&mut predictor, &(0..9).collect::<Vec<_>>(), batch), all);
+        }
+        let chosen = [1, 5, 6];
+        let expected: Vec<_> = chosen.iter().map(|&i| all[i].clone()).collect();
+        assert_eq!(predicted(&mut predictor, &chosen, 2), expected);
+        let input = prepared();
+        let of = |a: usize, b: usize, c: usize| [a, b, c].map(|i| input.images[i].as_slice()).to_vec();
+        let by_hand = predictor.predict(&[of(0, 1, 2), of(4, 5, 5), of(6, 6, 7)]).unwrap();
+        assert_eq!(expected.into_iter().map(|(_, p)| p).collect::<Vec<_>>(), by_hand);
+    }
+
+    #[test]
+    fn a_network_without_a_middle_slice_is_refused() {
+        let error = Models::default().add(bundle(2), String::new()).unwrap_err().to_string();
+        assert!(error.contains("2 slices at once"), "{error}");
+    }
 }

@@ -87,6 +87,12 @@ impl Step {
         self.plain_line();
     }
 
+    /// `done` of `total` parts are finished, where only the work itself tells how many there are.
+    pub(crate) fn set_of(&self, done: usize, total: usize) {
+        self.bar.set_length(total as u64);
+        self.set(done as u64);
+    }
+
     /// One more part is finished.
     pub(crate) fn inc(&self) {
         self.first.get_or_init(|| self.bar.position());

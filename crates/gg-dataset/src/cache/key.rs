@@ -68,7 +68,7 @@ impl Hashes {
         Ok(sha256)
     }
 
-    /// The key of a case: program, settings, meaning of labels, and the bytes of all files in their order.
+    /// The key of a case: program, settings, how files are read, meaning of labels, and the bytes of all files in their order.
     pub(crate) fn key(
         &self,
         case: &Case,
@@ -76,7 +76,6 @@ impl Hashes {
         options: &CacheOptions,
     ) -> Result<String, CacheError> {
         let settings = serde_json::to_string(prepare).map_err(|e| CacheError::Io("keyed", e.into()))?;
-        let read = &options.read;
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
             hash.update((text.len() as u64).to_le_bytes());
@@ -84,7 +83,7 @@ impl Hashes {
         };
         add(&format!("{FORMAT} {} {}", env!("CARGO_PKG_VERSION"), options.program));
         add(&settings);
-        add(&format!("{:?} {:?} {}", read.series, read.intensity, read.allow_gaps));
+        add(&format!("{:?}", options.read));
         let meanings = [&case.lung, &case.infection, &case.combined].map(|m| m.as_ref().map(|m| &m.labels));
         add(&format!("{meanings:?} {:?}", case.slice_labels));
         for source in case.sources() {

@@ -4,26 +4,23 @@
 //! interrupted preparation goes on where it stopped; a damaged file is made again. Samples are read on demand, or held
 //! in memory where all of them fit a limit.
 
+mod build;
 mod file;
 mod key;
+mod single;
 
 use crate::CacheError;
 use crate::case::Case;
-use crate::dataset::Datasets;
-use crate::load::load;
 use crate::sample::{Sample, SampleInfo, SampleSource, Task};
 use crate::split::{Part, Parts, SplitCase};
-use file::{Header, SliceInfo};
+use file::Header;
 use gg_imaging::{DropReason, PrepareConfig, SliceWay};
 use gg_io::ReadOptions;
 use gg_volume::{IntensityKind, Warning};
-use key::Hashes;
 use serde::Serialize;
+pub use single::PreparedCases;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
 
 /// How a cache is made and used.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +92,8 @@ pub struct CachedCase {
 pub struct CacheSummary {
     /// Cases.
     pub cases: usize,
-    /// Cases that were found ready.
+    /// Cases that were found ready; not written out, because the same data gives the same bytes.
+    #[serde(skip)]
     pub reused: usize,
     /// Slices kept.
     pub slices: usize,
@@ -134,67 +132,6 @@ struct Stored {
 }
 
 impl Cache {
-    /// Prepares all cases into the folder `dir` (made where missing), keeping what is there and valid.
-    /// `progress` is told after each case and may stop the work.
-    ///
-    /// # Errors
-    /// The first case, in their order, that cannot be read; [`CacheError::Interrupted`] where `progress` says so.
-    pub fn build(
-        dir: &Path,
-        datasets: &Datasets,
-        prepare: &PrepareConfig,
-        options: &CacheOptions,
-        progress: &(dyn Fn(Progress) -> ControlFlow<()> + Sync),
-    ) -> Result<Self, CacheError> {
-        if let Some(fault) = prepare.fault() {
-            return Err(CacheError::Prepare(fault));
-        }
-        std::fs::create_dir_all(dir).map_err(|e| CacheError::Io("written", e))?;
-        let cases: Vec<&Case> = datasets.cases().collect();
-        let hashes = Hashes::open(dir);
-        let work = Work {
-            dir,
-            cases: &cases,
-            prepare,
-            options,
-            hashes: &hashes,
-            next: AtomicUsize::new(0),
-            stop: AtomicBool::new(false),
-            held: AtomicU64::new(0),
-            results: Mutex::new((0..cases.len()).map(|_| None).collect()),
-        };
-        let interrupted = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for _ in 0..options.cases_at_once.clamp(1, cases.len().max(1)) {
-                scope.spawn(|| {
-                    work.run(&|p| {
-                        if progress(p).is_break() {
-                            interrupted.store(true, Ordering::Relaxed);
-                            work.stop.store(true, Ordering::Relaxed);
-                        }
-                    });
-                });
-            }
-        });
-        let results = work.results.into_inner().unwrap_or_else(PoisonError::into_inner);
-        hashes.save()?;
-        let mut stored = Vec::with_capacity(cases.len());
-        let mut missing = false;
-        for result in results {
-            match result {
-                Some(result) => stored.push(result?),
-                None => missing = true,
-            }
-        }
-        if interrupted.into_inner() {
-            return Err(CacheError::Interrupted);
-        }
-        if missing {
-            return Err(CacheError::ThreadLost);
-        }
-        Ok(Self::assemble(&cases, stored, prepare))
-    }
-
     fn assemble(cases: &[&Case], stored: Vec<Stored>, prepare: &PrepareConfig) -> Self {
         let mut infos = Vec::new();
         let mut cached = Vec::new();
@@ -350,107 +287,4 @@ impl SampleSource for Cache {
             }
         }
     }
-}
-
-/// What the threads of a preparation share.
-struct Work<'a> {
-    dir: &'a Path,
-    cases: &'a [&'a Case],
-    prepare: &'a PrepareConfig,
-    options: &'a CacheOptions,
-    hashes: &'a Hashes,
-    next: AtomicUsize,
-    stop: AtomicBool,
-    held: AtomicU64,
-    results: Mutex<Vec<Option<Result<Stored, CacheError>>>>,
-}
-
-impl Work<'_> {
-    fn run(&self, told: &dyn Fn(Progress)) {
-        while !self.stop.load(Ordering::Relaxed) {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(case) = self.cases.get(index) else { return };
-            let result = self.one(case);
-            if result.is_err() {
-                self.stop.store(true, Ordering::Relaxed);
-            }
-            let mut results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
-            results[index] = Some(result);
-            let done = results.iter().flatten();
-            let reused = done.clone().filter(|r| r.as_ref().is_ok_and(|s| s.reused)).count();
-            told(Progress { finished: done.count(), total: self.cases.len(), reused });
-        }
-    }
-
-    /// Finds or makes the file of one case.
-    fn one(&self, case: &Case) -> Result<Stored, CacheError> {
-        let key = self.hashes.key(case, self.prepare, self.options)?;
-        let path = self.dir.join(format!("{key}.ggcase"));
-        if let Some((header, payload)) = file::read(&path, &key) {
-            return Ok(self.hold(path, header, payload, true));
-        }
-        let (header, payload) = prepare_case(case, self.prepare, &self.options.read, key)?;
-        file::write(&path, &header, &payload)?;
-        Ok(self.hold(path, header, payload, false))
-    }
-
-    /// Keeps the records in memory while the limit is not reached.
-    fn hold(&self, path: PathBuf, header: Header, payload: Vec<u8>, reused: bool) -> Stored {
-        let bytes = payload.len() as u64;
-        let fits = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes <= self.options.memory_bytes;
-        if !fits {
-            self.held.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        Stored { path, header, payload: fits.then_some(payload), reused }
-    }
-}
-
-/// Reads and prepares a case.
-fn prepare_case(
-    case: &Case,
-    prepare: &PrepareConfig,
-    read: &ReadOptions,
-    key: String,
-) -> Result<(Header, Vec<u8>), CacheError> {
-    let loaded = load(case, read)?;
-    let mut warnings = loaded.warnings;
-    let ct = loaded.scan.ct;
-    let map = ct.grid.axis_map();
-    let prepared = gg_imaging::prepare(&ct, &map, prepare).drain_into(&mut warnings);
-    let intensity = ct.intensity.kind;
-    drop(ct);
-    let to_size = |mask: &Option<gg_volume::LabelVolume>| {
-        mask.as_ref().map(|m| gg_imaging::prepare_labels(m, &map, &prepared.ways))
-    };
-    let lung = to_size(&loaded.lung);
-    let infection = to_size(&loaded.infection);
-    let count = |mask: &[u8]| mask.iter().filter(|&&v| v != 0).count() as u32;
-    let mut slices = Vec::with_capacity(prepared.ways.len());
-    let mut payload = Vec::new();
-    for (i, (way, image)) in prepared.ways.iter().zip(&prepared.images).enumerate() {
-        let lung = lung.as_ref().map(|m| m[i].as_slice());
-        let infection = infection.as_ref().map(|m| m[i].as_slice());
-        file::push_record(&mut payload, image, &[lung, infection]);
-        let infected = loaded.slice_infected.as_ref().and_then(|labels| labels.get(way.z).copied().flatten());
-        slices.push(SliceInfo {
-            infected,
-            lung_pixels: lung.map(count),
-            infection_pixels: infection.map(count),
-        });
-    }
-    let header = Header {
-        key,
-        scan: loaded.scan.sha256,
-        size: prepare.size,
-        lung: lung.is_some(),
-        infection: infection.is_some(),
-        intensity,
-        canonical_shape: prepared.canonical_shape,
-        slices,
-        slice_infected: loaded.slice_infected,
-        dropped: prepared.dropped,
-        ways: prepared.ways,
-        warnings,
-    };
-    Ok((header, payload))
 }

@@ -2,7 +2,8 @@
 
 use crate::fixtures::{Folder, kaggle, lungs};
 use gg_dataset::{
-    BatchLoader, Cache, CacheError, CacheOptions, Datasets, LoaderConfig, Part, SampleSource, Split, Task,
+    BatchLoader, Cache, CacheError, CacheOptions, Datasets, LoaderConfig, Part, PreparedCases, SampleSource,
+    Split, Task,
 };
 use gg_imaging::{PrepareConfig, RoiConfig, RoiMode};
 use std::ops::ControlFlow;
@@ -65,6 +66,27 @@ fn what_is_there_is_kept_and_samples_are_the_same_from_disk_and_memory() {
     assert_eq!((first.summary().reused, second.summary().reused), (0, 2));
     assert_eq!(all(&first), all(&second));
     assert_eq!(first.cases(), second.cases());
+}
+
+#[test]
+fn a_single_case_is_what_the_preparation_makes_whether_it_was_in_the_cache_or_not() {
+    let (folder, full, empty) = (kaggle(2, None), Folder::new(), Folder::new());
+    build(full.root(), &folder, &config(), 0).unwrap();
+    let sets = sets(&folder);
+    for dir in [&full, &empty] {
+        let cases = PreparedCases::open(dir.root(), CacheOptions::default()).unwrap();
+        for case in sets.cases() {
+            let loaded = sets.sets[0].load(case, &Default::default()).unwrap();
+            let ct = &loaded.scan.ct;
+            let expected = gg_imaging::prepare(ct, &ct.grid.axis_map(), &config());
+            for _ in 0..2 {
+                assert_eq!(cases.get(case, &loaded, &config()).unwrap(), expected);
+            }
+        }
+        cases.close().unwrap();
+    }
+    let reused = build(empty.root(), &folder, &config(), 0).unwrap().summary().reused;
+    assert_eq!(reused, 2, "a training finds what a prediction prepared");
 }
 
 #[test]

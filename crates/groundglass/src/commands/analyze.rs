@@ -68,7 +68,10 @@ pub(crate) fn analyze(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Analy
     match &cases[..] {
         [(case_id, ct)] => {
             let staged = Staged::begin(&args.out.out, args.out.force)?;
-            let outcome = one(context, &mut models, args, case_id, ct, staged.path())?;
+            let step = context.console.step("analysing slices", 0);
+            let told = |done, of| step.set_of(done, of);
+            let outcome = one(context, &mut models, args, (case_id, ct), staged.path(), &told)?;
+            step.finish();
             staged.commit()?;
             Ok(vec![outcome.analysis])
         }
@@ -90,7 +93,8 @@ fn many(
     for (case_id, ct) in cases {
         step.note(case_id.clone());
         let result = Staged::begin(&args.out.out.join(case_id), false).and_then(|staged| {
-            let outcome = one(context, models, args, case_id, ct, staged.path())?;
+            let told = |done, of| step.note(format!("{case_id}: slice {done} of {of}"));
+            let outcome = one(context, models, args, (case_id, ct), staged.path(), &told)?;
             staged.commit()?;
             Ok(outcome.analysis)
         });
@@ -129,9 +133,9 @@ fn one(
     context: &Context,
     models: &mut Models,
     args: &AnalyzeArgs,
-    case_id: &str,
-    ct: &Path,
+    (case_id, ct): (&str, &Path),
     dir: &Path,
+    told: &dyn Fn(usize, usize),
 ) -> Result<Outcome> {
     let start = Instant::now();
     let mut warnings = Vec::new();
@@ -143,7 +147,8 @@ fn one(
         context.console.say(format!("left out: {}: {reason}", path.display()));
     }
     let read_secs = start.elapsed().as_secs_f64();
-    let outcome = analysis::analyse(models, &scan, case_id, args.orientation, warnings, &context.interrupt)?;
+    let outcome =
+        analysis::analyse(models, &scan, case_id, args.orientation, warnings, told, &context.interrupt)?;
     for warning in &outcome.analysis.warnings {
         context.console.warn(format!("{case_id}: {}", warning.message));
     }

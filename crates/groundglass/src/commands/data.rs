@@ -1,11 +1,21 @@
-//! Opening data sets and deciding which cases are trained on, chosen on and tested: the same for every command.
+//! Opening data sets, deciding which cases are trained on, chosen on and tested, and the cache of prepared slices: the
+//! same for every command.
 
 use super::Context;
-use crate::args::{FoldArgs, ReadArgs};
-use crate::failure::Usage;
+use crate::args::{CacheArgs, FoldArgs, ReadArgs};
+use crate::failure::{Interrupted, Usage};
+use crate::manifest::Program;
+use crate::output;
+use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow};
-use gg_dataset::{CtSource, Datasets, LoadedCase, Parts, Split, SplitCase};
-use gg_volume::Warning;
+use gg_dataset::{
+    Cache, CacheError, CacheOptions, Case, CtSource, Datasets, LoadedCase, Parts, PreparedCases, Split,
+    SplitCase,
+};
+use gg_imaging::{PrepareConfig, Prepared};
+use gg_io::ReadOptions;
+use gg_volume::{Warned, Warning};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Folds where neither a split file nor the data set's table says otherwise.
@@ -111,7 +121,7 @@ pub(crate) fn with_slice_counts(sets: &Datasets) -> Result<Vec<SplitCase>> {
             if split_case.slices.is_none()
                 && let CtSource::File(path) = &case.ct
             {
-                let seen = gg_io::read_ct(path, &gg_io::ReadOptions::default())
+                let seen = gg_io::read_ct(path, &ReadOptions::default())
                     .with_context(|| path.display().to_string())?;
                 let grid = &seen.value.ct.grid;
                 split_case.slices = Some(grid.axis_map().canonical_shape(grid.shape)[0]);
@@ -119,4 +129,106 @@ pub(crate) fn with_slice_counts(sets: &Datasets) -> Result<Vec<SplitCase>> {
             Ok(split_case)
         })
         .collect()
+}
+
+/// The folder of prepared slices: the one that was named, else `cache` beside the output folder, so that commands whose
+/// outputs lie side by side share it. It is only ever added to.
+pub(crate) fn cache_dir(args: &CacheArgs, out: &Path) -> Result<PathBuf> {
+    let dir = args.cache.clone().unwrap_or_else(|| output::parent_of(out).join("cache"));
+    let whole = |p: &Path| std::path::absolute(p).with_context(|| p.display().to_string());
+    if whole(&dir)?.starts_with(whole(out)?) {
+        return Err(Usage(format!(
+            "the cache {} lies in the output folder {}, which is replaced as a whole; --cache names another folder",
+            dir.display(),
+            out.display()
+        ))
+        .into());
+    }
+    Ok(dir)
+}
+
+fn cache_options(read: ReadOptions) -> CacheOptions {
+    let Program { version, commit, .. } = Program::this();
+    CacheOptions { read, program: format!("{version} {commit}"), ..CacheOptions::default() }
+}
+
+/// The prepared slices of all data sets, with progress; what the folder lacks is made.
+pub(crate) fn build_cache(
+    context: &Context,
+    sets: &Datasets,
+    settings: &Settings,
+    read: ReadOptions,
+    dir: &Path,
+) -> Result<Cache> {
+    let step = context.console.step("preparing slices", sets.len() as u64);
+    let cache = Cache::build(dir, sets, &settings.prepare, &cache_options(read), &|p| {
+        step.set(p.finished as u64);
+        if context.interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match cache {
+        Err(CacheError::Interrupted) => {
+            Err(Interrupted("the prepared cases are kept; the next run goes on from them".into()).into())
+        }
+        Err(error) => Err(error).with_context(|| dir.display().to_string()),
+        Ok(cache) => {
+            step.finish();
+            let s = cache.summary();
+            if s.reused > 0 {
+                context.console.say(format!("{} of {} cases were prepared before", s.reused, s.cases));
+            }
+            if s.roi_failed > 0 {
+                context.console.warn(format!(
+                    "no lung region was found in {} of {} slices; they are used whole",
+                    s.roi_failed, s.slices
+                ));
+            }
+            Ok(cache)
+        }
+    }
+}
+
+/// Prepared slices for predictions, case by case: from the cache, or made on the spot where none can be kept.
+pub(crate) struct Slices(Option<PreparedCases>);
+
+impl Slices {
+    /// Opens the cache. A folder that cannot be used costs time, not the results.
+    pub(crate) fn open(context: &Context, dir: &Path, read: ReadOptions) -> Self {
+        match PreparedCases::open(dir, cache_options(read)) {
+            Ok(cases) => Self(Some(cases)),
+            Err(error) => {
+                context.console.say(format!("{}: {error}; slices are prepared without it", dir.display()));
+                Self(None)
+            }
+        }
+    }
+
+    /// The slices of one case as the networks see them; the same whether they were in the cache or not.
+    pub(crate) fn get(
+        &mut self,
+        context: &Context,
+        case: &Case,
+        loaded: &LoadedCase,
+        prepare: &PrepareConfig,
+    ) -> Warned<Prepared> {
+        if let Self(Some(cases)) = self {
+            match cases.get(case, loaded, prepare) {
+                Ok(prepared) => return prepared,
+                Err(error) => {
+                    context.console.say(format!("{error}; slices are prepared without it"));
+                    *self = Self(None);
+                }
+            }
+        }
+        let ct = &loaded.scan.ct;
+        gg_imaging::prepare(ct, &ct.grid.axis_map(), prepare)
+    }
+
+    /// Remembers for the next time which inputs were seen.
+    pub(crate) fn close(self, context: &Context) {
+        if let Self(Some(cases)) = self
+            && let Err(error) = cases.close()
+        {
+            context.console.say(error.to_string());
+        }
+    }
 }

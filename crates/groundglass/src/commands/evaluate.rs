@@ -3,7 +3,6 @@
 use super::{Context, data};
 use crate::args::{EvaluateArgs, PartName};
 use crate::evaluation_page;
-use crate::interrupt::Interrupt;
 use crate::manifest::Training;
 use crate::output::{self, Staged};
 use crate::pictures::Shown;
@@ -18,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// Where predicted masks come from.
 enum Source<'a> {
-    Models(&'a mut Models),
+    Models(&'a mut Models, data::Slices),
     Folder(&'a Path),
 }
 
@@ -69,7 +68,10 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
     let scored_models = list_models(&models);
     let mut source = match &args.pred {
         Some(folder) => Source::Folder(folder),
-        None => Source::Models(&mut models),
+        None => {
+            let cache = data::cache_dir(&args.cache, &args.out.out)?;
+            Source::Models(&mut models, data::Slices::open(context, &cache, args.read.options()))
+        }
     };
     let step = context.console.step("scoring", wanted.len() as u64);
     let mut cases = Vec::new();
@@ -77,7 +79,7 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
         context.interrupt.check()?;
         step.note(case.case_id.clone());
         let loaded = data::load(set, case, &args.read)?;
-        let predicted = predict(&mut source, case, &loaded, &context.interrupt)?;
+        let predicted = predict(context, &mut source, case, &loaded)?;
         cases.push(score(case, &loaded, &predicted, &chosen)?);
         step.inc();
     }
@@ -111,17 +113,20 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
         for (why, index) in picked {
             let (set, case) = wanted[index];
             let loaded = data::load(set, case, &args.read)?;
-            let predicted = predict(&mut source, case, &loaded, &context.interrupt)?;
+            let predicted = predict(context, &mut source, case, &loaded)?;
             rows.extend(compare(structure, why, &scores.cases[index], &loaded, &predicted)?);
             step.inc();
         }
         step.finish();
         comparisons.push(rows);
     }
-    let examples = match source {
-        Source::Models(_) if scores.classification.is_some() => examples(&scores, &wanted, args)?,
+    let examples = match &source {
+        Source::Models(..) if scores.classification.is_some() => examples(&scores, &wanted, args)?,
         _ => Vec::new(),
     };
+    if let Source::Models(_, slices) = source {
+        slices.close(context);
+    }
 
     let dir = staged.path();
     output::write_json(&dir.join("scores.json"), &scores)?;
@@ -251,12 +256,22 @@ fn list_models(models: &Models) -> Vec<ScoredModel> {
         .collect()
 }
 
-fn predict(source: &mut Source<'_>, case: &Case, loaded: &LoadedCase, stop: &Interrupt) -> Result<Predicted> {
+fn predict(
+    context: &Context,
+    source: &mut Source<'_>,
+    case: &Case,
+    loaded: &LoadedCase,
+) -> Result<Predicted> {
     let ct = &loaded.scan.ct;
     match source {
-        Source::Models(models) => {
-            let sides = ct.grid.affine.map(|_| ct.grid.axis_map());
-            let found = pipeline::run(models, ct, sides, stop)?;
+        Source::Models(models, slices) => {
+            let run = pipeline::Run {
+                sides: ct.grid.affine.map(|_| ct.grid.axis_map()),
+                prepare: &mut |config| Ok(slices.get(context, case, loaded, config)),
+                told: &|_, _| (),
+                stop: &context.interrupt,
+            };
+            let found = pipeline::run(models, ct, run)?;
             Ok(Predicted {
                 lung: found.lung,
                 infection: found.infection,

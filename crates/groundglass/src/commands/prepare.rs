@@ -1,6 +1,6 @@
-//! `prepare`: the cache that `train` and `evaluate` use, and for one slice a figure of each step.
+//! `prepare`: fills the cache that `train` and `evaluate` use, and draws each step for one slice.
 
-use super::{Context, data, train};
+use super::{Context, data};
 use crate::args::PrepareArgs;
 use crate::evaluation_page::save_png;
 use crate::manifest::Program;
@@ -28,10 +28,12 @@ struct Answer {
 
 pub(super) fn run(context: &Context, args: PrepareArgs) -> Result<()> {
     let settings = Settings::resolve(&args.settings)?;
+    settings.remarks().iter().for_each(|remark| context.console.warn(remark));
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
+    let cache_dir = data::cache_dir(&args.cache, &args.out.out)?;
     let staged = Staged::begin(&args.out.out, args.out.force)?;
     let dir = staged.path();
-    let cache = train::build_cache(context, &sets, &settings, args.read.options(), &dir.join("cache"))?;
+    let cache = data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?;
     warnings.extend(cache.warnings());
     let (case, z) = choose(&cache, &args)?;
     let case_id = cache.cases()[case].case_id.clone();
@@ -67,10 +69,10 @@ pub(super) fn run(context: &Context, args: PrepareArgs) -> Result<()> {
     let answer = Answer { summary, figures_of_case: case_id, figures_of_slice: z, warnings };
     context.answer(&answer, || {
         format!(
-            "{}: {} slices of {} cases prepared; figures of {}, slice {}, in {}",
-            args.out.out.display(),
+            "{} slices of {} cases prepared in {}; figures of {}, slice {}, in {}",
             answer.summary.slices,
             answer.summary.cases,
+            cache_dir.display(),
             answer.figures_of_case,
             answer.figures_of_slice,
             args.out.out.join("report.html").display()

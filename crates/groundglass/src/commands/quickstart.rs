@@ -7,8 +7,8 @@ use super::phantom::write_set;
 use super::train::{Trained, train};
 use crate::analysis::Analysis;
 use crate::args::{
-    AnalyzeArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, QuickstartArgs, ReadArgs, SettingsArgs,
-    StoreName, TaskName, TrainArgs,
+    AnalyzeArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, QuickstartArgs, ReadArgs,
+    SettingsArgs, StoreName, TaskName, TrainArgs,
 };
 use crate::manifest::Program;
 use crate::output;
@@ -168,7 +168,7 @@ fn train_args(task: TaskName, phantoms: &Path, out: &Path, name: &str, seed: u64
         name: None,
         licence: "trained on phantoms alone: as the program".to_owned(),
         store: StoreName::F32,
-        cache: Some(out.join("cache")),
+        cache: CacheArgs { cache: Some(out.join("cache")) },
         fold: FoldArgs { split: None, fold: Some(FOLD) },
         settings: SettingsArgs {
             profile: None,
@@ -187,6 +187,7 @@ fn evaluate_args(phantoms: &Path, out: &Path, models: &[PathBuf]) -> EvaluateArg
         pred: None,
         part: PartName::Test,
         out: OutArgs { out: out.join("evaluation"), force: false },
+        cache: CacheArgs { cache: Some(out.join("cache")) },
         fold: FoldArgs { split: None, fold: Some(FOLD) },
         read: ReadArgs::default(),
         resamples: RESAMPLES,

@@ -9,16 +9,13 @@ use crate::progress::Step;
 use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
 use anyhow::{Context as _, Result, bail};
-use gg_dataset::{
-    BatchLoader, Cache, CacheError, CacheOptions, Datasets, LoaderConfig, Part, SampleSource, Task,
-};
+use gg_dataset::{BatchLoader, Cache, LoaderConfig, Part, SampleSource, Task};
 use gg_nn::{
     Bundle, BundleInfo, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome, TrainRun,
 };
 use gg_volume::Warning;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,11 +64,12 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let task = task_of(args.task);
     let mut settings = Settings::resolve(&args.settings)?;
     settings.seed = args.seed.unwrap_or(settings.seed);
+    settings.remarks().iter().for_each(|remark| context.console.warn(remark));
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
     warnings.extend(chosen.parts.warnings.clone());
-    let cache_dir = args.cache.clone().unwrap_or_else(|| beside(&args.out.out));
-    let cache = Arc::new(prepare_cache(context, &sets, &settings, args, &cache_dir)?);
+    let cache_dir = data::cache_dir(&args.cache, &args.out.out)?;
+    let cache = Arc::new(data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?);
     for warning in cache.warnings() {
         context.console.warn(&warning.message);
         warnings.push(warning);
@@ -227,61 +225,6 @@ fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Res
     }
     output::claim(out, force)?;
     files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))
-}
-
-fn beside(out: &Path) -> PathBuf {
-    match out.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.join("cache"),
-        _ => PathBuf::from("cache"),
-    }
-}
-
-/// The prepared slices of all data sets, with progress.
-pub(crate) fn prepare_cache(
-    context: &Context,
-    sets: &Datasets,
-    settings: &Settings,
-    args: &TrainArgs,
-    dir: &Path,
-) -> Result<Cache> {
-    build_cache(context, sets, settings, args.read.options(), dir)
-}
-
-/// As [`prepare_cache`], for commands other than `train`.
-pub(crate) fn build_cache(
-    context: &Context,
-    sets: &Datasets,
-    settings: &Settings,
-    read: gg_io::ReadOptions,
-    dir: &Path,
-) -> Result<Cache> {
-    let step = context.console.step("preparing slices", sets.len() as u64);
-    let options = CacheOptions {
-        read,
-        program: format!("{} {}", Program::this().version, Program::this().commit),
-        ..CacheOptions::default()
-    };
-    let cache = Cache::build(dir, sets, &settings.prepare, &options, &|p| {
-        step.set(p.finished as u64);
-        if context.interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    match cache {
-        Err(CacheError::Interrupted) => {
-            Err(Interrupted("the prepared cases are kept; the next run goes on from them".into()).into())
-        }
-        Err(error) => Err(error).with_context(|| dir.display().to_string()),
-        Ok(cache) => {
-            step.finish();
-            let s = cache.summary();
-            if s.roi_failed > 0 {
-                context.console.warn(format!(
-                    "no lung region was found in {} of {} slices; they are used whole",
-                    s.roi_failed, s.slices
-                ));
-            }
-            Ok(cache)
-        }
-    }
 }
 
 /// Samples of a part, less those that the settings leave out of training.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests fail loudly too
 
 mod bad_input;
+mod cache;
 mod commands;
 mod dicom_edit;
 mod memory;

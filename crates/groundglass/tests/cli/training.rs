@@ -196,3 +196,33 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     assert!(fs::read_to_string(out.join("scores.json")).unwrap().contains(leak));
     assert!(fs::read_to_string(out.join("report.html")).unwrap().contains(leak));
 }
+
+#[test]
+fn networks_of_three_neighbouring_slices_are_trained_scored_and_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let (set, ct) = (Fixture::get().set(), Fixture::get().ct());
+    let mut models = Vec::new();
+    for task in ["lung", "infection", "classify"] {
+        let out = dir.path().join(task);
+        let channels = format!("{task}.network.in_channels=3");
+        let mut args = vec!["train", task, arg(&set), "--out", arg(&out)];
+        args.extend(TINY);
+        args.extend(["--set", &channels]);
+        groundglass(&args).ok();
+        models.push(out.join("model.safetensors"));
+    }
+    let (out, scores) = (dir.path().join("out"), dir.path().join("scores"));
+    let mut analyze = vec!["analyze", arg(&ct), "--out", arg(&out)];
+    let mut evaluate = vec!["evaluate", arg(&set), "--fold", "0", "--resamples", "50", "--out", arg(&scores)];
+    for model in &models {
+        analyze.extend(["--model", arg(model)]);
+        evaluate.extend(["--model", arg(model)]);
+    }
+    groundglass(&analyze).ok();
+    groundglass(&evaluate).ok();
+    let analysis = json(&out.join("analysis.json"));
+    assert_eq!(analysis["classification"]["classified_slices"], 20);
+    let scores = json(&scores.join("scores.json"));
+    assert!(scores["lung"]["summary"]["dice"]["mean"].is_number(), "{scores}");
+    assert!(scores["classification"]["scores"]["auroc"].is_number(), "{scores}");
+}
