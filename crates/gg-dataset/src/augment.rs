@@ -93,44 +93,6 @@ impl AugmentConfig {
         }
     }
 
-    /// The paper's geometry (PAPER section 9): flips 0.5 / 0.5, scale 0.8..1.2, shift 20 %, rotation and shear 15 degrees.
-    pub fn paper() -> Self {
-        Self {
-            flip_left_right: 0.5,
-            flip_up_down: 0.5,
-            affine: 1.0,
-            scale: [0.8, 1.2],
-            shift: 0.2,
-            rotate_degrees: 15.0,
-            shear_degrees: 15.0,
-            ..Self::identity()
-        }
-    }
-
-    /// Gentler geometry, and grey values as different windows, scanners and contrast steps would show them.
-    pub fn groundglass() -> Self {
-        Self {
-            flip_left_right: 0.5,
-            flip_up_down: 0.5,
-            affine: 0.9,
-            scale: [0.85, 1.2],
-            shift: 0.08,
-            rotate_degrees: 15.0,
-            shear_degrees: 6.0,
-            intensity: 0.7,
-            gamma: [0.7, 1.4],
-            contrast: [0.8, 1.25],
-            brightness: 0.1,
-            window: 0.1,
-            equalise: 0.2,
-            equalise_clip: [1.0, 4.0],
-            blur: 0.15,
-            blur_pixels: 1.0,
-            noise: 0.25,
-            noise_share: 0.04,
-        }
-    }
-
     /// Checks every value against its range.
     ///
     /// # Errors
@@ -416,6 +378,31 @@ fn add_noise(pixels: &mut [u8], share: f64, stream: &mut Stream) {
     }
 }
 
+/// Every change at once, for tests.
+#[cfg(test)]
+pub(crate) fn all_changes() -> AugmentConfig {
+    AugmentConfig {
+        flip_left_right: 0.5,
+        flip_up_down: 0.5,
+        affine: 0.9,
+        scale: [0.8, 1.2],
+        shift: 0.1,
+        rotate_degrees: 15.0,
+        shear_degrees: 6.0,
+        intensity: 0.7,
+        gamma: [0.7, 1.4],
+        contrast: [0.8, 1.25],
+        brightness: 0.1,
+        window: 0.1,
+        equalise: 0.2,
+        equalise_clip: [1.0, 4.0],
+        blur: 0.15,
+        blur_pixels: 1.0,
+        noise: 0.25,
+        noise_share: 0.04,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -492,7 +479,7 @@ mod tests {
         let bad = AugmentConfig { noise: f64::NAN, ..AugmentConfig::identity() };
         assert!(bad.validate().is_err());
         assert!(toml::from_str::<AugmentConfig>("flip = 0.5").is_err());
-        for config in [AugmentConfig::identity(), AugmentConfig::paper(), AugmentConfig::groundglass()] {
+        for config in [AugmentConfig::identity(), all_changes()] {
             config.validate().unwrap();
             let text = toml::to_string(&config).unwrap();
             assert_eq!(toml::from_str::<AugmentConfig>(&text).unwrap(), config);
@@ -505,7 +492,7 @@ mod tests {
         #[test]
         fn masks_keep_their_labels(seed: u64, draw: u64) {
             let mask: Vec<u8> = (0..40 * 40).map(|i| [0, 1, 3][(i / 7 + i / 320) % 3]).collect();
-            let out = augment(&[], &[&mask], 40, &AugmentConfig::groundglass(), [seed, 0, draw]);
+            let out = augment(&[], &[&mask], 40, &all_changes(), [seed, 0, draw]);
             prop_assert!(out.masks[0].iter().all(|v| [0, 1, 3].contains(v)));
         }
 
@@ -513,7 +500,7 @@ mod tests {
         fn picture_and_mask_move_together(seed: u64) {
             let mask = disc(64, 28.0, 34.0, 14.0);
             let image: Vec<u8> = mask.iter().map(|&v| v * 255).collect();
-            let out = augment(&[&image], &[&mask], 64, &AugmentConfig::paper(), [seed, 1, 2]);
+            let out = augment(&[&image], &[&mask], 64, &all_changes(), [seed, 1, 2]);
             // Only pixels that the disc's edge crosses may differ.
             let differ = out.images[0].iter().zip(&out.masks[0]).filter(|&(&i, &m)| (i >= 128) != (m == 1)).count();
             prop_assert!(differ <= 24, "{differ} pixels differ");
@@ -525,7 +512,7 @@ mod tests {
         fn the_same_seed_gives_the_same_bytes(seed: u64) {
             let image: Vec<u8> = (0..32 * 32).map(|i| (i % 251) as u8).collect();
             let mask = disc(32, 16.0, 16.0, 7.0);
-            let config = AugmentConfig { equalise: 1.0, blur: 1.0, noise: 1.0, ..AugmentConfig::groundglass() };
+            let config = AugmentConfig { equalise: 1.0, blur: 1.0, noise: 1.0, ..all_changes() };
             let once = augment(&[&image, &image], &[&mask], 32, &config, [seed, 3, 4]);
             prop_assert_eq!(&once, &augment(&[&image, &image], &[&mask], 32, &config, [seed, 3, 4]));
             prop_assert_ne!(once, augment(&[&image, &image], &[&mask], 32, &config, [seed, 3, 5]));

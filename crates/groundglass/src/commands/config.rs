@@ -14,6 +14,7 @@ pub(super) fn run(context: &Context, args: ConfigArgs) -> Result<()> {
         }
         ConfigAction::Check(args) => {
             let settings = settings::check_file(&args.file)?;
+            settings.remarks().iter().for_each(|remark| context.console.warn(remark));
             context
                 .answer(&settings, || format!("{}: all settings are known and possible", args.file.display()))
         }

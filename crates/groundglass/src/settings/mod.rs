@@ -1,0 +1,312 @@
+//! Settings: a profile, over it a settings file, over that single values from the command line.
+//!
+//! The two profiles are commented TOML files in `profiles/`; they are the documentation of every key. What is merged
+//! here is text first (unknown keys and wrong types are refused by the typed structs), then validated values.
+
+mod blame;
+mod text;
+
+use crate::args::SettingsArgs;
+use crate::failure::Usage;
+use anyhow::Result;
+use blame::Fault;
+use gg_dataset::{AugmentConfig, Task};
+use gg_imaging::{PrepareConfig, RoiConfig, RoiMode};
+use gg_nn::{NetConfig, Schedule, TrainConfig};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+pub(crate) use text::document;
+use toml_edit::DocumentMut;
+
+/// Which lineage the settings follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Profile {
+    /// The steps of the paper with their faults repaired.
+    Groundglass,
+    /// The paper as it stands.
+    Paper,
+}
+
+/// Every setting, resolved and checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) profile: Profile,
+    pub(crate) seed: u64,
+    /// Share of the patients outside the test fold on which thresholds and the best epoch are chosen.
+    pub(crate) validation_share: f64,
+    pub(crate) prepare: PrepareConfig,
+    pub(crate) classify: TaskSettings,
+    pub(crate) lung: TaskSettings,
+    pub(crate) infection: TaskSettings,
+}
+
+/// Settings of one network and its training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskSettings {
+    /// Slices without infection are left out of training (and of it alone).
+    #[serde(default)]
+    pub(crate) drop_blank: bool,
+    /// Slices without any lung are left out of training (and of it alone).
+    #[serde(default)]
+    pub(crate) drop_lungless: bool,
+    pub(crate) network: NetConfig,
+    pub(crate) train: TrainConfig,
+    pub(crate) augment: AugmentConfig,
+}
+
+impl Settings {
+    /// Settings from what was typed.
+    pub(crate) fn resolve(args: &SettingsArgs) -> Result<Self> {
+        let document = document(args)?;
+        Self::parse(&document).map_err(|fault| Usage(blame::sentence(args, &document, &fault)).into())
+    }
+
+    fn parse(document: &DocumentMut) -> Result<Self, Fault> {
+        let text = text::without_absent(document).to_string();
+        let mut settings: Self = toml::from_str(&text).map_err(|e| Fault {
+            key: e.span().map_or(Vec::new(), |s| blame::key_at(&text, s.start)),
+            message: e.message().to_owned(),
+        })?;
+        for task in [&mut settings.classify, &mut settings.lung, &mut settings.infection] {
+            task.stretch_schedule();
+        }
+        match settings.fault() {
+            Some(message) => Err(Fault { key: Vec::new(), message }),
+            None => Ok(settings),
+        }
+    }
+
+    /// Settings of one task.
+    pub(crate) fn task(&self, task: Task) -> &TaskSettings {
+        match task {
+            Task::Classify => &self.classify,
+            Task::Lung => &self.lung,
+            Task::Infection => &self.infection,
+        }
+    }
+
+    /// As a TOML file that gives exactly these settings again, whatever profile it is laid over.
+    pub(crate) fn to_toml(&self) -> Result<String> {
+        text::with_absent(&toml::to_string_pretty(self)?)
+    }
+
+    /// Settings that are changed and have no effect, as sentences.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let (roi, usual) = (&self.prepare.roi, RoiConfig::default());
+        let (mode, margin_counts) = match roi.mode {
+            RoiMode::Slice => return Vec::new(),
+            RoiMode::Volume => ("volume", true),
+            RoiMode::None => ("none", false),
+        };
+        let changed = [
+            ("centre_fraction", roi.centre_fraction != usual.centre_fraction),
+            ("erosion", roi.erosion != usual.erosion),
+            ("dilation", roi.dilation != usual.dilation),
+            ("max_extent", roi.max_extent != usual.max_extent),
+            ("top_band", roi.top_band != usual.top_band),
+            ("bottom_band", roi.bottom_band != usual.bottom_band),
+            ("margin", roi.margin != usual.margin && !margin_counts),
+        ];
+        let idle = changed.into_iter().filter(|(_, changed)| *changed);
+        idle.map(|(key, _)| format!("prepare.roi.{key} has no effect where prepare.roi.mode is \"{mode}\""))
+            .collect()
+    }
+
+    /// What is wrong, as one sentence that begins with the key.
+    fn fault(&self) -> Option<String> {
+        if let Some(fault) = self.prepare.fault() {
+            return Some(format!("prepare.{fault}"));
+        }
+        if !(0.05..=0.5).contains(&self.validation_share) {
+            return Some(format!(
+                "validation_share is {}; right would be 0.05 to 0.5",
+                self.validation_share
+            ));
+        }
+        for (name, task) in
+            [("classify", &self.classify), ("lung", &self.lung), ("infection", &self.infection)]
+        {
+            if let Err(e) = task.augment.validate() {
+                return Some(format!("{name}.augment: {e}"));
+            }
+            match task.network.graph() {
+                Ok(graph) if graph.in_channels().is_multiple_of(2) => {
+                    let found = graph.in_channels();
+                    return Some(format!(
+                        "{name}.network.in_channels is {found}; right would be an odd number, the slice and its neighbours"
+                    ));
+                }
+                _ => {}
+            }
+            let size = self.prepare.size;
+            if let Err(e) = task.network.graph().and_then(|g| g.shapes(size, size)) {
+                return Some(format!("{name}.network: {e}"));
+            }
+            if let Some(fault) = task.train.fault() {
+                return Some(format!("{name}.train: {fault}"));
+            }
+        }
+        None
+    }
+}
+
+impl TaskSettings {
+    /// A cosine schedule of 0 epochs per cycle shares the run's epochs among its cycles.
+    fn stretch_schedule(&mut self) {
+        if let Schedule::CosineRestarts { cycles, epochs, .. } = &mut self.train.schedule
+            && *epochs == 0
+        {
+            *epochs = self.train.epochs.div_ceil((*cycles).max(1));
+        }
+    }
+}
+
+/// Checks a settings file and gives what it resolves to.
+pub(crate) fn check_file(path: &Path) -> Result<Settings> {
+    Settings::resolve(&SettingsArgs { config: Some(path.to_owned()), ..SettingsArgs::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::ProfileName;
+    use gg_nn::EarlyStopping;
+    use toml_edit::TableLike;
+
+    const BOTH: [ProfileName; 2] = [ProfileName::Groundglass, ProfileName::Paper];
+
+    fn of_profile(profile: ProfileName) -> SettingsArgs {
+        SettingsArgs { profile: Some(profile), ..SettingsArgs::default() }
+    }
+
+    fn with(set: &[&str]) -> Result<Settings> {
+        Settings::resolve(&SettingsArgs {
+            set: set.iter().map(|s| s.to_string()).collect(),
+            ..SettingsArgs::default()
+        })
+    }
+
+    /// A settings file laid over the default profile.
+    fn with_file(text: &str, set: &[&str]) -> Result<Settings> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mine.toml");
+        std::fs::write(&path, text).unwrap();
+        let set = set.iter().map(|s| s.to_string()).collect();
+        Settings::resolve(&SettingsArgs { config: Some(path), set, profile: None })
+    }
+
+    #[test]
+    fn the_resolved_settings_as_a_file_give_themselves_again() {
+        for profile in BOTH {
+            let settings = Settings::resolve(&of_profile(profile)).unwrap();
+            assert_eq!(with_file(&settings.to_toml().unwrap(), &[]).unwrap(), settings);
+        }
+        let bare =
+            with(&["prepare.clahe_clip=none", "prepare.window_hu=none", "lung.train.ema=none"]).unwrap();
+        assert_eq!((bare.prepare.clahe_clip, bare.prepare.window_hu), (None, None));
+        assert_eq!(with_file(&bare.to_toml().unwrap(), &[]).unwrap(), bare);
+    }
+
+    /// Keys of `a` that `b` lacks; below a value that is no table in `b` nothing is looked for.
+    fn lacking(a: &dyn TableLike, b: &dyn TableLike, path: &str, found: &mut Vec<String>) {
+        for (key, item) in a.iter() {
+            let path = format!("{path}.{key}");
+            match (item.as_table_like(), b.get(key)) {
+                (_, None) => found.push(path),
+                (Some(a), Some(b)) if b.is_table_like() => {
+                    lacking(a, b.as_table_like().unwrap(), &path, found);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_of_every_network_stands_in_both_profiles() {
+        for profile in BOTH {
+            let args = of_profile(profile);
+            let mut settings = Settings::resolve(&args).unwrap();
+            settings.prepare.window_hu = Some([0.0, 1.0]);
+            settings.prepare.clahe_clip = Some(1.0);
+            for task in [&mut settings.classify, &mut settings.lung, &mut settings.infection] {
+                task.train.ema = Some(0.5);
+                task.train.early_stopping = Some(EarlyStopping { patience: 1, min_delta: 0.0 });
+            }
+            let all: DocumentMut = toml::to_string(&settings).unwrap().parse().unwrap();
+            let stated = document(&args).unwrap();
+            let mut found = Vec::new();
+            lacking(all.as_table(), stated.as_table(), "", &mut found);
+            assert_eq!(found, Vec::<String>::new(), "{profile:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_sought_where_the_user_wrote_it() {
+        let file = "# mine\nseed = 3\n[lung.train]\nepochs = 5\nbatch = 4\n";
+        let check = |text: &str, set: &[&str], words: &[&str]| {
+            let error = format!("{:#}", with_file(text, set).unwrap_err());
+            for word in words {
+                assert!(error.contains(word), "no `{word}` in: {error}");
+            }
+            assert!(error.matches("mine.toml").count() <= 1, "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        };
+        check(&file.replace("epochs", "epoch"), &[], &["mine.toml:4: ", "lung.train.epoch", "unknown field"]);
+        check(&file.replace("seed", "sead"), &[], &["mine.toml:2: ", "`sead`"]);
+        check(&file.replace("seed = 3", "seed = \"x\""), &[], &["mine.toml:2: seed", "invalid type"]);
+        check(&file.replace("= 4", "= 0"), &[], &["mine.toml:5: lung.train", "batch 0"]);
+        check("[prepare]\nsize = 0\n", &[], &["mine.toml:2: prepare.size is 0"]);
+        check("[lung]\nnetwork = { kind = \"unet\", bases = 3 }\n", &[], &["mine.toml:2: ", "`bases`"]);
+        check("seed = 3\nseed = = 4\n", &[], &["mine.toml:2: "]);
+        check(file, &["lung.train.epoch=7"], &["--set lung.train.epoch=7: ", "unknown field"]);
+        check(file, &["prepare.size=0"], &["--set prepare.size=0: ", "right would be"]);
+        check(file, &["prepare.size=33"], &["settings: classify.network", "divisible by"]);
+    }
+
+    #[test]
+    fn settings_of_the_lung_region_that_do_nothing_are_remarked() {
+        assert_eq!(with(&[]).unwrap().remarks(), Vec::<String>::new());
+        let said = with(&["prepare.roi.erosion=5", "prepare.roi.margin=0.1"]).unwrap().remarks();
+        assert_eq!(said, ["prepare.roi.erosion has no effect where prepare.roi.mode is \"volume\""]);
+        assert!(with(&["prepare.roi.mode=slice", "prepare.roi.erosion=5"]).unwrap().remarks().is_empty());
+        assert_eq!(with(&["prepare.roi.mode=none", "prepare.roi.margin=0.1"]).unwrap().remarks().len(), 1);
+        assert!(Settings::resolve(&of_profile(ProfileName::Paper)).unwrap().remarks().is_empty());
+    }
+
+    #[test]
+    fn the_default_profile_prepares_as_the_library_does_by_default() {
+        assert_eq!(with(&[]).unwrap().prepare, PrepareConfig::default());
+        let paper = of_profile(ProfileName::Paper);
+        assert_eq!(Settings::resolve(&paper).unwrap().prepare, PrepareConfig::paper());
+    }
+
+    #[test]
+    fn a_single_value_wins_and_an_optional_one_can_be_taken_away() {
+        let settings = with(&["lung.train.epochs=7"]).unwrap();
+        assert_eq!(settings.lung.train.epochs, 7);
+        assert!(matches!(settings.lung.train.schedule, Schedule::CosineRestarts { epochs: 7, .. }));
+        let settings = with(&["lung.train.schedule.floor=1e-4"]).unwrap();
+        assert!(matches!(settings.lung.train.schedule, Schedule::CosineRestarts { cycles: 1, .. }));
+        assert_eq!(with(&["prepare.clahe_clip=none"]).unwrap().prepare.clahe_clip, None);
+        assert!(with(&["prepare.window_hu=[-1000, 400]"]).is_ok());
+    }
+
+    #[test]
+    fn unknown_keys_and_impossible_values_are_wrong_usage() {
+        for set in [
+            "lung.train.epoch=7",
+            "speling=1",
+            "prepare.size=0",
+            "lung",
+            "=3",
+            "seed=\"x\"",
+            "lung.network.in_channels=2",
+        ] {
+            let error = with(&[set]).unwrap_err();
+            assert!(error.chain().any(|e| e.is::<Usage>()), "{set}: {error:#}");
+        }
+    }
+}
