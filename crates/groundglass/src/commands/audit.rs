@@ -4,7 +4,9 @@
 use super::evaluate::evaluate;
 use super::train::train;
 use super::{Context, data};
-use crate::args::{AuditArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, StoreName, TaskName, TrainArgs};
+use crate::args::{
+    AuditArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, StoreName, TaskName, TrainArgs,
+};
 use crate::manifest::Program;
 use crate::output::{self, Staged};
 use crate::scoring::Scores;
@@ -203,6 +205,7 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimi
         bail!("--measure compares a split by patient with one by slice; the split given is by slice already");
     }
     let by_slice = Split::by_slice(&cases, by_patient.folds, args.seed)?;
+    let cache = CacheArgs { cache: Some(out.join("cache")) };
     let mut values = Vec::new();
     for (name, split) in [("patient", &by_patient), ("slice", &by_slice)] {
         let file = out.join(format!("{name}-split.toml"));
@@ -219,7 +222,7 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimi
                 name: None,
                 licence: "as the licence of the training data allows".to_owned(),
                 store: StoreName::F32,
-                cache: Some(out.join("cache")),
+                cache: cache.clone(),
                 fold: fold.clone(),
                 settings: args.settings.clone(),
                 read: args.read.clone(),
@@ -233,6 +236,7 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimi
                 pred: None,
                 part: PartName::Test,
                 out: OutArgs { out: out.join(format!("{name}-scores")), force: false },
+                cache: cache.clone(),
                 fold,
                 read: args.read.clone(),
                 resamples: args.resamples,
