@@ -9,7 +9,9 @@
 //! * zones are thirds of each lung's own height (slice centres), along the stored axis nearest to feet-head;
 //! * without a known orientation there are no sides and no zones; without a lung no percentages.
 
-use crate::severity::{Severity, zone_score};
+use crate::severity::Severity;
+use crate::sides::Lungs;
+use crate::zones::{Zone, zones};
 use gg_volume::{AxisMap, Grid, LabelVolume, Warned, Warning};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -45,42 +47,6 @@ pub struct Part {
     pub infection: Infected,
 }
 
-/// A side of the patient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Side {
-    /// The patient's right.
-    Right,
-    /// The patient's left.
-    Left,
-}
-
-/// A third of a lung's height.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Third {
-    /// Towards the head.
-    Upper,
-    /// Between the two.
-    Middle,
-    /// Towards the feet.
-    Lower,
-}
-
-/// One of six zones.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Zone {
-    /// Which lung.
-    pub side: Side,
-    /// Which third of it.
-    pub third: Third,
-    /// What is in it.
-    #[serde(flatten)]
-    pub part: Part,
-    /// 0 to 4; `None` where the zone holds no lung.
-    pub score: Option<u8>,
-}
-
 /// Both lungs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sides {
@@ -113,21 +79,8 @@ pub struct Burden {
     pub severity: Severity,
 }
 
-/// Counts of one slice, for a table of slices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SliceBurden {
-    /// Canonical slice number: 0 nearest to the feet (as stored where the orientation is unknown).
-    pub z: usize,
-    /// Voxels of lung.
-    pub lung_voxels: u64,
-    /// Infected voxels within the lung.
-    pub infection_voxels: u64,
-    /// Infected voxels outside the lung.
-    pub outside_voxels: u64,
-}
-
 /// Counts of one slice by label of the lung mask: `[lung, infection]`; label 0 is outside.
-type LabelCounts = [[u64; 2]; 3];
+pub(crate) type LabelCounts = [[u64; 2]; 3];
 
 /// Measures the burden.
 ///
@@ -141,8 +94,8 @@ pub fn burden(
     map: Option<&AxisMap>,
 ) -> Warned<Burden> {
     let mut warnings = Vec::new();
-    let split = Split::new(lung, map);
-    let slices = count(split.lung(lung), infection, map, &split.labels);
+    let lungs = Lungs::new(lung, map);
+    let slices = count(lungs.mask(lung), infection, map, &lungs.kinds);
     let ml = grid.voxel_ml();
     let measure = Measure { ml: ml.as_ref().ok().copied() };
     let total = |label: usize, what: usize| slices.iter().map(|s| s[label][what]).sum::<u64>();
@@ -162,7 +115,7 @@ pub fn burden(
             format!("{} voxels of infection lie outside the lung mask and are not counted", total(0, 1)),
         ));
     }
-    let sides = split.order(&slices, counts[0]);
+    let sides = lungs.order(counts[0]);
     if let Ok([right, left]) = sides
         && (total(right, 0) == 0) != (total(left, 0) == 0)
     {
@@ -191,21 +144,6 @@ pub fn burden(
     Warned::new(value, warnings)
 }
 
-/// Counts lung and infection slice by slice, from the feet to the head.
-///
-/// # Shape
-/// Both masks as stored, of one shape; any label but 0 is lung or infection.
-pub fn slice_burdens(lung: &LabelVolume, infection: &LabelVolume, map: Option<&AxisMap>) -> Vec<SliceBurden> {
-    let slices = count(lung, infection, map, &[1; 256]);
-    let row = |(z, s): (usize, &LabelCounts)| SliceBurden {
-        z,
-        lung_voxels: s[1][0],
-        infection_voxels: s[1][1],
-        outside_voxels: s[0][1],
-    };
-    slices.iter().enumerate().map(row).collect()
-}
-
 /// Counts of each canonical slice; `kinds` gives 1 or 2 for each label of the lung mask but 0.
 fn count(
     lung: &LabelVolume,
@@ -230,84 +168,8 @@ fn count(
     (0..nz).into_par_iter().map(slice).collect()
 }
 
-/// How the labels of a lung mask tell the lungs apart.
-struct Split {
-    /// A mask made anew where one label stood for both lungs.
-    made: Option<LabelVolume>,
-    /// 1 or 2 for each label.
-    labels: [u8; 256],
-    /// Mean canonical x of the kinds 1 and 2; none where the sides cannot be told, with the reason.
-    x: Result<[Option<f64>; 2], String>,
-}
-
-impl Split {
-    fn new(lung: &LabelVolume, map: Option<&AxisMap>) -> Self {
-        let Some(map) = map else {
-            return Self { made: None, labels: [1; 256], x: Err("the orientation is unknown".to_owned()) };
-        };
-        let mut present = [false; 256];
-        lung.data().iter().for_each(|v| present[usize::from(*v)] = true);
-        let found: Vec<usize> = (1..256).filter(|&l| present[l]).collect();
-        let mut labels = [1u8; 256];
-        let made = match found[..] {
-            [] => None,
-            [_, second] => {
-                labels[second] = 2;
-                None
-            }
-            _ => {
-                labels[2] = 2;
-                Some(gg_imaging::split_lungs(lung, map))
-            }
-        };
-        let x = mean_x(made.as_ref().unwrap_or(lung), map, &labels);
-        Self { made, labels, x: Ok(x) }
-    }
-
-    fn lung<'a>(&'a self, given: &'a LabelVolume) -> &'a LabelVolume {
-        self.made.as_ref().unwrap_or(given)
-    }
-
-    /// Which kind is the right lung and which the left: low x is the patient's right.
-    fn order(&self, slices: &[LabelCounts], lung_voxels: u64) -> Result<[usize; 2], String> {
-        let x = self.x.clone()?;
-        if lung_voxels == 0 {
-            return Err("no lung was found".to_owned());
-        }
-        debug_assert!(!slices.is_empty());
-        match x {
-            [Some(a), Some(b)] if a > b => Ok([2, 1]),
-            // a mask made by `split_lungs` has 1 right and 2 left, also where one of them is missing
-            _ => Ok([1, 2]),
-        }
-    }
-}
-
-/// Mean canonical x of the voxels of each kind.
-fn mean_x(lung: &LabelVolume, map: &AxisMap, labels: &[u8; 256]) -> [Option<f64>; 2] {
-    let [nz, ny, nx] = map.canonical_shape(lung.shape());
-    let sums: Vec<[[u64; 2]; 2]> = (0..nz)
-        .into_par_iter()
-        .map(|z| {
-            let mut slice = vec![0u8; ny * nx];
-            map.read_slice(lung, z, &mut slice);
-            let mut sums = [[0u64; 2]; 2];
-            for (i, &l) in slice.iter().enumerate().filter(|(_, l)| **l != 0) {
-                let kind = usize::from(labels[usize::from(l)]) - 1;
-                sums[kind][0] += (i % nx) as u64;
-                sums[kind][1] += 1;
-            }
-            sums
-        })
-        .collect();
-    [0, 1].map(|kind| {
-        let sum = |what: usize| sums.iter().map(|s| s[kind][what]).sum::<u64>();
-        (sum(1) > 0).then(|| sum(0) as f64 / sum(1) as f64)
-    })
-}
-
 /// Turns counts into amounts.
-struct Measure {
+pub(crate) struct Measure {
     ml: Option<f64>,
 }
 
@@ -316,42 +178,13 @@ impl Measure {
         Amount { voxels, ml: self.ml.map(|ml| ml * voxels as f64), ml_reason: None }
     }
 
-    fn part(&self, [lung, infection]: [u64; 2]) -> Part {
+    pub(crate) fn part(&self, [lung, infection]: [u64; 2]) -> Part {
         let percent_of_lung = (lung > 0).then(|| 100.0 * infection as f64 / lung as f64);
         Part {
             lung: self.amount(lung),
             infection: Infected { amount: self.amount(infection), percent_of_lung },
         }
     }
-}
-
-/// The six zones, or why there are none.
-fn zones(slices: &[LabelCounts], order: [usize; 2], measure: &Measure) -> Result<Vec<Zone>, String> {
-    const THIRDS: [Third; 3] = [Third::Upper, Third::Middle, Third::Lower];
-    let mut zones = Vec::with_capacity(2 * THIRDS.len());
-    for (label, side) in order.into_iter().zip([Side::Right, Side::Left]) {
-        let holds = |s: &LabelCounts| s[label][0] > 0;
-        let mut counts = [[0u64; 2]; 3];
-        if let (Some(first), Some(last)) = (slices.iter().position(holds), slices.iter().rposition(holds)) {
-            let height = last - first + 1;
-            if height < THIRDS.len() {
-                return Err("a lung is seen in fewer than three slices".to_owned());
-            }
-            for (k, slice) in slices[first..=last].iter().enumerate() {
-                // the third in which the slice's centre lies, from below
-                let third = (2 * k + 1) * 3 / (2 * height);
-                for (sum, add) in counts[2 - third].iter_mut().zip(slice[label]) {
-                    *sum += add;
-                }
-            }
-        }
-        for (third, counts) in THIRDS.into_iter().zip(counts) {
-            let part = measure.part(counts);
-            let score = part.infection.percent_of_lung.map(zone_score);
-            zones.push(Zone { side, third, part, score });
-        }
-    }
-    Ok(zones)
 }
 
 #[cfg(test)]
@@ -479,42 +312,11 @@ mod tests {
     }
 
     #[test]
-    fn thirds_are_those_of_each_lungs_own_height() {
-        // right lung in slices 0 to 8, left lung in slices 3 to 8; infection in slice 3 of both
-        let mut lung = Volume::filled([9, 1, 4], 0u8);
-        let mut infection = lung.clone();
-        (0..9).for_each(|z| lung.slice_mut(z)[0] = 1);
-        (3..9).for_each(|z| lung.slice_mut(z)[3] = 2);
-        infection.slice_mut(3).fill(1);
-        let grid = Grid::unknown([9, 1, 4], "made for a test");
-        let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY)).value;
-        let percent: Vec<f64> =
-            b.zones.unwrap().iter().map(|z| z.part.infection.percent_of_lung.unwrap().round()).collect();
-        assert_eq!(percent, [0.0, 33.0, 0.0, 0.0, 0.0, 50.0]); // upper, middle, lower; right, then left
-        assert_eq!(b.severity.score, Some(2 + 2));
-    }
-
-    #[test]
     fn the_burden_survives_json() {
         let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
         let b = measured(&p);
         let text = serde_json::to_string(&b).unwrap();
         assert!(text.contains("\"percent_of_lung\"") && text.contains("\"third\":\"upper\""), "{text}");
         assert_eq!(serde_json::from_str::<Burden>(&text).unwrap(), b);
-    }
-
-    #[test]
-    fn slices_are_counted_from_the_feet() {
-        let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
-        let flipped = AxisMap::from_orientation(Orientation::parse("LPI").unwrap());
-        let up = slice_burdens(&p.lung, &p.infection, Some(&AxisMap::IDENTITY));
-        let mut down = slice_burdens(&p.lung, &p.infection, Some(&flipped));
-        down.reverse();
-        assert!(
-            up.iter()
-                .zip(&down)
-                .all(|(a, b)| (a.lung_voxels, a.infection_voxels) == (b.lung_voxels, b.infection_voxels))
-        );
-        assert_eq!(up.iter().map(|s| s.infection_voxels).sum::<u64>(), measured(&p).infection.amount.voxels);
     }
 }

@@ -1,10 +1,11 @@
 //! Measures: how well masks and classifiers agree with the truth, and how much of a lung is infected.
 //!
-//! * masks: [`seg_counts`], [`seg_scores`] with [`surface_distances`] (HD95, NSD), [`summarize`] over patients;
+//! * masks: [`seg_counts`], [`seg_scores`] with [`surface_distances`] (HD95, NSD), [`missing_scores`] where there is no
+//!   prediction, [`summarize`] over patients;
 //! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`];
 //! * uncertainty: [`bootstrap_mean_by_group`], [`bootstrap_by_group`] over patients;
 //! * agreement of two measurements: [`bland_altman`];
-//! * the burden of infection: [`burden`], [`slice_burdens`], and [`check_apex`] on the orientation.
+//! * the burden of infection: [`burden`], and [`check_apex`] on the orientation.
 //!
 //! What has no value (a mean of nothing, a Dice of two empty masks) is `None`, never 0 or NaN.
 
@@ -19,21 +20,22 @@ mod pr;
 mod roc;
 mod seg;
 mod severity;
+mod sides;
 mod summary;
 mod surface;
 mod surfel;
+mod zones;
 
 pub use agreement::{BlandAltman, bland_altman};
 pub use anatomy::check_apex;
 pub use bootstrap::{Interval, bootstrap_by_group, bootstrap_mean_by_group};
-pub use burden::{
-    Amount, Burden, Infected, Part, Side, Sides, SliceBurden, Third, Zone, burden, slice_burdens,
-};
+pub use burden::{Amount, Burden, Infected, Part, Sides, burden};
 pub use calibration::{Calibration, CalibrationBin, calibration};
 pub use classify::{ClassScores, Confusion, class_scores, confusion};
 pub use pr::{PrCurve, pr_curve};
 pub use roc::{RocCurve, best_threshold_youden, roc_curve, youden_threshold};
-pub use seg::{MaskState, SegCounts, SegScores, seg_counts, seg_scores};
+pub use seg::{MaskState, SegCounts, SegScores, missing_scores, seg_counts, seg_scores};
 pub use severity::{Severity, zone_score};
-pub use summary::{SegSummary, summarize};
+pub use summary::{SegSummary, mean_known, summarize};
 pub use surface::{SurfaceDistances, surface_distances};
+pub use zones::{Side, Third, Zone};

@@ -33,6 +33,8 @@ pub enum MaskState {
     OneEmpty,
     /// Both do.
     BothPresent,
+    /// There is no prediction, where others of the same program or model exist.
+    Missing,
 }
 
 /// Counts the agreement of two masks.
@@ -151,6 +153,26 @@ pub fn seg_scores(pred: &LabelVolume, truth: &LabelVolume, spacing: Option<[f64;
     }
 }
 
+/// Scores of a case without a prediction, where other cases have one: Dice and IoU 0, also where there is nothing to
+/// find, so that a program gains nothing by failing; no distances. The counts are those of an empty mask.
+pub fn missing_scores(truth: &LabelVolume) -> SegScores {
+    let inside = truth.count_foreground() as u64;
+    let counts = SegCounts { fn_: inside, tn: truth.len() as u64 - inside, ..SegCounts::default() };
+    SegScores {
+        state: MaskState::Missing,
+        dice: Some(0.0),
+        iou: Some(0.0),
+        sensitivity: counts.sensitivity(),
+        specificity: None,
+        precision: None,
+        hd95_mm: None,
+        hd95_vox: None,
+        nsd_2mm: None,
+        nsd_vox: None,
+        counts,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +201,16 @@ mod tests {
             let one = seg_scores(&line(&pred), &line(&truth), Some([1.0; 3]));
             assert_eq!((one.state, one.dice, one.iou), (MaskState::OneEmpty, Some(0.0), Some(0.0)));
             assert_eq!((one.hd95_mm, one.nsd_2mm, one.hd95_vox), (None, None, None));
+        }
+    }
+
+    #[test]
+    fn a_missing_prediction_has_dice_zero_even_where_there_is_nothing_to_find() {
+        for (truth, sensitivity) in [([1, 0], Some(0.0)), ([0, 0], None)] {
+            let s = missing_scores(&line(&truth));
+            assert_eq!((s.state, s.dice, s.iou), (MaskState::Missing, Some(0.0), Some(0.0)));
+            assert_eq!((s.sensitivity, s.specificity, s.precision), (sensitivity, None, None));
+            assert_eq!((s.hd95_mm, s.hd95_vox, s.nsd_2mm, s.nsd_vox), (None, None, None, None));
         }
     }
 

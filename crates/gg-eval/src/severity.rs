@@ -1,9 +1,13 @@
 //! A severity score from 0 to 24 out of six zones of the lungs.
 //!
 //! # Source
-//! The visual six-zone CT score that was used for SARS (Ooi et al., Radiology 230, 2004) and taken over for COVID-19:
-//! each lung in three zones, upper (above the carina), middle, lower (below the inferior pulmonary veins); per zone 0
-//! none, 1 below 25 %, 2 below 50 %, 3 below 75 %, 4 from 75 % on. What differs here is said in [`Severity::differs`].
+//! The visual six-zone CT score of Ooi et al., Radiology 2004;230:836-844, doi 10.1148/radiol.2303030853, made for SARS
+//! and used for COVID-19 since: each lung in three zones, upper (above the carina), middle, lower (below the inferior
+//! pulmonary veins); per zone 0 none, 1 below 25 %, 2 from 25 %, 3 from 50 %, 4 from 75 % on; the sum is 0 to 24.
+//!
+//! Here: 0 below 0.5 %, 1 up to 25 %, 2 up to 50 %, 3 up to 75 %, 4 above, each bound belonging to the lower score; the
+//! percentage is counted in voxels; zones are thirds of each lung's own height instead of anatomical landmarks. What
+//! differs is said in [`Severity::differs`].
 
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +55,8 @@ impl Severity {
             score,
             max: ZONE_MAX * ZONES,
             reason,
-            follows: "visual six-zone CT score, 0 to 4 per zone by quarters of involvement (Ooi et al., Radiology 2004, \
-                      for SARS; taken over for COVID-19)"
+            follows: "visual six-zone CT score, 0 to 4 per zone: none, below 25 %, from 25 %, from 50 %, from 75 % on \
+                      (Ooi et al., Radiology 2004;230:836-844, for SARS; used for COVID-19 since)"
                 .to_owned(),
             differs: "zones are thirds of each lung's own height instead of being bounded by the carina and the \
                       inferior pulmonary veins; involvement is counted in voxels, not estimated by a reader; \

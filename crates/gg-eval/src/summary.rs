@@ -14,6 +14,8 @@ pub struct SegSummary {
     pub both_empty: usize,
     /// Cases in which one mask is empty: Dice 0, no distances.
     pub one_empty: usize,
+    /// Cases without a prediction, where others have one: Dice 0, no distances.
+    pub missing_predictions: usize,
     /// Over cases that have one.
     pub dice: Interval,
     /// Over cases that have one.
@@ -45,6 +47,7 @@ pub fn summarize(cases: &[(&str, SegScores)], seed: u64, n: usize) -> SegSummary
         cases: cases.len(),
         both_empty: count(MaskState::BothEmpty),
         one_empty: count(MaskState::OneEmpty),
+        missing_predictions: count(MaskState::Missing),
         dice: over(|s| s.dice),
         iou: over(|s| s.iou),
         sensitivity: over(|s| s.sensitivity),
@@ -57,10 +60,16 @@ pub fn summarize(cases: &[(&str, SegScores)], seed: u64, n: usize) -> SegSummary
     }
 }
 
+/// The mean of what is known; `None` of nothing.
+pub fn mean_known(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
+    let known: Vec<f64> = values.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seg_scores;
+    use crate::{missing_scores, seg_scores};
     use gg_volume::Volume;
 
     #[test]
@@ -73,5 +82,19 @@ mod tests {
         assert_eq!((s.cases, s.both_empty, s.one_empty), (3, 1, 1));
         assert_eq!((s.dice.mean, s.dice.n_values), (Some(0.5), 2));
         assert_eq!((s.hd95_mm.mean, s.hd95_mm.n_values, s.hd95_vox.mean), (Some(0.0), 1, None));
+    }
+
+    #[test]
+    fn missing_predictions_are_counted_and_pull_the_mean_down() {
+        let some = Volume::filled([2, 3, 3], 1u8);
+        let s = summarize(&[("p1", seg_scores(&some, &some, None)), ("p2", missing_scores(&some))], 1, 100);
+        assert_eq!((s.cases, s.missing_predictions, s.one_empty), (2, 1, 0));
+        assert_eq!((s.dice.mean, s.hd95_vox.mean, s.hd95_vox.n_values), (Some(0.5), Some(0.0), 1));
+    }
+
+    #[test]
+    fn a_mean_is_that_of_what_is_known() {
+        assert_eq!(mean_known([Some(1.0), None, Some(3.0)]), Some(2.0));
+        assert_eq!(mean_known([None, None]), None);
     }
 }

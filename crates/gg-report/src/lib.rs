@@ -44,7 +44,7 @@ pub use picture::{
 };
 pub use plots::{
     agreement_scatter, bland_altman, confusion_matrix, dice_strip, pr_plot, reliability_plot, roc_plot,
-    slice_strip, training_curves,
+    shows_agreement, slice_strip, training_curves,
 };
 pub use scene::{Anchor, Fill, Item, Scene, Stroke, Text, TextStyle};
 pub use zones::zone_bars;

@@ -148,6 +148,11 @@ pub fn reliability_plot(bins: &[ReliabilityBin]) -> Scene {
     .scene()
 }
 
+/// Whether there are enough cases to speak of agreement: one dot shows nothing.
+pub fn shows_agreement(pairs: &[BurdenPair]) -> bool {
+    pairs.iter().filter(|p| p.truth.is_finite() && p.pred.is_finite()).count() > 1
+}
+
 /// Predicted against true percentage of infected lung, one dot per case.
 pub fn agreement_scatter(pairs: &[BurdenPair]) -> Scene {
     let finite = pairs.iter().filter(|p| p.truth.is_finite() && p.pred.is_finite());

@@ -92,6 +92,10 @@ fn a_full_analysis_says_its_answer_first_and_escapes_the_case() {
     check(&page);
     assert!(page.contains("About 12.3\u{a0}% of the lung shows infection (right 10.0\u{a0}%, left 15.0\u{a0}%); severity 7 of 24."));
     assert!(page.contains("&lt;script src=http://evil/x.js&gt;"));
+    assert!(page.contains(
+        "contradict each other in 200 slices: 200 called positive without infection in the mask, 0 called"
+    ));
+    assert_eq!(page.matches("Slices are counted from 0 at the feet").count(), 1);
     assert_eq!(page, analysis_report(&report), "the same input gives the same bytes");
 }
 
@@ -165,6 +169,17 @@ fn an_evaluation_that_leaks_says_so_and_one_that_does_not_is_silent() {
     report.provenance.leaking = true;
     assert!(evaluation_report(&report).contains(LEAK));
     check(&evaluation_report(&EvaluationReport::default()));
+}
+
+#[test]
+fn one_case_is_no_agreement() {
+    let page = |cases: usize| {
+        let pair = BurdenPair { truth: 3.0, pred: 4.0 };
+        let section = SegmentationSection { burden: vec![pair; cases], ..SegmentationSection::default() };
+        evaluation_report(&EvaluationReport { segmentations: vec![section], ..EvaluationReport::default() })
+    };
+    assert!(page(2).contains("Bland-Altman"));
+    assert!(!page(1).contains("Bland-Altman"));
 }
 
 #[test]

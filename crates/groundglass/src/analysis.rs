@@ -1,12 +1,11 @@
 //! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
 
 use crate::interrupt::Interrupt;
-use crate::manifest::{Compute, LEAK, Program, Training};
+use crate::manifest::{Compute, LEAK, ModelUsed, Program, Training};
 use crate::output;
 use crate::pictures::Shown;
 use crate::pipeline::{self, Findings, Models};
 use anyhow::{Context as _, Result};
-use gg_dataset::Task;
 use gg_eval::{Burden, Infected, Part, burden, check_apex};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
@@ -103,15 +102,6 @@ pub(crate) struct Dropped {
     pub(crate) reason: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct ModelUsed {
-    pub(crate) task: Task,
-    pub(crate) name: String,
-    pub(crate) sha256: String,
-    pub(crate) threshold: f32,
-    pub(crate) licence: String,
-}
-
 /// Everything one CT gave.
 pub(crate) struct Outcome {
     pub(crate) analysis: Analysis,
@@ -190,6 +180,10 @@ pub(crate) fn analyse(
     }
     add(&mut warnings, measured);
     let rows = rows(&found, models, sides, ct.voxels.shape());
+    let classification = classification(&found, models);
+    if let Some(classification) = &classification {
+        warnings.extend(contradiction(classification, &burden));
+    }
     let shown = Shown {
         ct,
         map: sides.unwrap_or(AxisMap::IDENTITY),
@@ -213,7 +207,7 @@ pub(crate) fn analyse(
             intensity: ct.intensity.clone(),
             sha256: scan.sha256.clone(),
         },
-        classification: classification(&found, models),
+        classification,
         slices: Slices {
             kept: rows.iter().filter(|r| r.kept).count(),
             dropped: rows
@@ -227,7 +221,7 @@ pub(crate) fn analyse(
         severity: burden.severity.clone(),
         infection: infection_part(burden),
         warnings,
-        models: models_used(models),
+        models: models.used(),
         program: Program::this(),
         compute: Compute::with(models.all().next().map_or("none", |m| m.engine())),
     };
@@ -308,6 +302,19 @@ fn classification(found: &Findings, models: &Models) -> Option<Classification> {
     })
 }
 
+/// A remark where the classifier and the infection mask, two networks, give the whole scan opposite answers.
+fn contradiction(classification: &Classification, burden: &Burden) -> Option<Warning> {
+    let message = match (classification.positive_slices, burden.infection.amount.voxels) {
+        _ if classification.classified_slices == 0 => return None,
+        (0, 1..) => {
+            "the infection mask shows infection, but the classifier calls no slice positive".to_owned()
+        }
+        (n @ 1.., 0) => format!("the classifier calls {n} slices positive, but the infection mask is empty"),
+        _ => return None,
+    };
+    Some(Warning::new("classifier_contradicts_mask", message))
+}
+
 fn lung_part(burden: &Burden) -> Lung {
     let side = |pick: fn(&gg_eval::Sides) -> &Part| burden.sides.as_ref().map(|s| pick(s).lung.clone());
     Lung { whole: burden.lung.clone(), right: side(|s| &s.right), left: side(|s| &s.left) }
@@ -326,19 +333,6 @@ fn infection_part(burden: Burden) -> Infection {
         zones: burden.zones,
         zones_reason: burden.zones_reason,
     }
-}
-
-pub(crate) fn models_used(models: &Models) -> Vec<ModelUsed> {
-    models
-        .all()
-        .map(|m| ModelUsed {
-            task: m.bundle.info.task,
-            name: m.bundle.info.name.clone(),
-            sha256: m.sha256.clone(),
-            threshold: m.bundle.info.threshold,
-            licence: m.bundle.info.licence.clone(),
-        })
-        .collect()
 }
 
 fn montage(shown: &Shown<'_>, rows: &[SliceRow]) -> Result<Vec<SlicePicture>> {

@@ -1,6 +1,6 @@
 //! What was typed: the command line as clap reads it. What it means is decided in `commands`.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use gg_volume::{IntensityKind, Orientation};
 use std::path::PathBuf;
 
@@ -290,18 +290,20 @@ pub(crate) struct ConfigCheckArgs {
 #[command(
     after_help = "Examples:\n  groundglass evaluate data/covid --model runs/lung/model.safetensors --model \
     runs/infection/model.safetensors --split split.toml --fold 0 --out scores\n  groundglass evaluate data/covid \
-    --pred masks-of-another-program --out scores"
+    --pred masks-of-another-program --out scores",
+    group = ArgGroup::new("predictions").args(["model", "pred"]).required(true)
 )]
 pub(crate) struct EvaluateArgs {
     /// Data set folders
     #[arg(required = true)]
     pub(crate) dataset: Vec<PathBuf>,
-    /// Model bundle; may be repeated, one per task
-    #[arg(long, value_name = "BUNDLE", num_args = 1.., required_unless_present = "pred")]
+    /// Model bundles, one per task
+    #[arg(long, value_name = "BUNDLE", num_args = 1..)]
     pub(crate) model: Vec<PathBuf>,
-    /// Folder with masks of any program: CASE_ID/lung_mask.nii.gz and CASE_ID/infection_mask.nii.gz, or
-    /// lung_mask/CASE_ID.nii.gz and infection_mask/CASE_ID.nii.gz
-    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    /// Folder with masks of any program, as .nii.gz or .nii: CASE_ID/lung_mask and CASE_ID/infection_mask (what
+    /// `analyze` writes), lung_mask/CASE_ID and infection_mask/CASE_ID, or CASE_ID with both structures (what nnU-Net
+    /// writes)
+    #[arg(long, value_name = "DIR")]
     pub(crate) pred: Option<PathBuf>,
     /// Which part to score
     #[arg(long, value_enum, default_value = "auto")]
@@ -340,8 +342,8 @@ pub(crate) struct AnalyzeArgs {
     pub(crate) ct: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) out: OutArgs,
-    /// Model bundle instead of the one in the program; may be repeated, one per task
-    #[arg(long, value_name = "BUNDLE")]
+    /// Model bundles, one per task, instead of those in the program
+    #[arg(long, value_name = "BUNDLE", num_args = 1..)]
     pub(crate) model: Vec<PathBuf>,
     /// Name of the case in all outputs, once per CT (default: case-001, case-002, ...)
     #[arg(long, value_name = "ID")]

@@ -1,18 +1,17 @@
 //! Figures and page of an evaluation: its numbers as the drawings want them.
 
-use crate::output;
-use crate::scoring::{CaseScores, ClassSection, Scores, SegSection};
+use crate::output::{self, write_drawing, write_picture};
+use crate::scoring::{CaseScores, ClassSection, ScoredSet, Scores, SegSection, Source};
+use crate::words::number;
 use anyhow::{Context, Result};
+use gg_dataset::Structure;
 use gg_eval::{Interval, SegScores};
 use gg_report::{
     BurdenPair, CaseRow, CaseTable, ClassificationSection, Comparison, Confusion, EvaluationReport, Fact,
-    HumanBand, ModelLine, Provenance, ReliabilityBin, Scene, ScoreCurve, ScoreLine, SegmentationSection,
+    HumanBand, ModelLine, Provenance, ReliabilityBin, ScoreCurve, ScoreLine, SegmentationSection,
     SlicePicture,
 };
 use std::path::Path;
-
-/// Scale of the PNG beside each SVG.
-const PNG_SCALE: f64 = 2.0;
 
 /// Writes `report.html` and every figure as SVG and PNG.
 pub(crate) fn write(
@@ -23,17 +22,16 @@ pub(crate) fn write(
 ) -> Result<()> {
     let mut comparisons = comparisons.into_iter();
     let mut segmentations = Vec::new();
-    let sections = [("Lung", &scores.lung), ("Infection", &scores.infection)];
-    for (name, section) in sections {
+    for (structure, section) in Structure::BOTH.into_iter().zip([&scores.lung, &scores.infection]) {
         let rows = comparisons.next().unwrap_or_default();
         if let Some(section) = section {
-            segmentations.push(segmentation(name, section, scores, rows));
+            segmentations.push(segmentation(structure, section, scores, rows));
         }
     }
     let classifications = scores.classification.as_ref().map(|c| classification(c, examples)).into_iter();
     let report = EvaluationReport {
         title: title(scores),
-        summary: String::new(),
+        summary: summary(scores),
         segmentations,
         classifications: classifications.collect(),
         provenance: provenance(scores),
@@ -49,6 +47,28 @@ fn title(scores: &Scores) -> String {
     }
 }
 
+/// The result in one sentence.
+fn summary(scores: &Scores) -> String {
+    let mut results = Vec::new();
+    for (structure, section) in Structure::BOTH.into_iter().zip([&scores.lung, &scores.infection]) {
+        if let Some(mean) = section.as_ref().and_then(|s| s.summary.dice.mean) {
+            results.push(format!("mean Dice of the {} {mean:.3}", structure.name()));
+        }
+    }
+    if let Some(auroc) = scores.classification.as_ref().and_then(|c| c.scores.auroc) {
+        results.push(format!("AUROC of slices {auroc:.3}"));
+    }
+    let whose = match scores.predictions {
+        Source::Models => "Bundles",
+        Source::Masks => "Masks of another program",
+    };
+    let on = format!("{} cases of {} patients", scores.cases.len(), scores.patients);
+    match results.is_empty() {
+        true => format!("{whose}, scored on {on}."),
+        false => format!("{whose}, scored on {on}: {}.", results.join(", ")),
+    }
+}
+
 fn line(name: &str, i: &Interval) -> ScoreLine {
     ScoreLine {
         name: name.to_owned(),
@@ -58,15 +78,32 @@ fn line(name: &str, i: &Interval) -> ScoreLine {
     }
 }
 
+/// Dice that human readers reach among themselves: mean and standard deviation between observers.
+///
+/// # Source
+/// Bartoli et al., Research in Diagnostic and Interventional Imaging 2022, doi 10.1016/j.redii.2022.100003: lesions of
+/// COVID-19 on low-dose CT, 0.70 ± 0.08.
+const HUMAN_DICE: (f64, f64) = (0.70, 0.08);
+
+fn human_band() -> HumanBand {
+    let (mean, deviation) = HUMAN_DICE;
+    HumanBand {
+        low: mean - deviation,
+        high: mean + deviation,
+        label: format!(
+            "human readers among themselves, {mean:.2} ± {deviation:.2} (Bartoli et al. 2022, low-dose CT of other patients)"
+        ),
+    }
+}
+
 fn segmentation(
-    name: &str,
+    structure: Structure,
     section: &SegSection,
     scores: &Scores,
     comparisons: Vec<Comparison>,
 ) -> SegmentationSection {
     let s = &section.summary;
-    let infection = name == "Infection";
-    let pick = |c: &CaseScores| if infection { c.infection } else { c.lung };
+    let infection = structure == Structure::Infection;
     let mut lines = vec![
         line("Dice", &s.dice),
         line("IoU", &s.iou),
@@ -83,8 +120,8 @@ fn segmentation(
     lines.extend(distances.iter().filter(|(_, i)| i.n_values > 0).map(|(name, i)| line(name, i)));
     let mut notes = vec![format!(
         "{} cases; {} with nothing to find and nothing found (no Dice), {} with one of the masks empty (Dice 0, no \
-         distances).",
-        s.cases, s.both_empty, s.one_empty
+         distances), {} without a prediction (Dice 0, no distances).",
+        s.cases, s.both_empty, s.one_empty, s.missing_predictions
     )];
     if s.dice.few_groups {
         notes.push("Fewer than ten patients: the intervals are too narrow to be believed.".to_owned());
@@ -96,51 +133,65 @@ fn segmentation(
         .filter_map(|c| c.percent_of_lung)
         .filter_map(|p| Some(BurdenPair { truth: p.truth?, pred: p.pred? }))
         .collect();
+    let mut name = structure.name().to_owned();
+    name[..1].make_ascii_uppercase();
+    // What readers reach on patients says nothing about phantoms.
+    let patients = scores.data_sets.iter().all(|s| !s.phantoms);
     SegmentationSection {
-        name: name.to_owned(),
+        name,
         scores: lines,
-        cases: table(&scores.cases, pick, infection),
-        dice: scores.cases.iter().filter_map(|c| Some((c.case_id.clone(), pick(c)?.dice))).collect(),
-        human_band: infection.then(|| HumanBand {
-            low: 0.62,
-            high: 0.78,
-            label: "two human readers, 0.70 ± 0.08 (Bartoli 2022)".to_owned(),
-        }),
+        cases: table(&scores.cases, structure),
+        dice: scores.cases.iter().filter_map(|c| Some((c.case_id.clone(), c.of(structure)?.dice))).collect(),
+        human_band: (infection && patients).then(human_band),
         burden,
         comparisons,
         notes,
     }
 }
 
-fn table(
-    cases: &[CaseScores],
-    pick: impl Fn(&CaseScores) -> Option<SegScores>,
-    infection: bool,
-) -> CaseTable {
-    let mut columns: Vec<String> =
-        ["Dice", "IoU", "Sensitivity", "Specificity", "Precision", "HD95", "NSD"].map(str::to_owned).to_vec();
-    let mut decimals = vec![3, 3, 3, 4, 3, 1, 3];
-    if infection {
-        columns.extend(["% truth".to_owned(), "% predicted".to_owned()]);
-        decimals.extend([1, 1]);
+/// A column of the table of cases: its heading, its decimals, its value.
+type Column = (&'static str, usize, fn(&CaseScores, &SegScores) -> Option<f64>);
+
+/// Every case; columns in which no case has a value are left out.
+fn table(cases: &[CaseScores], structure: Structure) -> CaseTable {
+    let mut columns: Vec<Column> = vec![
+        ("Dice", 3, |_, s| s.dice),
+        ("IoU", 3, |_, s| s.iou),
+        ("Sensitivity", 3, |_, s| s.sensitivity),
+        ("Specificity", 4, |_, s| s.specificity),
+        ("Precision", 3, |_, s| s.precision),
+        ("HD95 (mm)", 1, |_, s| s.hd95_mm),
+        ("NSD at 2 mm", 3, |_, s| s.nsd_2mm),
+        ("HD95 (voxels)", 1, |_, s| s.hd95_vox),
+        ("NSD at 2 voxels", 3, |_, s| s.nsd_vox),
+    ];
+    let of_lung: [Column; 2] = [
+        ("ml, truth", 0, |c, _| c.lung_ml.and_then(|m| m.truth)),
+        ("ml, predicted", 0, |c, _| c.lung_ml.and_then(|m| m.pred)),
+    ];
+    let of_infection: [Column; 4] = [
+        ("% of lung, truth", 1, |c, _| c.percent_of_lung.and_then(|m| m.truth)),
+        ("% of lung, predicted", 1, |c, _| c.percent_of_lung.and_then(|m| m.pred)),
+        ("ml, truth", 1, |c, _| c.infection_ml.and_then(|m| m.truth)),
+        ("ml, predicted", 1, |c, _| c.infection_ml.and_then(|m| m.pred)),
+    ];
+    match structure {
+        Structure::Lung => columns.extend(of_lung),
+        Structure::Infection => columns.extend(of_infection),
     }
-    let rows = cases.iter().filter_map(|c| {
-        let s = pick(c)?;
-        let mut values = vec![
-            s.dice,
-            s.iou,
-            s.sensitivity,
-            s.specificity,
-            s.precision,
-            s.hd95_mm.or(s.hd95_vox),
-            s.nsd_2mm.or(s.nsd_vox),
-        ];
-        if infection {
-            values.extend([c.percent_of_lung.and_then(|p| p.truth), c.percent_of_lung.and_then(|p| p.pred)]);
-        }
-        Some(CaseRow { case_id: c.case_id.clone(), patient: c.patient.clone(), values })
+    let scored: Vec<(&CaseScores, SegScores)> =
+        cases.iter().filter_map(|c| Some((c, c.of(structure)?))).collect();
+    columns.retain(|(_, _, value)| scored.iter().any(|(c, s)| value(c, s).is_some()));
+    let rows = scored.iter().map(|(c, s)| CaseRow {
+        case_id: c.case_id.clone(),
+        patient: c.patient.clone(),
+        values: columns.iter().map(|(_, _, value)| value(c, s)).collect(),
     });
-    CaseTable { columns, decimals, rows: rows.collect() }
+    CaseTable {
+        rows: rows.collect(),
+        columns: columns.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
+        decimals: columns.iter().map(|(_, decimals, _)| *decimals).collect(),
+    }
 }
 
 fn classification(c: &ClassSection, examples: Vec<SlicePicture>) -> ClassificationSection {
@@ -187,14 +238,10 @@ fn classification(c: &ClassSection, examples: Vec<SlicePicture>) -> Classificati
             s.positives,
             s.negatives,
             c.unlabelled,
-            number(c.scores_at_half.accuracy),
-            number(c.scores_at_half.f1)
+            number(c.scores_at_half.accuracy, 3),
+            number(c.scores_at_half.f1, 3)
         )],
     }
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or("none".to_owned(), |v| format!("{v:.3}"))
 }
 
 fn provenance(scores: &Scores) -> Provenance {
@@ -214,6 +261,14 @@ fn provenance(scores: &Scores) -> Provenance {
                 "Part",
                 scores.fold.map_or(scores.part.clone(), |f| format!("{}, fold {f}", scores.part)),
             ),
+            Fact::new(if scores.data_sets.len() == 1 { "Data set" } else { "Data sets" }, data_sets(scores)),
+            Fact::new(
+                "Predictions",
+                match scores.predictions {
+                    Source::Models => "of the models named below",
+                    Source::Masks => "masks of another program, taken from a folder",
+                },
+            ),
             Fact::new("Cases", scores.cases.len().to_string()),
             Fact::new("Patients", scores.patients.to_string()),
             Fact::new("Intervals", format!("95 %, {} bootstrap resamples of patients", scores.resamples)),
@@ -232,33 +287,49 @@ fn provenance(scores: &Scores) -> Provenance {
     }
 }
 
+fn data_sets(scores: &Scores) -> String {
+    let set = |s: &ScoredSet| {
+        let phantoms = if s.phantoms { ", phantoms" } else { "" };
+        format!("{} cases, {} layout{phantoms}", s.cases, s.layout.name())
+    };
+    scores.data_sets.iter().map(set).collect::<Vec<_>>().join("; ")
+}
+
 fn figures(dir: &Path, report: &EvaluationReport) -> Result<()> {
     std::fs::create_dir_all(dir).context("making the folder of figures")?;
     for s in &report.segmentations {
         let name = s.name.to_lowercase();
         let title = format!("{} Dice per case", s.name);
-        save(dir, &format!("{name}_dice"), &gg_report::dice_strip(&title, &s.dice, s.human_band.as_ref()))?;
+        write_drawing(
+            dir,
+            &format!("{name}_dice"),
+            &gg_report::dice_strip(&title, &s.dice, s.human_band.as_ref()),
+        )?;
         if !s.comparisons.is_empty() {
             let panels = gg_report::comparison_panels(&s.comparisons, PANEL_WIDTH);
-            save_png(dir, &format!("{name}_prediction_beside_truth"), &panels)?;
+            write_picture(dir, &format!("{name}_prediction_beside_truth"), &panels)?;
         }
-        if !s.burden.is_empty() {
-            save(dir, "percent_scatter", &gg_report::agreement_scatter(&s.burden))?;
-            save(dir, "percent_bland_altman", &gg_report::bland_altman(&s.burden))?;
+        if gg_report::shows_agreement(&s.burden) {
+            write_drawing(dir, "percent_scatter", &gg_report::agreement_scatter(&s.burden))?;
+            write_drawing(dir, "percent_bland_altman", &gg_report::bland_altman(&s.burden))?;
         }
     }
     for c in &report.classifications {
         let counts = &c.confusion;
-        save(dir, "confusion_matrix", &gg_report::confusion_matrix(counts, "infection", "no infection"))?;
+        write_drawing(
+            dir,
+            "confusion_matrix",
+            &gg_report::confusion_matrix(counts, "infection", "no infection"),
+        )?;
         if !c.roc.points.is_empty() {
             let all = counts.tp + counts.fp + counts.fn_ + counts.tn;
             let prevalence = (all > 0).then(|| (counts.tp + counts.fn_) as f64 / all as f64);
-            save(dir, "roc", &gg_report::roc_plot(&c.roc))?;
-            save(dir, "precision_recall", &gg_report::pr_plot(&c.pr, prevalence))?;
-            save(dir, "reliability", &gg_report::reliability_plot(&c.reliability))?;
+            write_drawing(dir, "roc", &gg_report::roc_plot(&c.roc))?;
+            write_drawing(dir, "precision_recall", &gg_report::pr_plot(&c.pr, prevalence))?;
+            write_drawing(dir, "reliability", &gg_report::reliability_plot(&c.reliability))?;
         }
         if !c.examples.is_empty() {
-            save_png(
+            write_picture(
                 dir,
                 "classified_slices",
                 &gg_report::montage(&c.examples, EXAMPLE_COLUMNS, PANEL_WIDTH),
@@ -271,16 +342,3 @@ fn figures(dir: &Path, report: &EvaluationReport) -> Result<()> {
 /// Width of one picture in a panel, in scene units.
 const PANEL_WIDTH: f64 = 240.0;
 const EXAMPLE_COLUMNS: usize = 4;
-
-/// A drawing as SVG and PNG.
-pub(crate) fn save(dir: &Path, name: &str, scene: &Scene) -> Result<()> {
-    output::write_text(&dir.join(format!("{name}.svg")), &scene.to_svg())?;
-    save_png(dir, name, scene)
-}
-
-/// A drawing with pictures of CT in it, as PNG alone.
-pub(crate) fn save_png(dir: &Path, name: &str, scene: &Scene) -> Result<()> {
-    let path = dir.join(format!("{name}.png"));
-    let bytes = scene.to_png(PNG_SCALE);
-    gg_io::atomic_write(&path, |f| f.write_all(&bytes)).with_context(|| format!("writing {}", path.display()))
-}

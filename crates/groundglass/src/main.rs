@@ -16,8 +16,10 @@ mod pictures;
 mod pipeline;
 mod progress;
 mod scoring;
+mod scoring_table;
 mod settings;
 mod training_page;
+mod words;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! What made a result, so that it can be made again.
 
 use crate::settings::Settings;
+use gg_dataset::Task;
 use gg_nn::Bundle;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -73,6 +74,16 @@ pub(crate) struct Training {
     pub(crate) best_epoch: u64,
     pub(crate) steps: u64,
     pub(crate) settings: Settings,
+}
+
+/// A model that took part in a result.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ModelUsed {
+    pub(crate) task: Task,
+    pub(crate) name: String,
+    pub(crate) sha256: String,
+    pub(crate) threshold: f32,
+    pub(crate) licence: String,
 }
 
 /// Cases and samples of each part.

@@ -1,6 +1,7 @@
 //! Output folders: claimed only when they are ours, built beside their place and renamed when whole.
 
 use anyhow::{Context, Result, bail};
+use gg_report::Scene;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -112,6 +113,22 @@ pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
     let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
     write_text(path, &text)
+}
+
+/// Scale of the PNG beside each SVG.
+const PNG_SCALE: f64 = 2.0;
+
+/// A drawing as SVG and PNG.
+pub(crate) fn write_drawing(dir: &Path, name: &str, scene: &Scene) -> Result<()> {
+    write_text(&dir.join(format!("{name}.svg")), &scene.to_svg())?;
+    write_picture(dir, name, scene)
+}
+
+/// A drawing with pictures of CT in it, as PNG alone.
+pub(crate) fn write_picture(dir: &Path, name: &str, scene: &Scene) -> Result<()> {
+    let path = dir.join(format!("{name}.png"));
+    let bytes = scene.to_png(PNG_SCALE);
+    gg_io::atomic_write(&path, |f| f.write_all(&bytes)).with_context(|| format!("writing {}", path.display()))
 }
 
 fn check_free(dest: &Path, force: bool) -> Result<()> {

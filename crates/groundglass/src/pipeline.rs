@@ -5,14 +5,17 @@
 //! and a few slices of probabilities; nothing else grows with the volume.
 
 use crate::interrupt::Interrupt;
-use crate::manifest;
-use anyhow::{Result, bail};
+use crate::manifest::{self, ModelUsed};
+use anyhow::{Context as _, Result, bail};
 use gg_dataset::{Task, neighbours};
 use gg_imaging::{Connectivity, DropReason, PrepareConfig, Prepared, SliceWay};
 use gg_nn::{Bundle, PREDICT_BATCH, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warned, Warning};
 use std::cell::Cell;
-use std::path::Path;
+use std::path::PathBuf;
+
+/// How bundles are named.
+const BUNDLE_EXTENSION: &str = "safetensors";
 
 /// A bundle, ready to predict.
 pub(crate) struct Model {
@@ -91,9 +94,36 @@ impl Models {
         }
     }
 
-    pub(crate) fn add_file(&mut self, path: &Path) -> Result<()> {
-        let bytes = Bundle::read(path)?;
-        self.add(Bundle::from_bytes(&bytes)?, manifest::sha256(&bytes))
+    /// Loads the bundles that `--model` names.
+    pub(crate) fn open(paths: &[PathBuf]) -> Result<Self> {
+        let mut models = Self::default();
+        for path in paths {
+            let added = Bundle::read(path)
+                .map_err(anyhow::Error::new)
+                .and_then(|bytes| models.add(Bundle::from_bytes(&bytes)?, manifest::sha256(&bytes)));
+            let bundle = path.extension().is_some_and(|e| e == BUNDLE_EXTENSION);
+            added.with_context(|| match bundle {
+                true => path.display().to_string(),
+                false => format!(
+                    "{}: not named .{BUNDLE_EXTENSION}; --model takes all names up to the next option, so that CTs and \
+                     data sets stand before it",
+                    path.display()
+                ),
+            })?;
+        }
+        Ok(models)
+    }
+
+    /// The models as results name them.
+    pub(crate) fn used(&self) -> Vec<ModelUsed> {
+        let used = |m: &Model| ModelUsed {
+            task: m.bundle.info.task,
+            name: m.bundle.info.name.clone(),
+            sha256: m.sha256.clone(),
+            threshold: m.bundle.info.threshold,
+            licence: m.bundle.info.licence.clone(),
+        };
+        self.all().map(used).collect()
     }
 
     /// All models there are, in a fixed order.

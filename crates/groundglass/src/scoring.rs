@@ -1,10 +1,10 @@
 //! From masks and truth of many cases to `scores.json`: what is counted per case, and what is made of it over patients.
 
-use crate::manifest::Program;
-use gg_dataset::Task;
+use crate::manifest::{ModelUsed, Program};
+use gg_dataset::{Layout, Structure, Task};
 use gg_eval::{
     BlandAltman, Calibration, ClassScores, Interval, PrCurve, RocCurve, SegScores, SegSummary, bland_altman,
-    bootstrap_by_group, calibration, class_scores, pr_curve, roc_curve, summarize,
+    bootstrap_by_group, calibration, class_scores, mean_known, pr_curve, roc_curve, summarize,
 };
 use gg_volume::Warning;
 use serde::Serialize;
@@ -33,19 +33,42 @@ pub(crate) struct CaseScores {
     pub(crate) lung: Option<SegScores>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) infection: Option<SegScores>,
-    /// Infected percentage of the lung: from the truth masks, and from the predicted ones.
+    /// Infected percentage of the lung.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) percent_of_lung: Option<Percent>,
+    pub(crate) percent_of_lung: Option<Measured>,
+    /// Volume of the lungs in millilitres, where the spacing is trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lung_ml: Option<Measured>,
+    /// Volume of infection inside the lungs in millilitres, where the spacing is trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) infection_ml: Option<Measured>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) slice_scores: Vec<SliceScore>,
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// A percentage measured twice.
+/// A quantity measured twice: on the truth masks, and on the predicted ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct Percent {
+pub(crate) struct Measured {
     pub(crate) truth: Option<f64>,
     pub(crate) pred: Option<f64>,
+}
+
+impl Measured {
+    /// `None` where neither was measured.
+    pub(crate) fn of(truth: Option<f64>, pred: Option<f64>) -> Option<Self> {
+        (truth.is_some() || pred.is_some()).then_some(Self { truth, pred })
+    }
+}
+
+impl CaseScores {
+    /// The scores of one structure.
+    pub(crate) fn of(&self, structure: Structure) -> Option<SegScores> {
+        match structure {
+            Structure::Lung => self.lung,
+            Structure::Infection => self.infection,
+        }
+    }
 }
 
 /// One classified slice.
@@ -58,13 +81,24 @@ pub(crate) struct SliceScore {
     pub(crate) truth: Option<bool>,
 }
 
-/// A model that was scored, or where the masks came from.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct ScoredModel {
-    pub(crate) task: Task,
-    pub(crate) name: String,
-    pub(crate) sha256: String,
-    pub(crate) threshold: f32,
+/// Where predictions came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Source {
+    /// The bundles that were scored.
+    Models,
+    /// A folder of masks, of whatever program.
+    Masks,
+}
+
+/// A data set that was scored; its name and place are the user's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ScoredSet {
+    pub(crate) layout: Layout,
+    /// Cases of it that were scored.
+    pub(crate) cases: usize,
+    /// Whether its CT are phantoms.
+    pub(crate) phantoms: bool,
 }
 
 /// `scores.json`.
@@ -79,8 +113,11 @@ pub(crate) struct Scores {
     pub(crate) part: String,
     pub(crate) fold: Option<usize>,
     pub(crate) patients: usize,
-    pub(crate) models: Vec<ScoredModel>,
-    /// Settings of the readers, for who wants to repeat it.
+    pub(crate) data_sets: Vec<ScoredSet>,
+    /// What was scored.
+    pub(crate) predictions: Source,
+    pub(crate) models: Vec<ModelUsed>,
+    /// Bootstrap resamples behind each interval.
     pub(crate) resamples: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lung: Option<SegSection>,
@@ -133,7 +170,9 @@ pub(crate) struct Basis {
     pub(crate) leak: Option<String>,
     pub(crate) part: String,
     pub(crate) fold: Option<usize>,
-    pub(crate) models: Vec<ScoredModel>,
+    pub(crate) data_sets: Vec<ScoredSet>,
+    pub(crate) predictions: Source,
+    pub(crate) models: Vec<ModelUsed>,
     pub(crate) resamples: usize,
     pub(crate) warnings: Vec<Warning>,
 }
@@ -155,9 +194,11 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         part: basis.part,
         fold: basis.fold,
         patients: patients.len(),
+        data_sets: basis.data_sets,
+        predictions: basis.predictions,
         resamples: basis.resamples,
-        lung: segmentation(&cases, |c| c.lung, basis.resamples),
-        infection: segmentation(&cases, |c| c.infection, basis.resamples),
+        lung: segmentation(&cases, Structure::Lung, basis.resamples),
+        infection: segmentation(&cases, Structure::Infection, basis.resamples),
         percent_of_lung: (!pairs.is_empty()).then(|| bland_altman(&pairs)),
         classification: threshold.and_then(|t| classification(&cases, t, basis.resamples, &mut warnings)),
         models: basis.models,
@@ -166,13 +207,9 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
     }
 }
 
-fn segmentation(
-    cases: &[CaseScores],
-    pick: fn(&CaseScores) -> Option<SegScores>,
-    resamples: usize,
-) -> Option<SegSection> {
+fn segmentation(cases: &[CaseScores], structure: Structure, resamples: usize) -> Option<SegSection> {
     let scored: Vec<(&str, SegScores)> =
-        cases.iter().filter_map(|c| Some((c.patient.as_str(), pick(c)?))).collect();
+        cases.iter().filter_map(|c| Some((c.patient.as_str(), c.of(structure)?))).collect();
     if scored.is_empty() {
         return None;
     }
@@ -180,13 +217,9 @@ fn segmentation(
     for (patient, scores) in &scored {
         by_patient.entry((*patient).to_owned()).or_default().push(scores.dice);
     }
-    let mean = |values: Vec<Option<f64>>| {
-        let known: Vec<f64> = values.into_iter().flatten().collect();
-        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-    };
     Some(SegSection {
         summary: summarize(&scored, BOOTSTRAP_SEED, resamples),
-        dice_per_patient: by_patient.into_iter().map(|(p, v)| (p, mean(v))).collect(),
+        dice_per_patient: by_patient.into_iter().map(|(p, v)| (p, mean_known(v))).collect(),
     })
 }
 
@@ -238,78 +271,4 @@ fn classification(
         pr: pr_curve(&scores, &labels),
         calibration: calibration(&scores, &labels, CALIBRATION_BINS),
     })
-}
-
-/// One row of `scores.csv`: a case, or the mean of a patient's cases.
-#[derive(Serialize)]
-struct CsvRow<'a> {
-    level: &'a str,
-    case_id: &'a str,
-    patient: &'a str,
-    structure: &'a str,
-    cases: usize,
-    dice: Option<f64>,
-    iou: Option<f64>,
-    sensitivity: Option<f64>,
-    specificity: Option<f64>,
-    precision: Option<f64>,
-    hd95_mm: Option<f64>,
-    hd95_vox: Option<f64>,
-    nsd_2mm: Option<f64>,
-    nsd_vox: Option<f64>,
-    truth_percent_of_lung: Option<f64>,
-    pred_percent_of_lung: Option<f64>,
-}
-
-/// One structure of one case, and what it makes of the percentage.
-type Found = (SegScores, Option<Percent>);
-
-/// `scores.csv`: per case, then per patient.
-pub(crate) fn to_csv(scores: &Scores) -> anyhow::Result<String> {
-    let mut table = csv::Writer::from_writer(Vec::new());
-    let mut patients: BTreeMap<(&str, &str), Vec<Found>> = BTreeMap::new();
-    for case in &scores.cases {
-        for (structure, found) in [("lung", case.lung), ("infection", case.infection)] {
-            let Some(found) = found else { continue };
-            let percent = case.percent_of_lung.filter(|_| structure == "infection");
-            let one = [(found, percent)];
-            table.serialize(row("case", &case.case_id, &case.patient, structure, &one))?;
-            patients.entry((structure, &case.patient)).or_default().extend(one);
-        }
-    }
-    for ((structure, patient), found) in &patients {
-        table.serialize(row("patient", "", patient, structure, found))?;
-    }
-    Ok(String::from_utf8(table.into_inner()?)?)
-}
-
-fn row<'a>(
-    level: &'a str,
-    case_id: &'a str,
-    patient: &'a str,
-    structure: &'a str,
-    found: &[Found],
-) -> CsvRow<'a> {
-    let mean = |pick: &dyn Fn(&Found) -> Option<f64>| {
-        let known: Vec<f64> = found.iter().filter_map(pick).collect();
-        (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
-    };
-    CsvRow {
-        level,
-        case_id,
-        patient,
-        structure,
-        cases: found.len(),
-        dice: mean(&|(s, _)| s.dice),
-        iou: mean(&|(s, _)| s.iou),
-        sensitivity: mean(&|(s, _)| s.sensitivity),
-        specificity: mean(&|(s, _)| s.specificity),
-        precision: mean(&|(s, _)| s.precision),
-        hd95_mm: mean(&|(s, _)| s.hd95_mm),
-        hd95_vox: mean(&|(s, _)| s.hd95_vox),
-        nsd_2mm: mean(&|(s, _)| s.nsd_2mm),
-        nsd_vox: mean(&|(s, _)| s.nsd_vox),
-        truth_percent_of_lung: mean(&|(_, p)| p.and_then(|p| p.truth)),
-        pred_percent_of_lung: mean(&|(_, p)| p.and_then(|p| p.pred)),
-    }
 }

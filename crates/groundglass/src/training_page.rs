@@ -1,8 +1,7 @@
 //! Curves, drawings of the network and the page of a training run.
 
-use crate::evaluation_page::save;
 use crate::manifest::Training;
-use crate::output;
+use crate::output::{self, write_drawing};
 use crate::settings::TaskSettings;
 use anyhow::{Context, Result};
 use gg_dataset::Task;
@@ -29,12 +28,12 @@ pub(crate) fn write(
     for figure in gg_report::training_curves(&epochs, best) {
         let name: String =
             figure.title.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
-        save(&curves, &name, &figure.scene)?;
+        write_drawing(&curves, &name, &figure.scene)?;
     }
     let table = settings.network.graph()?.table(size, size)?;
     output::write_text(&dir.join("layers.txt"), &format!("{table}\n"))?;
     let drawing = drawing(&settings.network, &table, size);
-    save(&curves, "network", &drawing.scene)?;
+    write_drawing(&curves, "network", &drawing.scene)?;
     let metric = if task == Task::Classify { "accuracy" } else { "Dice" };
     let value = outcome.val.as_ref().and_then(|v| v.metric_at_threshold);
     let report = TrainingReport {

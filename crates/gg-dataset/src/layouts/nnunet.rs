@@ -24,10 +24,24 @@ struct Description {
     labels: BTreeMap<String, serde_json::Value>,
 }
 
+impl MaskLabels {
+    /// What the labels of masks mean beside which a `dataset.json` lies; nnU-Net copies it to its predictions.
+    ///
+    /// # Errors
+    /// [`DatasetError`] where it cannot be read or names other structures than lungs and infection.
+    pub fn from_dataset_json(folder: &Path) -> Result<Self, DatasetError> {
+        meaning(&describe(folder)?.labels)
+    }
+}
+
+fn describe(folder: &Path) -> Result<Description, DatasetError> {
+    let bytes =
+        std::fs::read(folder.join("dataset.json")).map_err(|e| DatasetError::Io("dataset.json", e))?;
+    serde_json::from_slice(&bytes).map_err(|e| DatasetError::Json(e.to_string()))
+}
+
 pub(super) fn cases(root: &Path) -> Result<Vec<Case>, DatasetError> {
-    let bytes = std::fs::read(root.join("dataset.json")).map_err(|e| DatasetError::Io("dataset.json", e))?;
-    let description: Description =
-        serde_json::from_slice(&bytes).map_err(|e| DatasetError::Json(e.to_string()))?;
+    let description = describe(root)?;
     let channels = description.channel_names.map_or(1, |c| c.len());
     if channels > 1 {
         return Err(DatasetError::SeveralChannels(channels));

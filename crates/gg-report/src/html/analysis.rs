@@ -1,7 +1,7 @@
 //! The page of one analysed CT: the answer first, then numbers, zones, pictures, slices, and how it was made.
 
-use super::page::{colour_key, drawing, page, tally, tile};
-use crate::inputs::{AnalysisReport, BurdenNumbers, RegionNumbers, SliceStrip};
+use super::page::{SLICE_NUMBERS, colour_key, drawing, page, tally, tile};
+use crate::inputs::{AnalysisReport, BurdenNumbers, RegionNumbers, SliceRow, SliceStrip};
 use crate::network::thousands;
 use crate::numbers::{counted, millilitres, percent};
 use crate::picture::lung_box;
@@ -24,6 +24,7 @@ pub fn analysis_report(report: &AnalysisReport) -> String {
         }
         (pictures(report))
         h2 { "Slices" }
+        p.note { (SLICE_NUMBERS) }
         (positive_slices(&report.strip))
         (tally(&report.tally))
         @if !report.strip.rows.is_empty() { figure.plain { (drawing(&slice_strip(&report.strip))) } }
@@ -162,6 +163,26 @@ fn positive_slices(strip: &SliceStrip) -> Markup {
         p {
             (positive) " of " (counted(known.len(), "classified slice"))
             " called positive (probability of " (format!("{threshold:.3}")) " or more)."
+        }
+        (contradictions(strip, threshold))
+    }
+}
+
+/// Slices on which the classifier says one thing and the mask another.
+fn contradictions(strip: &SliceStrip, threshold: f64) -> Markup {
+    let count = |called: bool| {
+        let of_mask = |r: &&SliceRow| r.percent.is_some_and(|p| p > 0.0) != called;
+        let of_classifier = |r: &&SliceRow| r.probability.is_some_and(|p| (p >= threshold) == called);
+        strip.rows.iter().filter(of_classifier).filter(of_mask).count()
+    };
+    let (unmarked, uncalled) = (count(true), count(false));
+    html! {
+        @if unmarked + uncalled > 0 {
+            p.note {
+                "The classifier and the infection mask, two networks, contradict each other in "
+                (counted(unmarked + uncalled, "slice")) ": " (unmarked) " called positive without infection in the mask, "
+                (uncalled) " called negative with infection in it."
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The page of an evaluation: scores with intervals first, then where they come from.
 
-use super::page::{charts, colour_key, drawing, page, score_table, tile};
+use super::page::{SLICE_NUMBERS, charts, colour_key, drawing, page, score_table, tile};
 use crate::inputs::{CaseTable, ClassificationSection, Comparison, EvaluationReport, SegmentationSection};
 use crate::numbers::decimal;
 use crate::picture::{comparison_panels, lung_box};
 use crate::plots::{
     agreement_scatter, bland_altman, confusion_matrix, dice_strip, pr_plot, reliability_plot, roc_plot,
+    shows_agreement,
 };
 use maud::{Markup, html};
 
@@ -31,11 +32,12 @@ fn segmentation(section: &SegmentationSection) -> Markup {
         @if !section.dice.is_empty() {
             figure.plain { (drawing(&dice_strip(&title, &section.dice, section.human_band.as_ref()))) }
         }
-        @if !section.burden.is_empty() {
+        @if shows_agreement(&section.burden) {
             (charts(&[agreement_scatter(&section.burden), bland_altman(&section.burden)]))
         }
         @if !section.comparisons.is_empty() {
             h3 { "Prediction beside truth" }
+            p.note { (SLICE_NUMBERS) }
             figure.plain { (drawing(&comparison_panels(&around_lungs(&section.comparisons), 300.0))) }
         }
         (case_table(&section.cases))

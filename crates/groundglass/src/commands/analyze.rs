@@ -60,10 +60,7 @@ pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
 /// Analyses every CT; `quickstart` calls it too.
 pub(crate) fn analyze(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Analysis>> {
     let cases = name_cases(args)?;
-    let mut models = Models::default();
-    for path in &args.model {
-        models.add_file(path).with_context(|| path.display().to_string())?;
-    }
+    let mut models = Models::open(&args.model)?;
     builtin::fill(&mut models)?;
     match &cases[..] {
         [(case_id, ct)] => {

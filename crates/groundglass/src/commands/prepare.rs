@@ -2,9 +2,8 @@
 
 use super::{Context, data};
 use crate::args::PrepareArgs;
-use crate::evaluation_page::save_png;
 use crate::manifest::Program;
-use crate::output::{self, Staged};
+use crate::output::{self, Staged, write_picture};
 use crate::pictures::Shown;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -44,7 +43,7 @@ pub(super) fn run(context: &Context, args: PrepareArgs) -> Result<()> {
     let folder = dir.join("figures");
     std::fs::create_dir_all(&folder).context("making the folder of figures")?;
     for (name, figure) in &figures {
-        save_png(&folder, name, &figure.scene)?;
+        write_picture(&folder, name, &figure.scene)?;
     }
     let summary = cache.summary();
     let report = PrepareReport {

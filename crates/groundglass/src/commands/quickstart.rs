@@ -13,6 +13,7 @@ use crate::args::{
 use crate::manifest::Program;
 use crate::output;
 use crate::scoring::{CaseScores, Scores};
+use crate::words::number;
 use anyhow::{Result, bail};
 use gg_report::{Fact, Provenance, QuickstartReport, QuickstartStep};
 use serde::Serialize;
@@ -235,9 +236,7 @@ fn floors(scores: &Scores, analysis: &Analysis, truth: f64) -> Vec<Floor> {
 /// 0: those phantoms are told apart, by what was found in them.
 fn infected_dice(scores: &Scores) -> Option<f64> {
     let infected = |c: &&CaseScores| c.infection.is_some_and(|s| s.counts.tp + s.counts.fn_ > 0);
-    let known: Vec<f64> =
-        scores.cases.iter().filter(infected).filter_map(|c| c.infection.and_then(|s| s.dice)).collect();
-    (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
+    gg_eval::mean_known(scores.cases.iter().filter(infected).map(|c| c.infection.and_then(|s| s.dice)))
 }
 
 /// Largest percentage that was found where there is no infection.
@@ -246,17 +245,13 @@ fn worst_false_alarm(scores: &Scores) -> Option<f64> {
     percents.filter(|p| p.truth == Some(0.0)).filter_map(|p| p.pred).reduce(f64::max)
 }
 
-fn number(value: Option<f64>) -> String {
-    value.map_or("none".to_owned(), |v| format!("{v:.3}"))
-}
-
 fn text(answer: &Answer) -> String {
     let mut lines: Vec<String> = answer
         .floors
         .iter()
         .map(|f| {
             let mark = if f.passed { "ok    " } else { "MISSED" };
-            format!("{mark} {}: {} (right: {})", f.name, number(f.reached), f.right)
+            format!("{mark} {}: {} (right: {})", f.name, number(f.reached, 3), f.right)
         })
         .collect();
     if let Some(percent) = answer.false_alarm_percent {
@@ -300,7 +295,7 @@ fn page(
     ];
     steps.extend(floors.iter().zip(links).map(|(f, link)| QuickstartStep {
         name: f.name.to_owned(),
-        outcome: format!("{} (right: {})", number(f.reached), f.right),
+        outcome: format!("{} (right: {})", number(f.reached, 3), f.right),
         passed: Some(f.passed),
         link: Some(link.to_owned()),
     }));

@@ -1,6 +1,7 @@
 //! `train`: from data sets to a model bundle, with everything that made it beside it in the run folder.
 
 use super::{Context, data};
+use crate::analysis::PATIENTS_LEAK;
 use crate::args::{StoreName, TaskName, TrainArgs};
 use crate::failure::{Interrupted, Usage};
 use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, sha256};
@@ -49,12 +50,16 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
         let metric = if trained.task == Task::Classify { "accuracy" } else { "Dice" };
         let number = |v: Option<f64>| v.map_or("none".to_owned(), |v| format!("{v:.4}"));
         format!(
-            "{}: best epoch {} of {}, threshold {:.3}, validation {metric} {}",
+            "{}: best epoch {} of {}, threshold {:.3}, validation {metric} {}{}",
             trained.bundle.display(),
             trained.best_epoch,
             trained.epochs,
             trained.threshold,
-            number(trained.val_metric)
+            number(trained.val_metric),
+            match trained.warnings.iter().find(|w| w.code == PATIENTS_LEAK) {
+                Some(leak) => format!("; {}", leak.message),
+                None => String::new(),
+            }
         )
     })
 }
@@ -68,6 +73,9 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
     warnings.extend(chosen.parts.warnings.clone());
+    if chosen.parts.leaking {
+        warnings.push(Warning::new(PATIENTS_LEAK, data::LEAK));
+    }
     let cache_dir = data::cache_dir(&args.cache, &args.out.out)?;
     let cache = Arc::new(data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?);
     for warning in cache.warnings() {

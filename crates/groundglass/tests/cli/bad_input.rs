@@ -339,7 +339,9 @@ fn a_full_disk_leaves_nothing_half_written() {
     let mut analyze = vec!["analyze", arg(&ct), "--out", arg(&out)];
     models.iter().for_each(|m| analyze.extend(["--model", arg(m)]));
     let phantom = vec!["phantom", "--out", arg(&out), "--count", "1", "--size", "48x48x16"];
-    for args in [vec!["convert", arg(&ct), arg(&file)], phantom, analyze] {
+    let set = f.set();
+    let evaluate = vec!["evaluate", arg(&set), "--pred", arg(&set), "--resamples", "20", "--out", arg(&out)];
+    for args in [vec!["convert", arg(&ct), arg(&file)], phantom, analyze, evaluate] {
         let output = std::process::Command::new("sh")
             .args(["-c", script, "sh", program])
             .args(&args)

@@ -108,8 +108,8 @@ fn ctrl_c_in_analyze_exits_130_and_leaves_whole_cases_only() {
     let (ct, out) = (f.ct(), dir.path().join("out"));
     let models = ["lung", "infection", "classify"].map(|t| f.bundle(t));
     let mut args = vec!["analyze", "--out", arg(&out)];
-    models.iter().for_each(|m| args.extend(["--model", arg(m)]));
     args.extend([arg(&ct); 200]);
+    models.iter().for_each(|m| args.extend(["--model", arg(m)]));
     let child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     for _ in 0..2400 {
         if out.join("case-001").is_dir() {

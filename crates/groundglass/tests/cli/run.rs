@@ -130,11 +130,10 @@ impl Fixture {
     /// `analyze CT --out OUT` with the tiny models.
     pub(crate) fn analyze(&self, ct: &Path, out: &Path, more: &[&str]) -> Ran {
         let bundles = ["lung", "infection", "classify"].map(|t| self.bundle(t));
-        let mut args = vec!["analyze", arg(ct), "--out", arg(out)];
-        for bundle in &bundles {
-            args.extend(["--model", arg(bundle)]);
-        }
+        let mut args = vec!["analyze", arg(ct)];
         args.extend(more);
+        args.extend(["--out", arg(out), "--model"]);
+        args.extend(bundles.iter().map(|b| arg(b)));
         groundglass(&args)
     }
 }

@@ -175,7 +175,7 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     args.extend(TINY);
     let trained = groundglass(&args).ok();
     let leak = "patients leak between training and test";
-    assert!(trained.stderr.contains(leak));
+    assert!(trained.stderr.contains(leak) && trained.stdout.contains(leak), "{}", trained.stdout);
     assert!(fs::read_to_string(run.join("report.html")).unwrap().contains(leak));
     let model = run.join("model.safetensors");
     let out = dir.path().join("scores");
@@ -193,8 +193,18 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     ])
     .ok();
     assert!(scored.stdout.contains(leak));
-    assert!(fs::read_to_string(out.join("scores.json")).unwrap().contains(leak));
-    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains(leak));
+    let analysed = dir.path().join("analysed");
+    let ct = f.ct();
+    let ran = groundglass(&["analyze", arg(&ct), "--model", arg(&model), "--out", arg(&analysed)]).ok();
+    assert!(ran.stderr.contains(leak));
+    for file in [
+        out.join("scores.json"),
+        out.join("report.html"),
+        analysed.join("analysis.json"),
+        analysed.join("report.html"),
+    ] {
+        assert!(fs::read_to_string(&file).unwrap().contains(leak), "{}", file.display());
+    }
 }
 
 #[test]

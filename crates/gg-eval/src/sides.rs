@@ -1,0 +1,82 @@
+//! Which voxels of a lung mask are the right lung and which the left.
+//!
+//! Sides come from geometry: a label only tells the two lungs apart, which one lies to the patient's right follows from
+//! the axes. A mask with one label for both lungs is split by its shape.
+
+use gg_volume::{AxisMap, LabelVolume};
+use rayon::prelude::*;
+
+/// How the labels of a lung mask tell the lungs apart.
+pub(crate) struct Lungs {
+    /// A mask made anew where one label stood for both lungs.
+    made: Option<LabelVolume>,
+    /// 1 or 2 for each label.
+    pub(crate) kinds: [u8; 256],
+    /// Mean canonical x of the kinds 1 and 2; none where the sides cannot be told, with the reason.
+    x: Result<[Option<f64>; 2], String>,
+}
+
+impl Lungs {
+    pub(crate) fn new(lung: &LabelVolume, map: Option<&AxisMap>) -> Self {
+        let Some(map) = map else {
+            return Self { made: None, kinds: [1; 256], x: Err("the orientation is unknown".to_owned()) };
+        };
+        let mut present = [false; 256];
+        lung.data().iter().for_each(|v| present[usize::from(*v)] = true);
+        let found: Vec<usize> = (1..256).filter(|&l| present[l]).collect();
+        let mut kinds = [1u8; 256];
+        let made = match found[..] {
+            [] => None,
+            [_, second] => {
+                kinds[second] = 2;
+                None
+            }
+            _ => {
+                kinds[2] = 2;
+                Some(gg_imaging::split_lungs(lung, map))
+            }
+        };
+        let x = mean_x(made.as_ref().unwrap_or(lung), map, &kinds);
+        Self { made, kinds, x: Ok(x) }
+    }
+
+    pub(crate) fn mask<'a>(&'a self, given: &'a LabelVolume) -> &'a LabelVolume {
+        self.made.as_ref().unwrap_or(given)
+    }
+
+    /// Which kind is the right lung and which the left: low x is the patient's right.
+    pub(crate) fn order(&self, lung_voxels: u64) -> Result<[usize; 2], String> {
+        let x = self.x.clone()?;
+        if lung_voxels == 0 {
+            return Err("no lung was found".to_owned());
+        }
+        match x {
+            [Some(a), Some(b)] if a > b => Ok([2, 1]),
+            // a mask made by `split_lungs` has 1 right and 2 left, also where one of them is missing
+            _ => Ok([1, 2]),
+        }
+    }
+}
+
+/// Mean canonical x of the voxels of each kind.
+fn mean_x(lung: &LabelVolume, map: &AxisMap, kinds: &[u8; 256]) -> [Option<f64>; 2] {
+    let [nz, ny, nx] = map.canonical_shape(lung.shape());
+    let sums: Vec<[[u64; 2]; 2]> = (0..nz)
+        .into_par_iter()
+        .map(|z| {
+            let mut slice = vec![0u8; ny * nx];
+            map.read_slice(lung, z, &mut slice);
+            let mut sums = [[0u64; 2]; 2];
+            for (i, &l) in slice.iter().enumerate().filter(|(_, l)| **l != 0) {
+                let kind = usize::from(kinds[usize::from(l)]) - 1;
+                sums[kind][0] += (i % nx) as u64;
+                sums[kind][1] += 1;
+            }
+            sums
+        })
+        .collect();
+    [0, 1].map(|kind| {
+        let sum = |what: usize| sums.iter().map(|s| s[kind][what]).sum::<u64>();
+        (sum(1) > 0).then(|| sum(0) as f64 / sum(1) as f64)
+    })
+}

@@ -1,0 +1,96 @@
+//! The six zones: thirds of each lung's own height, by slice centres, along the stored axis nearest to feet-head.
+
+use crate::burden::{LabelCounts, Measure, Part};
+use crate::severity::zone_score;
+use serde::{Deserialize, Serialize};
+
+/// A side of the patient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The patient's right.
+    Right,
+    /// The patient's left.
+    Left,
+}
+
+/// A third of a lung's height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Third {
+    /// Towards the head.
+    Upper,
+    /// Between the two.
+    Middle,
+    /// Towards the feet.
+    Lower,
+}
+
+/// One of six zones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Zone {
+    /// Which lung.
+    pub side: Side,
+    /// Which third of it.
+    pub third: Third,
+    /// What is in it.
+    #[serde(flatten)]
+    pub part: Part,
+    /// 0 to 4; `None` where the zone holds no lung.
+    pub score: Option<u8>,
+}
+
+/// The six zones, or why there are none.
+pub(crate) fn zones(
+    slices: &[LabelCounts],
+    order: [usize; 2],
+    measure: &Measure,
+) -> Result<Vec<Zone>, String> {
+    const THIRDS: [Third; 3] = [Third::Upper, Third::Middle, Third::Lower];
+    let mut zones = Vec::with_capacity(2 * THIRDS.len());
+    for (label, side) in order.into_iter().zip([Side::Right, Side::Left]) {
+        let holds = |s: &LabelCounts| s[label][0] > 0;
+        let mut counts = [[0u64; 2]; 3];
+        if let (Some(first), Some(last)) = (slices.iter().position(holds), slices.iter().rposition(holds)) {
+            let height = last - first + 1;
+            if height < THIRDS.len() {
+                return Err("a lung is seen in fewer than three slices".to_owned());
+            }
+            for (k, slice) in slices[first..=last].iter().enumerate() {
+                // the third in which the slice's centre lies, from below
+                let third = (2 * k + 1) * 3 / (2 * height);
+                for (sum, add) in counts[2 - third].iter_mut().zip(slice[label]) {
+                    *sum += add;
+                }
+            }
+        }
+        for (third, counts) in THIRDS.into_iter().zip(counts) {
+            let part = measure.part(counts);
+            let score = part.infection.percent_of_lung.map(zone_score);
+            zones.push(Zone { side, third, part, score });
+        }
+    }
+    Ok(zones)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::burden;
+    use gg_volume::{AxisMap, Grid, Volume};
+
+    #[test]
+    fn thirds_are_those_of_each_lungs_own_height() {
+        // right lung in slices 0 to 8, left lung in slices 3 to 8; infection in slice 3 of both
+        let mut lung = Volume::filled([9, 1, 4], 0u8);
+        let mut infection = lung.clone();
+        (0..9).for_each(|z| lung.slice_mut(z)[0] = 1);
+        (3..9).for_each(|z| lung.slice_mut(z)[3] = 2);
+        infection.slice_mut(3).fill(1);
+        let grid = Grid::unknown([9, 1, 4], "made for a test");
+        let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY)).value;
+        let percent: Vec<f64> =
+            b.zones.unwrap().iter().map(|z| z.part.infection.percent_of_lung.unwrap().round()).collect();
+        assert_eq!(percent, [0.0, 33.0, 0.0, 0.0, 0.0, 50.0]); // upper, middle, lower; right, then left
+        assert_eq!(b.severity.score, Some(2 + 2));
+    }
+}

@@ -1,0 +1,388 @@
+//! `evaluate`: scores of bundles, or of masks from anywhere, volume by volume on the grid of the input.
+
+mod comparisons;
+mod part;
+mod predictions;
+
+use super::{Context, data};
+use crate::analysis::PATIENTS_LEAK;
+use crate::args::EvaluateArgs;
+use crate::evaluation_page;
+use crate::manifest::Training;
+use crate::output::{self, Staged};
+use crate::pipeline::{self, Model, Models};
+use crate::scoring::{self, Basis, CaseScores, Measured, ScoredSet, Scores, SliceScore};
+use crate::scoring_table;
+use crate::words::number;
+use anyhow::{Result, bail};
+use gg_dataset::{Case, Dataset, Datasets, LoadedCase, Parts, Structure};
+use gg_eval::{SegScores, missing_scores, seg_scores};
+use gg_volume::{AxisMap, LabelVolume, Volume, Warning};
+use part::Chosen;
+use predictions::Folder;
+use std::path::Path;
+
+/// Where predicted masks come from.
+enum Source<'a> {
+    Models(&'a mut Models, data::Slices),
+    Folder(Folder),
+}
+
+/// Predicted masks and slice probabilities of one case, on its stored grid.
+struct Predicted {
+    lung: Option<LabelVolume>,
+    infection: Option<LabelVolume>,
+    probabilities: Vec<Option<f32>>,
+    warnings: Vec<Warning>,
+}
+
+/// What one case gave.
+struct Scored {
+    case: CaseScores,
+    /// Scores of the structures that have a truth and no prediction, should other cases have one.
+    missing: [Option<SegScores>; 2],
+}
+
+pub(super) fn run(context: &Context, args: EvaluateArgs) -> Result<()> {
+    let scores = evaluate(context, &args)?;
+    context.answer(&scores, || summary(&scores, &args.out.out))
+}
+
+/// Scores and writes everything; `quickstart` calls it too.
+pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores> {
+    let staged = Staged::begin(&args.out.out, args.out.force)?;
+    let (sets, mut warnings) = data::open(context, &args.dataset)?;
+    let mut models = Models::open(&args.model)?;
+    let chosen = part::choose(context, args, &sets, &models)?;
+    warnings.extend(chosen.warnings.clone());
+    let leak = leak(&models, chosen.parts.as_ref());
+    if let Some(leak) = &leak {
+        context.console.warn(leak);
+        warnings.push(Warning::new(PATIENTS_LEAK, leak.clone()));
+    }
+    warn_of_known_patients(context, &models, &sets, &chosen, &mut warnings);
+    let wanted: Vec<(&Dataset, &Case)> = data::cases(&sets).filter(|(_, c)| chosen.holds(c)).collect();
+    if wanted.is_empty() {
+        bail!("no case belongs to the part `{}`", chosen.name);
+    }
+
+    let used = models.used();
+    let mut source = match &args.pred {
+        Some(folder) => {
+            Source::Folder(Folder::open(folder, &wanted.iter().map(|(_, case)| *case).collect::<Vec<_>>())?)
+        }
+        None => {
+            let cache = data::cache_dir(&args.cache, &args.out.out)?;
+            Source::Models(&mut models, data::Slices::open(context, &cache, args.read.options()))
+        }
+    };
+    let step = context.console.step("scoring", wanted.len() as u64);
+    let mut scored = Vec::new();
+    for &(set, case) in &wanted {
+        context.interrupt.check()?;
+        step.note(case.case_id.clone());
+        let loaded = data::load(set, case, &args.read)?;
+        let predicted = predict(context, &mut source, case, &loaded)?;
+        scored.push(score(case, &loaded, &predicted, &chosen)?);
+        step.inc();
+    }
+    step.finish();
+    for message in count_missing(&mut scored) {
+        context.console.warn(&message);
+        warnings.push(Warning::new("prediction_missing", message));
+    }
+    let basis = Basis {
+        leak,
+        part: chosen.name.to_owned(),
+        fold: chosen.fold,
+        data_sets: scored_sets(&sets, &chosen),
+        predictions: match source {
+            Source::Models(..) => scoring::Source::Models,
+            Source::Folder(_) => scoring::Source::Masks,
+        },
+        models: used,
+        resamples: args.resamples,
+        warnings,
+    };
+    let scores = scoring::sum_up(scored.into_iter().map(|s| s.case).collect(), basis);
+    if scores.lung.is_none() && scores.infection.is_none() && scores.classification.is_none() {
+        bail!("nothing could be scored: no case has both a prediction and a truth for the same task");
+    }
+
+    let mut compared = Vec::new();
+    for structure in Structure::BOTH {
+        let picked = comparisons::pick(&scores, structure);
+        let step = context.console.step("pictures", picked.len() as u64);
+        let mut rows = Vec::new();
+        for (why, index) in picked {
+            let (set, case) = wanted[index];
+            let loaded = data::load(set, case, &args.read)?;
+            let predicted = predict(context, &mut source, case, &loaded)?;
+            rows.extend(comparisons::compare(structure, why, &scores.cases[index], &loaded, &predicted)?);
+            step.inc();
+        }
+        step.finish();
+        compared.push(rows);
+    }
+    let examples = match &source {
+        Source::Models(..) if scores.classification.is_some() => {
+            comparisons::examples(&scores, &wanted, args)?
+        }
+        _ => Vec::new(),
+    };
+    if let Source::Models(_, slices) = source {
+        slices.close(context);
+    }
+
+    let dir = staged.path();
+    output::write_json(&dir.join("scores.json"), &scores)?;
+    output::write_text(&dir.join("scores.csv"), &scoring_table::to_csv(&scores)?)?;
+    evaluation_page::write(dir, &scores, compared, examples)?;
+    staged.commit()?;
+    Ok(scores)
+}
+
+/// What is said of each data set: no name, for that is the user's.
+fn scored_sets(sets: &Datasets, chosen: &Chosen) -> Vec<ScoredSet> {
+    let scored = |set: &Dataset| ScoredSet {
+        layout: set.layout,
+        cases: set.cases.iter().filter(|c| chosen.holds(c)).count(),
+        // `phantom` writes its set itself, with the truth beside it.
+        phantoms: set.root.join("truth.json").is_file() && set.root.join("metadata.csv").is_file(),
+    };
+    sets.sets.iter().map(scored).collect()
+}
+
+fn leak(models: &Models, parts: Option<&Parts>) -> Option<String> {
+    let trained = models.all().any(|m| Training::of(&m.bundle).is_some_and(|t| t.leaking));
+    (trained || parts.is_some_and(|p| p.leaking)).then(|| data::LEAK.to_owned())
+}
+
+/// A bundle remembers the patients it learnt from (as hashes of their names): scores on them are no scores.
+fn warn_of_known_patients(
+    context: &Context,
+    models: &Models,
+    sets: &Datasets,
+    chosen: &Chosen,
+    warnings: &mut Vec<Warning>,
+) {
+    for model in models.all() {
+        let seen = data::cases(sets)
+            .filter(|(_, c)| chosen.holds(c))
+            .filter(|(_, c)| knows(model, &c.patient))
+            .count();
+        if seen > 0 {
+            let message = format!(
+                "the {} model was trained on patients of the same names as those of {seen} scored cases; where they \
+                 are the same people its scores on them say nothing about new patients",
+                model.bundle.info.task.name()
+            );
+            context.console.warn(&message);
+            warnings.push(Warning::new("scored_on_training_patients", message));
+        }
+    }
+}
+
+fn knows(model: &Model, patient: &str) -> bool {
+    Training::of(&model.bundle).is_some_and(|t| t.knows_patient(patient))
+}
+
+fn predict(
+    context: &Context,
+    source: &mut Source<'_>,
+    case: &Case,
+    loaded: &LoadedCase,
+) -> Result<Predicted> {
+    let ct = &loaded.scan.ct;
+    match source {
+        Source::Models(models, slices) => {
+            let run = pipeline::Run {
+                sides: ct.grid.affine.map(|_| ct.grid.axis_map()),
+                prepare: &mut |config| Ok(slices.get(context, case, loaded, config)),
+                told: &|_, _| (),
+                stop: &context.interrupt,
+            };
+            let found = pipeline::run(models, ct, run)?;
+            Ok(Predicted {
+                lung: found.lung,
+                infection: found.infection,
+                probabilities: found.slices.iter().map(|s| s.probability).collect(),
+                warnings: found.warnings,
+            })
+        }
+        Source::Folder(folder) => {
+            let masks = folder.read(case, &loaded.scan)?;
+            Ok(Predicted {
+                lung: masks.lung,
+                infection: masks.infection,
+                probabilities: Vec::new(),
+                warnings: masks.warnings,
+            })
+        }
+    }
+}
+
+fn score(case: &Case, loaded: &LoadedCase, predicted: &Predicted, chosen: &Chosen) -> Result<Scored> {
+    let ct = &loaded.scan.ct;
+    let map = ct.grid.axis_map();
+    let n = map.canonical_shape(ct.voxels.shape())[0];
+    let part = chosen.slices(&case.case_id, n);
+    let cut = |labels: &LabelVolume| match &part {
+        Some(slices) => keep_slices(labels, &map, slices),
+        None => Ok(labels.clone()),
+    };
+    let spacing = ct.grid.trusted_spacing_mm();
+    let segmentation = |pred: &Option<LabelVolume>,
+                        truth: &Option<LabelVolume>|
+     -> Result<Option<SegScores>> {
+        let (Some(pred), Some(truth)) = (pred, truth) else { return Ok(None) };
+        match &part {
+            None => Ok(Some(seg_scores(pred, truth, spacing))),
+            Some(_) => {
+                // The stored axes may be turned; a canonical copy has canonical spacing.
+                let spacing = spacing.map(|s| map.canonical(s));
+                let scores = seg_scores(&cut(pred)?, &cut(truth)?, spacing);
+                // Slices that are no neighbours have no surface in common: no distances.
+                Ok(Some(SegScores { hd95_mm: None, hd95_vox: None, nsd_2mm: None, nsd_vox: None, ..scores }))
+            }
+        }
+    };
+    let missing = |pred: &Option<LabelVolume>, truth: &Option<LabelVolume>| -> Result<Option<SegScores>> {
+        match (pred, truth) {
+            (None, Some(truth)) => Ok(Some(missing_scores(&cut(truth)?))),
+            _ => Ok(None),
+        }
+    };
+    let ml = ct.grid.voxel_ml().ok();
+    let measure = |lung: &Option<LabelVolume>, infection: &Option<LabelVolume>| -> Result<[Option<f64>; 3]> {
+        let Some(lung) = lung else { return Ok([None; 3]) };
+        let lung = cut(lung)?;
+        let lungs = lung.count_foreground();
+        let infected = infection.as_ref().map(cut).transpose()?.map(|infection| {
+            lung.data().iter().zip(infection.data()).filter(|&(&l, &i)| l != 0 && i != 0).count()
+        });
+        let percent = infected.filter(|_| lungs > 0).map(|i| 100.0 * i as f64 / lungs as f64);
+        Ok([percent, ml.map(|ml| ml * lungs as f64), ml.zip(infected).map(|(ml, i)| ml * i as f64)])
+    };
+    let truth = measure(&loaded.lung, &loaded.infection)?;
+    let pred = measure(&predicted.lung, &predicted.infection)?;
+    let [percent_of_lung, lung_ml, infection_ml] = std::array::from_fn(|i| Measured::of(truth[i], pred[i]));
+    let slice_scores = predicted
+        .probabilities
+        .iter()
+        .enumerate()
+        .filter(|(z, _)| part.as_ref().is_none_or(|p| p.contains(z)))
+        .filter_map(|(z, probability)| {
+            let truth = loaded.slice_infected.as_ref().and_then(|t| t.get(z).copied().flatten());
+            Some(SliceScore { slice: z, probability: (*probability)?, truth })
+        })
+        .collect();
+    let mut warnings = loaded.warnings.clone();
+    warnings.extend(predicted.warnings.iter().filter(|w| !loaded.warnings.contains(w)).cloned());
+    Ok(Scored {
+        missing: [missing(&predicted.lung, &loaded.lung)?, missing(&predicted.infection, &loaded.infection)?],
+        case: CaseScores {
+            case_id: case.case_id.clone(),
+            patient: case.patient.clone(),
+            sha256: loaded.scan.sha256.clone(),
+            intensity: ct.intensity.clone(),
+            slices: part.as_ref().map_or(n, Vec::len),
+            lung: segmentation(&predicted.lung, &loaded.lung)?,
+            infection: segmentation(&predicted.infection, &loaded.infection)?,
+            percent_of_lung,
+            lung_ml,
+            infection_ml,
+            slice_scores,
+            warnings,
+        },
+    })
+}
+
+/// The chosen canonical slices alone, as a canonical volume.
+fn keep_slices(labels: &LabelVolume, map: &AxisMap, slices: &[usize]) -> Result<LabelVolume> {
+    let [_, h, w] = map.canonical_shape(labels.shape());
+    let mut values = vec![0u8; slices.len() * h * w];
+    for (&z, out) in slices.iter().zip(values.chunks_exact_mut(h * w)) {
+        map.read_slice(labels, z, out);
+    }
+    Ok(Volume::from_vec([slices.len(), h, w], values)?)
+}
+
+/// Cases named in a remark; more of them are counted.
+const NAMED_CASES: usize = 5;
+
+/// Where some cases have a prediction of a structure and others none, those count as Dice 0; says so.
+fn count_missing(scored: &mut [Scored]) -> Vec<String> {
+    let mut messages = Vec::new();
+    for (i, structure) in Structure::BOTH.into_iter().enumerate() {
+        if scored.iter().all(|s| s.case.of(structure).is_none()) {
+            continue;
+        }
+        let of = scored.len();
+        let mut names = Vec::new();
+        for Scored { case, missing } in scored.iter_mut() {
+            let Some(scores) = missing[i].take() else { continue };
+            match structure {
+                Structure::Lung => case.lung = Some(scores),
+                Structure::Infection => case.infection = Some(scores),
+            }
+            names.push(case.case_id.clone());
+        }
+        if !names.is_empty() {
+            let n = names.len();
+            let more = if n > NAMED_CASES { format!(" and {} more", n - NAMED_CASES) } else { String::new() };
+            names.truncate(NAMED_CASES);
+            messages.push(format!(
+                "{n} of {of} cases have a true {} mask and no predicted one ({}{more}): each counts as Dice 0",
+                structure.name(),
+                names.join(", ")
+            ));
+        }
+    }
+    messages
+}
+
+fn summary(scores: &Scores, out: &Path) -> String {
+    let number = |v: Option<f64>| number(v, 3);
+    let mut lines = vec![format!(
+        "{} cases of {} patients, part `{}`{}",
+        scores.cases.len(),
+        scores.patients,
+        scores.part,
+        scores.leak.as_ref().map_or(String::new(), |l| format!("; {l}"))
+    )];
+    for (name, section) in [("lung", &scores.lung), ("infection", &scores.infection)] {
+        if let Some(s) = section {
+            let d = &s.summary.dice;
+            lines.push(format!(
+                "{name:<10} Dice {} (95 % interval {} to {}, {} patients{})",
+                number(d.mean),
+                number(d.low),
+                number(d.high),
+                d.n_groups,
+                match s.summary.missing_predictions {
+                    0 => String::new(),
+                    n => format!("; missing predictions: {n}, each counts as 0"),
+                }
+            ));
+        }
+    }
+    if let Some(b) = &scores.percent_of_lung {
+        lines.push(format!("percentage error: median {} points", number(b.median_absolute_error)));
+    }
+    if let Some(c) = &scores.classification {
+        let s = &c.scores;
+        lines.push(format!(
+            "slices     AUROC {}, accuracy {}, precision {}, recall {}, F1 {} ({} positive, {} negative)",
+            number(s.auroc),
+            number(s.accuracy),
+            number(s.precision),
+            number(s.recall),
+            number(s.f1),
+            s.positives,
+            s.negatives
+        ));
+    }
+    lines.push(format!("report: {}", out.join("report.html").display()));
+    lines.join("\n")
+}

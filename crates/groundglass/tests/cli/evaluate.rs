@@ -1,0 +1,141 @@
+//! `evaluate`: what it scores, on which cases, and what its outputs say of it.
+
+use crate::run::{Fixture, TINY, arg, groundglass, json};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+fn case_ids(scores: &Value) -> Vec<&str> {
+    scores["cases"].as_array().unwrap().iter().map(|c| c["case_id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn without_a_model_or_masks_the_usage_names_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let (set, out) = (Fixture::get().set(), dir.path().join("out"));
+    groundglass(&["evaluate", arg(&set), "--out", arg(&out)]).refused(2, &["--model", "--pred"]);
+    let model = Fixture::get().bundle("lung");
+    groundglass(&["evaluate", arg(&set), "--out", arg(&out), "--pred", arg(&set), "--model", arg(&model)])
+        .refused(2, &["--model", "--pred"]);
+}
+
+#[test]
+fn several_models_after_one_flag_are_several_models() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, ct, lung, infection) = (f.set(), f.ct(), f.bundle("lung"), f.bundle("infection"));
+    let models = |out: &Path| {
+        let models = json(out)["models"].as_array().unwrap().clone();
+        models.iter().map(|m| m["task"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let out = dir.path().join("scores");
+    let both = ["--model", arg(&lung), arg(&infection), "--resamples", "20", "--fold", "0", "--out"];
+    groundglass(&[&["evaluate", arg(&set)], &both[..], &[arg(&out)]].concat()).ok();
+    assert_eq!(models(&out.join("scores.json")), ["lung", "infection"]);
+    let out = dir.path().join("analysis");
+    groundglass(&["analyze", arg(&ct), "--out", arg(&out), "--model", arg(&lung), arg(&infection)]).ok();
+    let analysis = json(&out.join("analysis.json"));
+    for (used, bundle) in analysis["models"].as_array().unwrap().iter().zip([&lung, &infection]) {
+        let scored = json(&dir.path().join("scores/scores.json"));
+        assert!(scored["models"].as_array().unwrap().contains(used), "{}", bundle.display());
+    }
+}
+
+#[test]
+fn a_name_that_a_model_flag_swallowed_is_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (ct, lung, out) = (f.ct(), f.bundle("lung"), dir.path().join("out"));
+    groundglass(&["analyze", arg(&ct), "--out", arg(&out), "--model", arg(&lung), arg(&ct)])
+        .refused(1, &["phantom-001.nii.gz", "--model takes all names up to the next option"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn the_test_part_is_that_of_the_split_that_the_model_was_trained_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, run) = (f.set(), dir.path().join("run"));
+    let mut args = vec!["train", "lung", arg(&set), "--seed", "2", "--out", arg(&run)];
+    args.extend(TINY);
+    args.extend(["--set", "lung.train.epochs=1"]);
+    groundglass(&args).ok();
+    let (model, split, first) = (run.join("model.safetensors"), run.join("split.toml"), f.bundle("lung"));
+    let scored = |name: &str, model: &Path, more: &[&str]| {
+        let out = dir.path().join(name);
+        let args = ["evaluate", arg(&set), "--model", arg(model), "--resamples", "20", "--out", arg(&out)];
+        groundglass(&[&args[..], more].concat()).ok();
+        json(&out.join("scores.json"))
+    };
+    let by_model = scored("model", &model, &["--part", "test"]);
+    let by_file = scored("file", &model, &["--split", arg(&split), "--fold", "0"]);
+    assert_eq!(case_ids(&by_model), case_ids(&by_file));
+    let other_seed = scored("other", &first, &["--part", "test"]);
+    assert_ne!(case_ids(&by_model), case_ids(&other_seed), "this seed does not tell the two splits apart");
+    let codes = by_model["warnings"].to_string();
+    assert!(!codes.contains("scored_on_training_patients"), "{codes}");
+}
+
+#[test]
+fn millilitres_from_truth_masks_are_within_2_percent_of_the_phantoms() {
+    let dir = tempfile::tempdir().unwrap();
+    let dicom = dir.path().join("dicom");
+    groundglass(&[
+        "phantom",
+        "--out",
+        arg(&dicom),
+        "--count",
+        "3",
+        "--size",
+        "64x64x20",
+        "--dicom",
+        "--seed",
+        "5",
+    ])
+    .ok();
+    for (name, set) in [("nifti", Fixture::get().set()), ("series", dicom)] {
+        let out = dir.path().join(name);
+        groundglass(&["evaluate", arg(&set), "--pred", arg(&set), "--resamples", "20", "--out", arg(&out)])
+            .ok();
+        let scores = json(&out.join("scores.json"));
+        let truths = json(&set.join("truth.json"));
+        for (case, truth) in scores["cases"].as_array().unwrap().iter().zip(truths.as_array().unwrap()) {
+            let truth = &truth["truth"];
+            for quantity in ["lung_ml", "infection_ml", "percent_of_lung"] {
+                let right = truth[quantity].as_f64().unwrap();
+                for from in ["truth", "pred"] {
+                    let found = case[quantity][from].as_f64().unwrap();
+                    assert!(
+                        (found - right).abs() <= 0.02 * right + 1e-9,
+                        "{name}: {quantity} from {from}: {found} for {right}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_report_says_what_was_scored_and_on_what() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, lung, infection) = (f.set(), f.bundle("lung"), f.bundle("infection"));
+    let page = |name: &str, more: &[&str]| {
+        let out = dir.path().join(name);
+        let args = ["evaluate", arg(&set), "--resamples", "20", "--out", arg(&out)];
+        groundglass(&[&args[..], more].concat()).ok();
+        fs::read_to_string(out.join("report.html")).unwrap()
+    };
+    let models = page("models", &["--fold", "0", "--model", arg(&lung), arg(&infection)]);
+    let sha256 =
+        json(&dir.path().join("models/scores.json"))["models"][0]["sha256"].as_str().unwrap().to_owned();
+    assert!(models.contains("lung-fold0-seed1") && models.contains(&sha256));
+    assert!(models.contains("Kaggle layout, phantoms"));
+    let masks = page("masks", &["--pred", arg(&set)]);
+    assert!(masks.contains("masks of another program") && masks.contains("6 cases, Kaggle layout, phantoms"));
+    for page in [&models, &masks] {
+        assert!(!page.contains("human readers"), "what people reach on patients says nothing about phantoms");
+        assert!(!page.contains("HD95 (voxels)"), "a column without a value is shown");
+        assert!(page.contains("HD95 (mm)") && page.contains("counted from 0 at the feet"));
+    }
+}
