@@ -17,6 +17,7 @@ mod pipeline;
 mod progress;
 mod scoring;
 mod scoring_table;
+mod seen;
 mod settings;
 mod training_page;
 mod words;

@@ -68,9 +68,15 @@ pub(crate) struct Training {
     pub(crate) parts: PartCounts,
     /// One hash over the hashes of all prepared inputs, in their order.
     pub(crate) data_sha256: String,
+    /// What is hashed before each patient's name, so that hashes of two bundles cannot be compared; empty in older bundles.
+    #[serde(default)]
+    pub(crate) patient_salt: String,
     /// Hashes of the names of the patients that weights were learnt from, so that scores on them can be told apart
     /// without naming anyone.
     pub(crate) train_patients: BTreeSet<String>,
+    /// SHA-256 of the files of each CT that weights were learnt from; empty in older bundles.
+    #[serde(default)]
+    pub(crate) train_scans: BTreeSet<String>,
     pub(crate) best_epoch: u64,
     pub(crate) steps: u64,
     pub(crate) settings: Settings,
@@ -104,14 +110,25 @@ impl Training {
 
     /// Whether weights were learnt from this patient.
     pub(crate) fn knows_patient(&self, patient: &str) -> bool {
-        self.train_patients.contains(&patient_hash(patient))
+        self.train_patients.contains(&patient_hash(&self.patient_salt, patient))
     }
 }
 
+/// Characters of a salt and of a patient's hash.
+const HASH_CHARS: usize = 16;
+
+/// The salt of a bundle: another one for other data or another seed, the same for the same run.
+pub(crate) fn patient_salt(seed: u64, data_sha256: &str) -> String {
+    sha256(format!("groundglass salt {seed} {data_sha256}").as_bytes()).chars().take(HASH_CHARS).collect()
+}
+
 /// A patient's name as a bundle keeps it.
-pub(crate) fn patient_hash(patient: &str) -> String {
-    const CHARS: usize = 16;
-    sha256(format!("groundglass patient {patient}").as_bytes()).chars().take(CHARS).collect()
+pub(crate) fn patient_hash(salt: &str, patient: &str) -> String {
+    let text = match salt {
+        "" => format!("groundglass patient {patient}"),
+        _ => format!("groundglass patient {salt} {patient}"),
+    };
+    sha256(text.as_bytes()).chars().take(HASH_CHARS).collect()
 }
 
 /// SHA-256 in hexadecimal.

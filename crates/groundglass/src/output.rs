@@ -1,17 +1,31 @@
 //! Output folders: claimed only when they are ours, built beside their place and renamed when whole.
+//!
+//! A marker in each folder lists the files that groundglass wrote there. `--force` replaces those; a folder that holds
+//! any other file is refused as a whole.
 
 use anyhow::{Context, Result, bail};
 use gg_report::Scene;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Marks a folder that groundglass wrote and may therefore replace.
+/// Marks a folder that groundglass wrote and may therefore replace. Its lines after the first are the files, relative to
+/// the folder; `*` stands for any part of one name.
 const MARKER: &str = ".groundglass-output";
+/// Its first line.
+const MARKED: &str =
+    "written by groundglass; --force replaces the folder while it holds nothing but these files:";
+/// What temporary files and folders begin with.
+const PARTIAL: [&str; 2] = [".writing-", ".groundglass-"];
 
 /// A folder that is being filled beside its final place. Dropped before [`Staged::commit`], it leaves nothing.
+///
+/// Where nothing can be put beside the place (its parent cannot be written to, or the place is a mount point), the work
+/// lies in a hidden folder inside it and is moved up when whole.
 pub(crate) struct Staged {
     work: tempfile::TempDir,
     dest: PathBuf,
+    force: bool,
+    inside: bool,
 }
 
 impl Staged {
@@ -20,16 +34,19 @@ impl Staged {
         check_free(dest, force)?;
         let parent = parent_of(dest);
         fs::create_dir_all(&parent).with_context(|| format!("making {}", parent.display()))?;
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".groundglass-partial-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(fs::Permissions::from_mode(0o777)); // the user's umask applies
+        if !dest.is_dir() || can_be_swapped(dest) {
+            match partial_folder(&parent) {
+                Ok(work) => return Ok(Self { work, dest: dest.to_owned(), force, inside: false }),
+                Err(_) if dest.is_dir() => {}
+                Err(e) => return Err(e).with_context(|| format!("making {}", dest.display())),
+            }
         }
-        let work = builder.tempdir_in(&parent).with_context(|| format!("writing in {}", parent.display()))?;
-        write_marker(work.path())?;
-        Ok(Self { work, dest: dest.to_owned() })
+        Self::begin_inside(dest, force)
+    }
+
+    fn begin_inside(dest: &Path, force: bool) -> Result<Self> {
+        let work = partial_folder(dest).with_context(|| format!("writing in {}", dest.display()))?;
+        Ok(Self { work, dest: dest.to_owned(), force, inside: true })
     }
 
     /// Where to write while the work goes on.
@@ -39,9 +56,20 @@ impl Staged {
 
     /// Puts the finished folder in its place.
     pub(crate) fn commit(self) -> Result<()> {
-        let Self { work, dest } = self;
+        let Self { work, dest, force, inside } = self;
         let failed = || format!("putting the finished folder at {}", dest.display());
-        if dest.is_dir() {
+        let mut written = Vec::new();
+        walk(work.path(), &mut |path| written.push(path)).with_context(failed)?;
+        written.sort();
+        write_marker(work.path(), &written)?;
+        check_free(&dest, force)?; // something may have been put there while the work went on
+        if inside {
+            clear(&dest).with_context(failed)?;
+            for entry in fs::read_dir(work.path()).with_context(failed)? {
+                let entry = entry.with_context(failed)?;
+                fs::rename(entry.path(), dest.join(entry.file_name())).with_context(failed)?;
+            }
+        } else if dest.is_dir() {
             // The old folder is moved away first, so that at no time a mixture of both can be seen.
             let old = tempfile::Builder::new()
                 .prefix(".groundglass-old-")
@@ -61,26 +89,126 @@ impl Staged {
     }
 }
 
-/// Makes (or takes over) a folder that is filled in place, such as a training run.
-pub(crate) fn claim(dest: &Path, force: bool) -> Result<()> {
+/// A hidden folder for unfinished work.
+fn partial_folder(parent: &Path) -> std::io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".groundglass-partial-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o777)); // the user's umask applies
+    }
+    builder.tempdir_in(parent)
+}
+
+/// Whether a folder can be renamed: not `.` or `..`, no link, no mount point.
+fn can_be_swapped(dest: &Path) -> bool {
+    let plain = dest.file_name().is_some() && fs::symlink_metadata(dest).is_ok_and(|m| m.is_dir());
+    #[cfg(unix)]
+    let mounted = {
+        use std::os::unix::fs::MetadataExt;
+        let device = |p: &Path| fs::metadata(p).map(|m| m.dev()).ok();
+        device(dest) != device(&parent_of(dest))
+    };
+    #[cfg(not(unix))]
+    let mounted = false;
+    plain && !mounted
+}
+
+/// Makes (or takes over) a folder that is filled in place, such as a training run. `files` are those that will be
+/// written there, besides folders with markers of their own.
+pub(crate) fn claim(dest: &Path, force: bool, files: &[&str]) -> Result<()> {
     check_free(dest, force)?;
     if force && dest.is_dir() {
-        fs::remove_dir_all(dest).with_context(|| format!("replacing {}", dest.display()))?;
+        clear(dest).with_context(|| format!("replacing {}", dest.display()))?;
     }
     fs::create_dir_all(dest).with_context(|| format!("making {}", dest.display()))?;
-    write_marker(dest)
+    write_marker(dest, &files.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>())
+}
+
+/// Removes all that a folder holds but unfinished work; [`check_free`] has looked at it before.
+fn clear(dest: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dest)? {
+        let entry = entry?;
+        if entry.file_name() != MARKER && is_partial(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn is_partial(name: &str) -> bool {
+    PARTIAL.iter().any(|p| name.starts_with(p))
+}
+
+/// Tells of every file below a folder, relative to it with `/` between names; markers and unfinished work are no files.
+fn walk(dir: &Path, tell: &mut dyn FnMut(String)) -> std::io::Result<()> {
+    fn below(dir: &Path, prefix: &str, tell: &mut dyn FnMut(String)) -> std::io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_partial(&name) {
+                continue;
+            }
+            match entry.file_type()?.is_dir() {
+                true => below(&entry.path(), &format!("{prefix}{name}/"), tell)?,
+                false => tell(format!("{prefix}{name}")),
+            }
+        }
+        Ok(())
+    }
+    below(dir, "", tell)
+}
+
+/// The files below a folder that groundglass did not write, as the markers there say.
+fn foreign(dir: &Path) -> Result<Vec<String>> {
+    let failed = || format!("opening {}", dir.display());
+    let mut found = Vec::new();
+    walk(dir, &mut |file| {
+        // The innermost marked folder says.
+        let folder = Path::new(&file).ancestors().skip(1).find(|f| is_ours(&dir.join(f)));
+        let listed = folder.is_some_and(|folder| {
+            let name = Path::new(&file).strip_prefix(folder).unwrap_or(Path::new("")).to_string_lossy();
+            let marker = fs::read_to_string(dir.join(folder).join(MARKER)).unwrap_or_default();
+            marker.lines().skip(1).any(|pattern| matches(pattern, &name))
+        });
+        if !listed {
+            found.push(file);
+        }
+    })
+    .with_context(failed)?;
+    found.sort();
+    Ok(found)
+}
+
+/// Whether a name fits a pattern, folder by folder; `*` stands for any part of one name.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), name.split('/').collect());
+    let fits = |(pattern, name): (&&str, &&str)| match pattern.split_once('*') {
+        Some((start, end)) => {
+            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        }
+        None => pattern == name,
+    };
+    pattern.len() == name.len() && pattern.iter().zip(&name).all(fits)
 }
 
 /// Removes what a program that was killed while writing left beside its outputs.
 pub(crate) fn sweep(dest: &Path) -> Result<()> {
-    const PARTIAL: [&str; 2] = [".writing-", ".groundglass-"];
     let listed = || format!("opening {}", dest.display());
     for entry in fs::read_dir(dest).with_context(listed)? {
         let entry = entry.with_context(listed)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name != MARKER && PARTIAL.iter().any(|p| name.starts_with(p)) {
-            fs::remove_file(entry.path()).with_context(|| format!("removing {}", entry.path().display()))?;
+        if name != MARKER && is_partial(&name) {
+            let path = entry.path();
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.with_context(|| format!("removing {}", path.display()))?;
         }
     }
     Ok(())
@@ -138,7 +266,11 @@ fn check_free(dest: &Path, force: bool) -> Result<()> {
     if !dest.is_dir() {
         bail!("{} is a file; a folder is needed for the outputs", dest.display());
     }
-    let empty = fs::read_dir(dest).with_context(|| format!("opening {}", dest.display()))?.next().is_none();
+    let mut empty = true;
+    for entry in fs::read_dir(dest).with_context(|| format!("opening {}", dest.display()))? {
+        let name = entry.with_context(|| format!("opening {}", dest.display()))?.file_name();
+        empty &= name != MARKER && is_partial(&name.to_string_lossy());
+    }
     if empty {
         Ok(())
     } else if !is_ours(dest) {
@@ -149,14 +281,23 @@ fn check_free(dest: &Path, force: bool) -> Result<()> {
     } else if !force {
         bail!("{} already holds results; --force replaces them", dest.display())
     } else {
-        Ok(())
+        let others = foreign(dest)?;
+        match &others[..] {
+            [] => Ok(()),
+            [first, more @ ..] => bail!(
+                "{} holds {} that groundglass did not write, such as {first}; move them elsewhere, --force would \
+                 remove them",
+                dest.display(),
+                if more.is_empty() { "a file".to_owned() } else { format!("{} files", others.len()) }
+            ),
+        }
     }
 }
 
-fn write_marker(dir: &Path) -> Result<()> {
+fn write_marker(dir: &Path, files: &[String]) -> Result<()> {
     let path = dir.join(MARKER);
-    fs::write(&path, "written by groundglass; --force may replace this folder\n")
-        .with_context(|| format!("writing {}", path.display()))
+    let lines: Vec<&str> = std::iter::once(MARKED).chain(files.iter().map(String::as_str)).collect();
+    fs::write(&path, format!("{}\n", lines.join("\n"))).with_context(|| format!("writing {}", path.display()))
 }
 
 /// The folder that a path lies in.
@@ -178,7 +319,7 @@ mod tests {
         fs::create_dir(&dest).unwrap();
         fs::write(dest.join("thesis.txt"), "years of work").unwrap();
         assert!(Staged::begin(&dest, true).is_err());
-        assert!(claim(&dest, true).is_err());
+        assert!(claim(&dest, true, &[]).is_err());
         assert!(dest.join("thesis.txt").exists());
     }
 
@@ -196,5 +337,73 @@ mod tests {
         }
         assert!(Staged::begin(&dest, false).is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    /// Results at `dest`, `text` in the file `a`.
+    fn results(staged: Staged, text: &str) {
+        fs::create_dir(staged.path().join("b")).unwrap();
+        fs::write(staged.path().join("b/c.png"), text).unwrap();
+        fs::write(staged.path().join("a"), text).unwrap();
+        staged.commit().unwrap();
+    }
+
+    #[test]
+    fn a_file_of_the_users_among_the_results_is_never_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("out");
+        for notes in ["notes.txt", "b/notes.txt", "b/c.svg"] {
+            results(Staged::begin(&dest, true).unwrap(), "one");
+            fs::write(dest.join(notes), "mine").unwrap();
+            let error = Staged::begin(&dest, true).err().unwrap().to_string();
+            assert!(error.contains(notes) && error.contains("a file that groundglass did not"), "{error}");
+            assert!(claim(&dest, true, &[]).is_err());
+            assert!(dest.join(notes).is_file() && dest.join("a").is_file());
+            fs::remove_file(dest.join(notes)).unwrap();
+        }
+        let late = Staged::begin(&dest, true).unwrap();
+        fs::write(dest.join("late.txt"), "mine").unwrap();
+        assert!(late.commit().is_err(), "put there while the work went on");
+        assert_eq!(fs::read_to_string(dest.join("late.txt")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_claimed_folder_owns_its_files_and_the_marked_folders_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("run");
+        let files = ["metrics.jsonl", "curves/*.svg"];
+        claim(&dest, false, &files).unwrap();
+        fs::create_dir(dest.join("curves")).unwrap();
+        fs::write(dest.join("metrics.jsonl"), "").unwrap();
+        fs::write(dest.join("curves/loss.svg"), "").unwrap();
+        results(Staged::begin(&dest.join("case"), false).unwrap(), "one");
+        claim(&dest, true, &files).unwrap();
+        assert_eq!(fs::read_dir(&dest).unwrap().count(), 1, "only the marker is left");
+        fs::write(dest.join("loss.svg"), "").unwrap();
+        assert!(claim(&dest, true, &files).is_err(), "not in its folder");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_renamed_is_filled_from_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("out");
+        fs::create_dir(&dest).unwrap();
+        drop(Staged::begin_inside(&dest, false).unwrap());
+        assert_eq!(fs::read_dir(&dest).unwrap().count(), 0);
+        for text in ["one", "two"] {
+            let staged = Staged::begin_inside(&dest, true).unwrap();
+            assert!(staged.path().starts_with(&dest));
+            results(staged, text);
+            assert_eq!(fs::read_to_string(dest.join("b/c.png")).unwrap(), text);
+            assert_eq!(fs::read_dir(&dest).unwrap().count(), 3, "two results and the marker");
+        }
+        assert!(!can_be_swapped(Path::new(".")) && can_be_swapped(&dest));
+        #[cfg(unix)]
+        {
+            let link = dir.path().join("link");
+            std::os::unix::fs::symlink(&dest, &link).unwrap();
+            results(Staged::begin(&link, true).unwrap(), "three");
+            assert_eq!(fs::read_to_string(dest.join("a")).unwrap(), "three");
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        }
     }
 }

@@ -69,6 +69,8 @@ pub struct CachedCase {
     pub fold: Option<usize>,
     /// Part stated by the table.
     pub part: Option<Part>,
+    /// SHA-256 of the CT's files.
+    pub scan: String,
     /// What the grey values of the input were.
     pub intensity: IntensityKind,
     /// Shape of the input as seen canonically, `[z, y, x]`.
@@ -144,6 +146,7 @@ impl Cache {
                 patient: case.patient.clone(),
                 fold: case.fold,
                 part: case.part,
+                scan: header.scan.clone(),
                 intensity: header.intensity,
                 canonical_shape: header.canonical_shape,
                 ways: header.ways.clone(),
@@ -234,8 +237,8 @@ impl Cache {
     /// stands under several patients, who would then leak between the parts of a split.
     pub fn warnings(&self) -> Vec<Warning> {
         let mut patients_of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (case, stored) in self.cases.iter().zip(&self.stored) {
-            patients_of.entry(&stored.header.scan).or_default().insert(&case.patient);
+        for case in &self.cases {
+            patients_of.entry(&case.scan).or_default().insert(&case.patient);
         }
         let twice = patients_of.values().filter(|patients| patients.len() > 1).count();
         let mut by_code: BTreeMap<&str, (usize, &Warning)> = BTreeMap::new();

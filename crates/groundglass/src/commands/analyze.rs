@@ -7,6 +7,7 @@ use crate::builtin;
 use crate::failure::{Interrupted, Usage};
 use crate::output::{self, Staged};
 use crate::pipeline::Models;
+use crate::seen::{self, Asked};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -44,20 +45,34 @@ struct SummaryRow {
 }
 
 pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
+    let out = &args.out.out;
     let analyses = analyze(context, &args)?;
-    if let [only] = &analyses[..] {
-        return context.answer(only, || sentence(only, &args.out.out.join("report.html")));
+    if let ([_], [only]) = (&args.ct[..], &analyses[..]) {
+        return context.answer(only, || sentence(only, &out.join("report.html")));
     }
-    context.answer(&analyses, || {
-        let lines: Vec<String> = analyses
-            .iter()
-            .map(|a| sentence(a, &args.out.out.join(&a.case_id).join("report.html")))
-            .collect();
-        lines.join("\n")
-    })
+    // What was done is told even where a part of the work failed.
+    if !analyses.is_empty() || context.json {
+        context.answer(&analyses, || {
+            let report = |a: &Analysis| sentence(a, &out.join(&a.case_id).join("report.html"));
+            analyses.iter().map(report).collect::<Vec<_>>().join("\n")
+        })?;
+    }
+    let (failed, all, summary) = (args.ct.len() - analyses.len(), args.ct.len(), out.join(SUMMARY));
+    match failed {
+        0 => Ok(()),
+        _ if analyses.is_empty() => {
+            bail!("none of the {all} CTs could be analysed; the reasons are in {}", summary.display())
+        }
+        _ => bail!(
+            "{failed} of {all} CTs could not be analysed; the others are in {}, the reasons in {}",
+            out.display(),
+            summary.display()
+        ),
+    }
 }
 
-/// Analyses every CT; `quickstart` calls it too.
+/// Analyses every CT and gives those of several that could be; one alone that cannot is an error. `quickstart` calls it
+/// too.
 pub(crate) fn analyze(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Analysis>> {
     let cases = name_cases(args)?;
     let mut models = Models::open(&args.model)?;
@@ -82,11 +97,10 @@ fn many(
     args: &AnalyzeArgs,
     cases: &[(String, PathBuf)],
 ) -> Result<Vec<Analysis>> {
-    output::claim(&args.out.out, args.out.force)?;
+    output::claim(&args.out.out, args.out.force, &[SUMMARY])?;
     let step = context.console.step("analysing", cases.len() as u64);
     let mut rows = Vec::new();
     let mut analyses = Vec::new();
-    let mut failed = 0;
     for (case_id, ct) in cases {
         step.note(case_id.clone());
         let result = Staged::begin(&args.out.out.join(case_id), false).and_then(|staged| {
@@ -106,7 +120,6 @@ fn many(
                 return Err(Interrupted(format!("{done} of {} CTs were done", cases.len())).into());
             }
             Err(error) => {
-                failed += 1;
                 step.say(format!("error: {case_id}: {error:#}"));
                 // The sentence names the path on stderr only: outputs carry none.
                 rows.push(failed_row(case_id, &error));
@@ -116,13 +129,6 @@ fn many(
     }
     step.finish();
     write_summary(&args.out.out, &rows)?;
-    if failed > 0 {
-        bail!(
-            "{failed} of {} CTs could not be analysed; the others are in {}",
-            cases.len(),
-            args.out.out.display()
-        );
-    }
     Ok(analyses)
 }
 
@@ -143,6 +149,10 @@ fn one(
     for (path, reason) in &scan.skipped {
         context.console.say(format!("left out: {}: {reason}", path.display()));
     }
+    // Only a name that the user gave can be a patient's.
+    let patient = (!args.case_id.is_empty()).then(|| case_id.to_owned());
+    let asked = Asked { patient, scan: scan.sha256.clone() };
+    warnings.extend(seen::warnings(&seen::trainings(models), &[asked]));
     let read_secs = start.elapsed().as_secs_f64();
     let outcome =
         analysis::analyse(models, &scan, case_id, args.orientation, warnings, told, &context.interrupt)?;

@@ -60,6 +60,16 @@ struct Finding {
     found: Duplicate,
 }
 
+/// All files of an audit that trains, besides those of its runs and scores.
+const FILES: [&str; 6] = [
+    "audit.json",
+    "report.html",
+    "patient-split.toml",
+    "slice-split.toml",
+    "cache/*.ggcase",
+    "cache/inputs.json",
+];
+
 /// One recipe under both splits.
 #[derive(Serialize)]
 struct Optimism {
@@ -77,7 +87,7 @@ struct Optimism {
 pub(super) fn run(context: &Context, args: AuditArgs) -> Result<()> {
     if let Some(task) = args.measure {
         let out = args.out.out.clone();
-        output::claim(&out, args.out.force)?;
+        output::claim(&out, args.out.force, &FILES)?;
         let optimism = measure(context, &args, task)?;
         let audit = audit(context, &args, &out, Some(optimism))?;
         return answer(context, &audit, &out);

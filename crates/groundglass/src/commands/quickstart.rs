@@ -77,6 +77,17 @@ const PERCENT_POINTS: f64 = 2.0;
 /// Infection of the phantom that is analysed.
 const ANALYSED_PERCENT: f64 = 12.0;
 
+/// All files besides those of the folders that other commands fill.
+const FILES: [&str; 7] = [
+    "report.html",
+    "phantoms/metadata.csv",
+    "phantoms/truth.json",
+    "phantoms/*/*.nii.gz",
+    "phantom-dicom/*.dcm",
+    "cache/*.ggcase",
+    "cache/inputs.json",
+];
+
 /// One floor and what was reached.
 #[derive(Serialize)]
 struct Floor {
@@ -100,7 +111,7 @@ struct Answer {
 
 pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     let out = &args.out.out;
-    output::claim(out, args.out.force)?;
+    output::claim(out, args.out.force, &FILES)?;
     let phantoms = out.join("phantoms");
     let analysed = out.join("phantom-dicom");
 

@@ -4,7 +4,7 @@ use super::{Context, data};
 use crate::analysis::PATIENTS_LEAK;
 use crate::args::{StoreName, TaskName, TrainArgs};
 use crate::failure::{Interrupted, Usage};
-use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, sha256};
+use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
 use crate::output;
 use crate::progress::Step;
 use crate::settings::{Settings, TaskSettings};
@@ -28,6 +28,23 @@ const SETTINGS: &str = "settings.toml";
 const SPLIT: &str = "split.toml";
 /// The hash of the prepared data in the run folder.
 const DATA: &str = "data.sha256";
+
+/// All files of a run folder.
+const FILES: [&str; 13] = [
+    SETTINGS,
+    SPLIT,
+    DATA,
+    BUNDLE,
+    "manifest.json",
+    "checkpoint.safetensors",
+    "best.safetensors",
+    "metrics.jsonl",
+    "timings.jsonl",
+    "layers.txt",
+    "report.html",
+    "curves/*.svg",
+    "curves/*.png",
+];
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -96,6 +113,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         );
     }
     enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache)?)?;
+    let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
+    let train_scans = train_samples.iter().map(scan).collect();
     let graph = of_task.network.graph()?;
     let threads = rayon::current_num_threads();
     let positives = counts(&cache, &train_samples, task);
@@ -153,6 +172,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     };
     live.step.finish();
 
+    let data_sha256 = data_hash(&cache);
+    let salt = patient_salt(settings.seed, &data_sha256);
     let manifest = Training {
         program: Program::this(),
         compute: Compute::with(engine.name()),
@@ -161,8 +182,10 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         split_sha256: sha256(chosen.split.to_toml()?.as_bytes()),
         leaking: chosen.parts.leaking,
         parts: counted,
-        data_sha256: data_hash(&cache),
-        train_patients: chosen.parts.train_patients.iter().map(|p| patient_hash(p)).collect(),
+        data_sha256,
+        train_patients: chosen.parts.train_patients.iter().map(|p| patient_hash(&salt, p)).collect(),
+        patient_salt: salt,
+        train_scans,
         best_epoch: outcome.best_epoch,
         steps: outcome.steps,
         settings: settings.clone(),
@@ -231,7 +254,7 @@ fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Res
         }
         return output::sweep(out);
     }
-    output::claim(out, force)?;
+    output::claim(out, force, &FILES)?;
     files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))
 }
 

@@ -8,6 +8,7 @@ mod dicom_edit;
 mod evaluate;
 mod memory;
 mod odd_input;
+mod outputs;
 mod predictions;
 mod privacy;
 mod real_data;

@@ -34,7 +34,7 @@ fn analyze_gives_the_same_bytes_at_one_and_two_threads() {
 fn train_gives_the_same_bytes_at_one_and_two_threads() {
     let dir = tempfile::tempdir().unwrap();
     let set = Fixture::get().set();
-    for task in ["classify", "lung"] {
+    for task in ["classify", "lung", "infection"] {
         let [one, two] = ["1", "2"].map(|threads| {
             let out = dir.path().join(format!("{task}{threads}"));
             let cache = dir.path().join(format!("cache{threads}"));
@@ -46,6 +46,34 @@ fn train_gives_the_same_bytes_at_one_and_two_threads() {
         });
         same_but_timings(&one, &two);
     }
+}
+
+#[test]
+fn prepare_split_phantom_and_convert_give_the_same_bytes_at_one_and_two_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, ct) = (f.set(), f.ct());
+    let [one, two] = ["1", "2"].map(|threads| {
+        let out = dir.path().join(threads);
+        let [prepared, cache] = ["prepared", "cache"].map(|n| out.join(n));
+        let [split, phantoms, nifti] = ["split.toml", "phantoms", "ct.nii.gz"].map(|n| out.join(n));
+        fs::create_dir(&out).unwrap();
+        for args in [
+            vec!["prepare", arg(&set), "--out", arg(&prepared), "--cache", arg(&cache)],
+            vec!["split", arg(&set), "--folds", "3", "--out", arg(&split)],
+            vec!["phantom", "--out", arg(&phantoms), "--count", "2", "--size", "48x48x16", "--dicom"],
+            vec!["convert", arg(&ct), arg(&nifti)],
+        ] {
+            groundglass(&[&args[..], &["--threads", threads]].concat()).ok();
+        }
+        // A second preparation finds everything ready and says the same.
+        let again = out.join("again");
+        let args = ["prepare", arg(&set), "--out", arg(&again), "--cache", arg(&cache)];
+        groundglass(&[&args[..], &["--threads", threads]].concat()).ok();
+        same_but_timings(&prepared, &again);
+        out
+    });
+    same_but_timings(&one, &two);
 }
 
 #[test]

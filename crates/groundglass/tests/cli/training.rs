@@ -128,15 +128,64 @@ fn a_training_long_enough_learns_its_few_slices_by_heart() {
 }
 
 #[test]
-fn resume_with_other_settings_is_refused() {
+fn resume_with_other_settings_another_fold_or_other_data_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let set = Fixture::get().set();
-    let out = dir.path().join("run");
-    let mut args = vec!["train", "lung", arg(&set), "--out", arg(&out)];
-    args.extend(TINY);
-    groundglass(&args).ok();
-    args.extend(["--resume", "--seed", "9"]);
-    groundglass(&args).refused(2, &["other settings"]);
+    let [out, other] = ["run", "other"].map(|n| dir.path().join(n));
+    // The same names of cases and patients, one CT changed.
+    groundglass(&["phantom", "--out", arg(&other), "--count", "6", "--size", "64x64x20", "--seed", "5"]).ok();
+    let ct = |i: usize| other.join(format!("ct_scans/phantom-00{i}.nii.gz"));
+    fs::copy(ct(2), ct(1)).unwrap();
+    let with = |set: &Path, more: &[&str]| {
+        let mut args = vec!["train", "lung", arg(set), "--out", arg(&out)];
+        args.extend(TINY);
+        args.extend(more);
+        groundglass(&args)
+    };
+    with(&set, &[]).ok();
+    let before = files(&out);
+    let check = |set: &Path, more: &[&str], file: &str| {
+        with(set, more).refused(2, &["other settings, another split or other data", file]);
+        assert!(files(&out) == before, "{more:?} changed the run");
+    };
+    check(&set, &["--resume", "--seed", "9"], "settings.toml");
+    check(&set, &["--resume", "--fold", "1"], "split.toml");
+    check(&other, &["--resume"], "data.sha256");
+    with(&set, &["--resume"]).ok();
+    assert!(files(&out) == before, "resuming a finished run changes nothing");
+}
+
+#[test]
+fn scans_that_a_model_was_trained_on_are_remarked() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let codes = |warnings: &serde_json::Value| -> Vec<String> {
+        let list = warnings.as_array().unwrap();
+        list.iter()
+            .map(|w| w["code"].as_str().unwrap().to_owned())
+            .filter(|c| c.starts_with("trained_on"))
+            .collect()
+    };
+    let scans = json(&f.bundle("lung").parent().unwrap().join("manifest.json"))["train_scans"].clone();
+    let mut known = Vec::new();
+    for case in 1..=6 {
+        let out = dir.path().join(format!("{case}"));
+        f.analyze(&f.set().join(format!("ct_scans/phantom-00{case}.nii.gz")), &out, &[]).ok();
+        let analysis = json(&out.join("analysis.json"));
+        let trained_on = scans.as_array().unwrap().contains(&analysis["input"]["sha256"]);
+        let expected = if trained_on { vec!["trained_on_this_scan"; 3] } else { vec![] };
+        assert_eq!(codes(&analysis["warnings"]), expected, "phantom {case}");
+        known.push(trained_on);
+    }
+    assert!(known.contains(&true) && known.contains(&false));
+    let (set, lung) = (f.set(), f.bundle("lung"));
+    for (part, expected) in [("train", vec!["trained_on_this_scan"]), ("test", vec![])] {
+        let out = dir.path().join(part);
+        let mut args = vec!["evaluate", arg(&set), "--model", arg(&lung), "--part", part];
+        args.extend(["--resamples", "50", "--out", arg(&out)]);
+        groundglass(&args).ok();
+        assert_eq!(codes(&json(&out.join("scores.json"))["warnings"]), expected, "{part}");
+    }
 }
 
 #[test]

@@ -10,9 +10,10 @@ use crate::args::EvaluateArgs;
 use crate::evaluation_page;
 use crate::manifest::Training;
 use crate::output::{self, Staged};
-use crate::pipeline::{self, Model, Models};
+use crate::pipeline::{self, Models};
 use crate::scoring::{self, Basis, CaseScores, Measured, ScoredSet, Scores, SliceScore};
 use crate::scoring_table;
+use crate::seen::{self, Asked};
 use crate::words::number;
 use anyhow::{Result, bail};
 use gg_dataset::{Case, Dataset, Datasets, LoadedCase, Parts, Structure};
@@ -60,7 +61,7 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
         context.console.warn(leak);
         warnings.push(Warning::new(PATIENTS_LEAK, leak.clone()));
     }
-    warn_of_known_patients(context, &models, &sets, &chosen, &mut warnings);
+    let trainings = seen::trainings(&models);
     let wanted: Vec<(&Dataset, &Case)> = data::cases(&sets).filter(|(_, c)| chosen.holds(c)).collect();
     if wanted.is_empty() {
         bail!("no case belongs to the part `{}`", chosen.name);
@@ -87,6 +88,11 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
         step.inc();
     }
     step.finish();
+    let asked = |s: &Scored| Asked { patient: Some(s.case.patient.clone()), scan: s.case.sha256.clone() };
+    for warning in seen::warnings(&trainings, &scored.iter().map(asked).collect::<Vec<_>>()) {
+        context.console.warn(&warning.message);
+        warnings.push(warning);
+    }
     for message in count_missing(&mut scored) {
         context.console.warn(&message);
         warnings.push(Warning::new("prediction_missing", message));
@@ -156,35 +162,6 @@ fn scored_sets(sets: &Datasets, chosen: &Chosen) -> Vec<ScoredSet> {
 fn leak(models: &Models, parts: Option<&Parts>) -> Option<String> {
     let trained = models.all().any(|m| Training::of(&m.bundle).is_some_and(|t| t.leaking));
     (trained || parts.is_some_and(|p| p.leaking)).then(|| data::LEAK.to_owned())
-}
-
-/// A bundle remembers the patients it learnt from (as hashes of their names): scores on them are no scores.
-fn warn_of_known_patients(
-    context: &Context,
-    models: &Models,
-    sets: &Datasets,
-    chosen: &Chosen,
-    warnings: &mut Vec<Warning>,
-) {
-    for model in models.all() {
-        let seen = data::cases(sets)
-            .filter(|(_, c)| chosen.holds(c))
-            .filter(|(_, c)| knows(model, &c.patient))
-            .count();
-        if seen > 0 {
-            let message = format!(
-                "the {} model was trained on patients of the same names as those of {seen} scored cases; where they \
-                 are the same people its scores on them say nothing about new patients",
-                model.bundle.info.task.name()
-            );
-            context.console.warn(&message);
-            warnings.push(Warning::new("scored_on_training_patients", message));
-        }
-    }
-}
-
-fn knows(model: &Model, patient: &str) -> bool {
-    Training::of(&model.bundle).is_some_and(|t| t.knows_patient(patient))
 }
 
 fn predict(

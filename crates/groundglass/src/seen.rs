@@ -1,0 +1,129 @@
+//! Whether a model was trained on what it is now asked about: what it says there tells nothing about new patients.
+
+use crate::manifest::Training;
+use crate::pipeline::Models;
+use gg_dataset::Task;
+use gg_volume::Warning;
+
+/// What is known of a case that a model is asked about.
+pub(crate) struct Asked {
+    /// The patient's name, where there is one.
+    pub(crate) patient: Option<String>,
+    /// SHA-256 of the CT's files.
+    pub(crate) scan: String,
+}
+
+/// How the models were trained, where their bundles say.
+pub(crate) fn trainings(models: &Models) -> Vec<(Task, Training)> {
+    models.all().filter_map(|m| Some((m.bundle.info.task, Training::of(&m.bundle)?))).collect()
+}
+
+/// One remark for each model and each way in which it knows some of the cases: the scan itself, or a patient's name.
+pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (task, training) in trainings {
+        let (task, all) = (task.name(), asked.len());
+        let (same, others): (Vec<_>, Vec<_>) =
+            asked.iter().partition(|a| training.train_scans.contains(&a.scan));
+        let scans = match (same.len(), all) {
+            (0, _) => None,
+            (_, 1) => Some("this very scan: what it says here".to_owned()),
+            (n, _) => Some(format!("{n} of these {all} scans, byte by byte: what it says on them")),
+        };
+        if let Some(scans) = scans {
+            let message = format!("the {task} model was trained on {scans} tells nothing about new patients");
+            warnings.push(Warning::new("trained_on_this_scan", message));
+        }
+        let named =
+            others.iter().filter(|a| a.patient.as_ref().is_some_and(|p| training.knows_patient(p))).count();
+        let cases = match (named, all) {
+            (0, _) => continue,
+            (_, 1) => "a patient of this name".to_owned(),
+            (n, _) => format!("patients of the same names as those of {n} of {all} cases"),
+        };
+        let message = format!(
+            "the {task} model was trained on {cases}; where they are the same people, what it says on them tells \
+             nothing about new patients"
+        );
+        warnings.push(Warning::new("trained_on_patient_of_this_name", message));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::SettingsArgs;
+    use crate::manifest::{Compute, PartCounts, Program, patient_hash, patient_salt};
+    use crate::settings::Settings;
+
+    fn training(salt: &str) -> Training {
+        Training {
+            program: Program::this(),
+            compute: Compute::with("cpu"),
+            seed: 1,
+            fold: 0,
+            split_sha256: String::new(),
+            leaking: false,
+            parts: PartCounts {
+                train_cases: 1,
+                train_samples: 1,
+                val_cases: 0,
+                val_samples: 0,
+                test_cases: 0,
+            },
+            data_sha256: "d".into(),
+            patient_salt: salt.to_owned(),
+            train_patients: [patient_hash(salt, "anna")].into(),
+            train_scans: ["s1".to_owned()].into(),
+            best_epoch: 1,
+            steps: 1,
+            settings: Settings::resolve(&SettingsArgs::default()).unwrap(),
+        }
+    }
+
+    fn asked(patient: Option<&str>, scan: &str) -> Asked {
+        Asked { patient: patient.map(str::to_owned), scan: scan.to_owned() }
+    }
+
+    fn codes(cases: &[(Option<&str>, &str)]) -> Vec<String> {
+        let cases: Vec<Asked> = cases.iter().map(|&(patient, scan)| asked(patient, scan)).collect();
+        warnings(&[(Task::Lung, training("x"))], &cases).into_iter().map(|w| w.code).collect()
+    }
+
+    #[test]
+    fn a_scan_is_known_for_certain_and_a_patient_by_name() {
+        assert_eq!(codes(&[(None, "s1")]), ["trained_on_this_scan"]);
+        assert_eq!(codes(&[(Some("anna"), "s1")]), ["trained_on_this_scan"], "the surer remark is enough");
+        assert_eq!(codes(&[(Some("anna"), "s2")]), ["trained_on_patient_of_this_name"]);
+        assert_eq!(codes(&[(Some("bert"), "s2"), (None, "s3")]), Vec::<String>::new());
+        let both = warnings(
+            &[(Task::Lung, training("x"))],
+            &[("anna", "s1"), ("anna", "s2"), ("bert", "s3")].map(|(p, scan)| asked(Some(p), scan)),
+        );
+        assert!(both[0].message.contains("1 of these 3 scans"), "{both:?}");
+        assert!(both[1].message.contains("1 of 3 cases"), "{both:?}");
+    }
+
+    #[test]
+    fn hashes_of_two_bundles_cannot_be_compared() {
+        let salts = [patient_salt(1, "a"), patient_salt(2, "a"), patient_salt(1, "b")];
+        let hashes = salts.each_ref().map(|salt| patient_hash(salt, "anna"));
+        assert!(hashes[0] != hashes[1] && hashes[0] != hashes[2] && hashes[1] != hashes[2]);
+        assert_eq!(patient_salt(1, "a"), salts[0]);
+        assert!(training(&salts[0]).knows_patient("anna") && !training(&salts[0]).knows_patient("bert"));
+    }
+
+    #[test]
+    fn a_bundle_from_before_there_were_salts_is_still_understood() {
+        let mut json = serde_json::to_value(training("")).unwrap();
+        let fields = json.as_object_mut().unwrap();
+        fields.remove("patient_salt");
+        fields.remove("train_scans");
+        let old: Training = serde_json::from_value(json).unwrap();
+        assert!(old.knows_patient("anna") && old.train_scans.is_empty());
+        let mut models = Models::default();
+        crate::builtin::fill(&mut models).unwrap();
+        assert_eq!(trainings(&models).len(), 3, "the models in the box say how they were trained");
+    }
+}

@@ -1,0 +1,146 @@
+//! Output folders: nothing of anybody else's is lost, nothing is half-written.
+
+use crate::run::{Fixture, Ran, arg, command, files, groundglass};
+use std::fs;
+
+#[test]
+fn a_folder_that_is_not_ours_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("thesis.txt"), "years").unwrap();
+    let f = Fixture::get();
+    f.analyze(&f.ct(), &out, &["--force"]).refused(1, &["did not write"]);
+    assert_eq!(fs::read_to_string(out.join("thesis.txt")).unwrap(), "years");
+}
+
+#[test]
+fn results_are_replaced_only_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let f = Fixture::get();
+    f.analyze(&f.ct(), &out, &[]).ok();
+    f.analyze(&f.ct(), &out, &[]).refused(1, &["--force"]);
+    f.analyze(&f.ct(), &out, &["--force"]).ok();
+}
+
+#[test]
+fn force_removes_no_file_that_groundglass_did_not_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, ct) = (f.set(), f.ct());
+    let [result, run, batch] = ["result", "run", "batch"].map(|n| dir.path().join(n));
+    let mut train = vec!["train", "lung", arg(&set), "--out", arg(&run), "--force"];
+    train.extend(crate::run::TINY);
+    f.analyze(&ct, &result, &["--force"]).ok();
+    groundglass(&train).ok();
+    f.analyze(&ct, &batch, &[arg(&ct), "--force"]).ok();
+    for (out, notes) in [(&result, "notes.txt"), (&run, "curves/notes.txt"), (&batch, "case-001/notes.txt")] {
+        fs::write(out.join(notes), "mine").unwrap();
+    }
+    let words = ["notes.txt", "did not write"];
+    f.analyze(&ct, &result, &["--force"]).refused(1, &words);
+    groundglass(&train).refused(1, &words);
+    f.analyze(&ct, &batch, &[arg(&ct), "--force"]).refused(1, &words);
+    for (out, notes) in [(&result, "notes.txt"), (&run, "curves/notes.txt"), (&batch, "case-001/notes.txt")] {
+        assert_eq!(fs::read_to_string(out.join(notes)).unwrap(), "mine");
+        assert!(files(out).len() > 5, "the results are there");
+        fs::remove_file(out.join(notes)).unwrap();
+    }
+    f.analyze(&ct, &result, &["--force"]).ok();
+    groundglass(&train).ok();
+    f.analyze(&ct, &batch, &[arg(&ct), "--force"]).ok();
+}
+
+#[test]
+fn results_go_into_the_folder_one_stands_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (ct, models) = (f.ct(), ["lung", "infection", "classify"].map(|t| f.bundle(t)));
+    let mut args = vec!["analyze", arg(&ct), "--out", ".", "--force"];
+    models.iter().for_each(|m| args.extend(["--model", arg(m)]));
+    for _ in 0..2 {
+        Ran::from(command(&args).current_dir(dir.path()).output().unwrap()).ok();
+        assert!(dir.path().join("report.html").is_file());
+    }
+}
+
+#[test]
+fn one_of_several_cts_that_fails_takes_nothing_from_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = dir.path().join("bad.nii.gz");
+    fs::write(&bad, "no gzip").unwrap();
+    let f = Fixture::get();
+    let (ct, out) = (f.ct(), dir.path().join("out"));
+    let ran = f.analyze(&bad, &out, &[arg(&ct)]).refused(1, &["1 of 2 CTs", "the others are in"]);
+    assert!(
+        ran.stdout.starts_with("case-002: ") && ran.stdout.contains("of the lung infected"),
+        "{}",
+        ran.stdout
+    );
+    let ran = f.analyze(&bad, &out, &[arg(&ct), "--force", "--json"]).refused(1, &["1 of 2 CTs"]);
+    let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(answer[0]["case_id"], "case-002");
+    let none = dir.path().join("none");
+    let ran = f.analyze(&bad, &none, &[arg(&bad)]).refused(1, &["none of the 2 CTs", "summary.csv"]);
+    assert!(!ran.stderr.contains("the others") && ran.stdout.is_empty(), "{} {}", ran.stdout, ran.stderr);
+    assert!(fs::read_to_string(none.join("summary.csv")).unwrap().contains("failed"));
+}
+
+/// A limit on file size makes writes fail in their middle, as a full disk does.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_leaves_nothing_half_written() {
+    let f = Fixture::get();
+    let dir = tempfile::tempdir().unwrap();
+    let script = "ulimit -f 4; trap '' XFSZ; exec \"$@\"";
+    let program = env!("CARGO_BIN_EXE_groundglass");
+    let (ct, file, out) = (f.ct(), dir.path().join("ct.nii"), dir.path().join("out"));
+    let models = ["lung", "infection", "classify"].map(|t| f.bundle(t));
+    let mut analyze = vec!["analyze", arg(&ct), "--out", arg(&out)];
+    models.iter().for_each(|m| analyze.extend(["--model", arg(m)]));
+    let phantom = vec!["phantom", "--out", arg(&out), "--count", "1", "--size", "48x48x16"];
+    let set = f.set();
+    let evaluate = vec!["evaluate", arg(&set), "--pred", arg(&set), "--resamples", "20", "--out", arg(&out)];
+    let mut train = vec!["train", "lung", arg(&set), "--out", arg(&out)];
+    train.extend(crate::run::TINY);
+    let prepare = vec!["prepare", arg(&set), "--out", arg(&out), "--set", "prepare.size=32"];
+    for args in [vec!["convert", arg(&ct), arg(&file)], phantom, analyze, evaluate, prepare, train] {
+        let output = std::process::Command::new("sh")
+            .args(["-c", script, "sh", program])
+            .args(&args)
+            .output()
+            .unwrap();
+        Ran::from(output).refused(1, &["error: ", "writ"]);
+        assert!(!out.exists() && !file.exists(), "{args:?} left something");
+        let left = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().path());
+        for path in left {
+            // Prepared cases are written whole or not at all.
+            assert_eq!(path.file_name().unwrap(), "cache", "{args:?} left something");
+            assert!(files(&path).keys().all(|n| n == "inputs.json"), "{args:?}: {:?}", files(&path).keys());
+        }
+    }
+}
+
+/// As above, but with room for the prepared slices: the training itself meets the end of the disk.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_fills_up_during_a_training_leaves_a_run_that_can_be_resumed() {
+    let f = Fixture::get();
+    let dir = tempfile::tempdir().unwrap();
+    let (set, out, cache) = (f.set(), dir.path().join("out"), dir.path().join("cache"));
+    let mut args = vec!["train", "lung", arg(&set), "--out", arg(&out), "--cache", arg(&cache)];
+    args.extend(crate::run::TINY);
+    groundglass(&["prepare", arg(&set), "--out", arg(&dir.path().join("p")), "--set", "prepare.size=32"])
+        .ok();
+    let script = "ulimit -f 16; trap '' XFSZ; exec \"$@\"";
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", script, "sh", env!("CARGO_BIN_EXE_groundglass")]).args(&args);
+    Ran::from(limited.output().unwrap()).refused(1, &["error: "]);
+    assert!(!out.join("model.safetensors").exists());
+    assert!(files(&out).keys().all(|n| !n.contains(".writing-")), "{:?}", files(&out).keys());
+    args.push("--resume");
+    groundglass(&args).ok();
+    let (again, whole) = (fs::read(out.join("model.safetensors")), fs::read(f.bundle("lung")));
+    assert!(again.unwrap() == whole.unwrap(), "the same model as without a full disk");
+}
