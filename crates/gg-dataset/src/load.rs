@@ -4,7 +4,7 @@ use crate::DatasetError;
 use crate::case::{Case, CtSource, MaskLabels, MaskSource};
 use crate::mask::{self, CUT, Structure};
 use gg_io::{ReadError, ReadOptions, Scan};
-use gg_volume::{AxisMap, Grid, LabelVolume, Warned, Warning};
+use gg_volume::{AxisMap, Grid, IntensityKind, LabelVolume, Warned, Warning};
 
 /// A mask whose header places it further away than this many voxels is remarked on.
 const APART_VOXELS: f64 = 1.0;
@@ -110,7 +110,9 @@ fn grey_mask(
     options: &ReadOptions,
     warnings: &mut Vec<Warning>,
 ) -> Result<Warned<(LabelVolume, Grid)>, ReadError> {
-    let ct = gg_io::read_ct(path, options)?.value.ct;
+    // Stated, so that a mask is not refused for being one.
+    let grey = ReadOptions { intensity: Some(IntensityKind::Unknown), ..options.clone() };
+    let ct = gg_io::read_ct(path, &grey)?.value.ct;
     warnings.push(resampled());
     Ok(Warned::clean((ct.voxels.map(|v| u8::from(v > f32::from(CUT))), ct.grid)))
 }

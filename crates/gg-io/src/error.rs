@@ -74,6 +74,12 @@ pub enum ReadError {
         /// Upper bound of what the file can hold.
         possible: u64,
     },
+    /// A mask, or a map of labels, in the place of a CT.
+    #[error("{found}, and no CT; --intensity KIND says what grey values they are and reads it all the same")]
+    Labels {
+        /// What was found, as a clause about "it".
+        found: String,
+    },
     /// NaN or infinity everywhere.
     #[error("no voxel holds a finite number")]
     NoFiniteValue,

@@ -1,14 +1,12 @@
 //! Everything that can be told about a file or folder, for people who wonder what they have.
 
 use crate::input::{self, Input};
+use crate::intensity::labels;
 use crate::nifti::NiftiFacts;
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary, dicom, nifti, pictures, scan};
 use gg_volume::{Intensity, Orientation, SpacingTrust, Warned, Warning};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// A mask has no more different labels than this.
-const MOST_LABELS: usize = 24;
 
 /// What a file or folder holds. No path, no identifier and no attribute of the patient has a place here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,8 +40,8 @@ pub struct VolumeFacts {
     pub range: [f32; 2],
     /// The kind of the grey values, how sure that is, and why.
     pub intensity: Intensity,
-    /// The labels, where the values look like a mask's.
-    pub labels: Option<Vec<u8>>,
+    /// The labels, where the volume is a mask or a map of labels.
+    pub labels: Option<Vec<u16>>,
     /// SHA-256 of the input (see [`Scan::sha256`]).
     pub sha256: String,
 }
@@ -107,12 +105,13 @@ fn inspection(read: Warned<Scan>, stored: Option<String>, series: Vec<SeriesSumm
         .data()
         .iter()
         .fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)]);
+    let labels = labels(&ct.voxels);
     let volume = VolumeFacts {
         shape: ct.grid.shape,
         spacing_mm: ct.grid.spacing_mm,
         orientation: ct.grid.orientation(),
         range,
-        labels: labels(ct.voxels.data()),
+        labels: labels.map(|l| l.values),
         spacing: ct.grid.trust,
         intensity: ct.intensity,
         sha256,
@@ -125,22 +124,6 @@ fn inspection(read: Warned<Scan>, stored: Option<String>, series: Vec<SeriesSumm
         skipped_files: skipped.len(),
         oddities: warnings,
     }
-}
-
-/// The distinct values, where all of them are labels and there are few.
-fn labels(values: &[f32]) -> Option<Vec<u8>> {
-    let mut seen = [false; 256];
-    let mut count = 0;
-    for &v in values {
-        let label = usize::from(scan::label(v).ok()?);
-        if !std::mem::replace(&mut seen[label], true) {
-            count += 1;
-            if count > MOST_LABELS {
-                return None;
-            }
-        }
-    }
-    Some((0..=u8::MAX).filter(|&l| seen[usize::from(l)]).collect())
 }
 
 fn stored(facts: &NiftiFacts) -> String {

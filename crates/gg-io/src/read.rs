@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 /// order of their names).
 ///
 /// # Errors
-/// [`ReadError`] says what was found and what would be right, without the path.
+/// [`ReadError`] says what was found and what would be right, without the path. A mask is refused unless
+/// [`ReadOptions::intensity`] states what its grey values are.
 pub fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
     let mut read = match input::look(path)? {
         Input::Nifti(file) => nifti::read_ct(&file, options)?.0,
@@ -22,6 +23,7 @@ pub fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadE
         }
     };
     scan::remark(&read.value.ct, &mut read.warnings);
+    scan::refuse_labels(&read.value.ct, options)?;
     Ok(read)
 }
 
@@ -41,6 +43,7 @@ pub fn read_ct_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<
         },
     };
     scan::remark(&read.value.ct, &mut read.warnings);
+    scan::refuse_labels(&read.value.ct, options)?;
     Ok(read)
 }
 

@@ -1,7 +1,11 @@
 //! What every reader does at the end: the kind of the grey values, the trust in the spacing, remarks on the slices.
 
+use crate::intensity::labels;
 use crate::{ReadError, ReadOptions, detect_intensity};
 use gg_volume::{CtVolume, Grid, Intensity, IntensityKind, SpacingTrust, Volume, Warning};
+
+/// Why the spacing of a mask is not used.
+pub(crate) const MASK_SPACING: &str = "a mask does not say where its spacing comes from; its CT does";
 
 /// A volume as a reader found it.
 pub(crate) struct Found {
@@ -22,6 +26,7 @@ pub(crate) fn finish(
     let Found { mut voxels, mut grid, doubt } = found;
     fill_non_finite(&mut voxels, warnings)?;
     let intensity = options.intensity.map_or_else(|| detect_intensity(&voxels), Intensity::stated);
+    let doubt = doubt.or_else(|| labels(&voxels).map(|_| MASK_SPACING.to_owned()));
     grid.trust = trust(&grid, doubt, intensity.kind, options);
     let ct = CtVolume { voxels, grid, intensity };
     remark(&ct, warnings);
@@ -42,6 +47,9 @@ pub(crate) fn remark(ct: &CtVolume, warnings: &mut Vec<Warning>) {
                 .to_owned(),
         );
     }
+    if let Some(labels) = labels(&ct.voxels) {
+        add("looks_like_mask", format!("the input may be no CT: {}", labels.words()));
+    }
     if ct.voxels.shape()[0] == 1 {
         add("one_slice", "the scan holds one slice only".to_owned());
     }
@@ -51,6 +59,14 @@ pub(crate) fn remark(ct: &CtVolume, warnings: &mut Vec<Warning>) {
             "same_slice_twice",
             format!("{} slices repeat the one before them (the first is slice {})", twice.len(), first + 1),
         );
+    }
+}
+
+/// Refuses labels in the place of a CT, unless the user states what its grey values are.
+pub(crate) fn refuse_labels(ct: &CtVolume, options: &ReadOptions) -> Result<(), ReadError> {
+    match labels(&ct.voxels) {
+        Some(found) if options.intensity.is_none() => Err(ReadError::Labels { found: found.words() }),
+        _ => Ok(()),
     }
 }
 

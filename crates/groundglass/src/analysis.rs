@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use gg_eval::{Burden, Infected, Part, burden, check_apex};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
-use gg_volume::{AxisMap, CtVolume, Intensity, LabelVolume, Orientation, Warning};
+use gg_volume::{AxisMap, Intensity, LabelVolume, Orientation, Warning};
 use serde::Serialize;
 use std::path::Path;
 
@@ -17,8 +17,6 @@ use std::path::Path;
 const SCHEMA_VERSION: u32 = 1;
 /// Code of the warning that slices of one patient were in training and test.
 pub(crate) const PATIENTS_LEAK: &str = "patients_leak";
-/// A file with no more different values than this is taken for a mask.
-const MASK_VALUES: usize = 8;
 /// Slices of the montage.
 const MONTAGE: usize = 12;
 
@@ -157,12 +155,6 @@ pub(crate) fn analyse(
             format!("the file says {known}, the user {stated}: sides and zones follow the user, the masks lie as the file says"),
         ));
     }
-    if looks_like_mask(ct) {
-        warnings.push(Warning::new(
-            "looks_like_mask",
-            format!("the file holds at most {MASK_VALUES} different whole numbers: it looks like a mask, not like a CT"),
-        ));
-    }
     if models.all().any(|m| Training::of(&m.bundle).is_some_and(|t| t.leaking)) {
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
@@ -242,20 +234,6 @@ pub(crate) fn write(outcome: &Outcome, scan: &Scan, dir: &Path) -> Result<()> {
     }
     output::write_text(&dir.join("slices.csv"), &String::from_utf8(table.into_inner()?)?)?;
     output::write_text(&dir.join("report.html"), &crate::analysis_page::page(outcome))
-}
-
-/// A CT has hundreds of grey values; a mask has as many as it has labels.
-fn looks_like_mask(ct: &CtVolume) -> bool {
-    let mut seen: Vec<f32> = Vec::new();
-    for &v in ct.voxels.data() {
-        if !seen.contains(&v) {
-            if v < 0.0 || v.fract() != 0.0 || seen.len() == MASK_VALUES {
-                return false;
-            }
-            seen.push(v);
-        }
-    }
-    !seen.is_empty()
 }
 
 /// Appends remarks that were not made before.

@@ -3,7 +3,7 @@
 //! A histogram of at most 4 million voxels decides (whole slices, evenly spread, so that the answer depends on the
 //! volume alone). In this order:
 //!
-//! 1. few distinct values: a label map, `unknown`;
+//! 1. labels (see `labels`), or few distinct values: `unknown`;
 //! 2. from 0 to 1, not whole: `unit_range`;
 //! 3. from 0 to 255: 8-bit grey. `contrast_8bit` where the traces of CLAHE are found (see `contrast`); `unknown`
 //!    where so much is black that the lung cannot be seen (a soft-tissue window); else `lung_window_8bit`;
@@ -15,9 +15,11 @@
 //! The thresholds were set on the real sets of the tests and on CLAHE'd, windowed and shifted versions of them.
 
 mod contrast;
+mod labels;
 
 use contrast::Traces;
 use gg_volume::{Intensity, IntensityKind, Volume};
+pub(crate) use labels::labels;
 
 /// Voxels looked at, at most (one slice is always looked at whole).
 const SAMPLE_VOXELS: usize = 1 << 22;
@@ -36,7 +38,7 @@ const TOO_BLACK: f64 = 0.4;
 
 /// Tells the kind of a CT's grey values from their histogram, with the reasons as clauses.
 ///
-/// Deterministic, and bounded in time whatever the size of the volume. Values that are not finite are left out.
+/// Deterministic; only the search for labels looks at more than a sample, and ends at the first value that is none. Values that are not finite are left out.
 pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
     let slices = sample(voxels);
     let sample: Vec<f32> =
@@ -45,8 +47,11 @@ pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
         return answer(IntensityKind::Unknown, 1.0, vec!["there is no finite value".to_owned()]);
     };
     let range = format!("values from {} to {}", facts.low, facts.high);
+    if let Some(labels) = labels(voxels) {
+        return answer(IntensityKind::Unknown, 0.95, vec![range, labels.words()]);
+    }
     if facts.levels <= LABEL_LEVELS {
-        let levels = format!("only {} distinct values, as in a label map", facts.levels);
+        let levels = format!("only {} distinct values, and a CT has more", facts.levels);
         return answer(IntensityKind::Unknown, 0.9, vec![range, levels]);
     }
     if !facts.whole && facts.low >= -0.001 && facts.high <= 1.001 {

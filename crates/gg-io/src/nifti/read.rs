@@ -85,9 +85,7 @@ pub(crate) fn read_labels(
     let Streamed { header, placed, warnings, .. } = read;
     let Placed { mut grid, .. } = placed;
     if !options.trust_spacing || grid.spacing_mm.is_none() {
-        grid.trust = SpacingTrust::Untrusted(
-            "a mask does not say where its spacing comes from; its CT does".to_owned(),
-        );
+        grid.trust = SpacingTrust::Untrusted(scan::MASK_SPACING.to_owned());
     }
     Ok(Warned::new((volume(header.shape, labels)?, grid), warnings))
 }

@@ -110,10 +110,22 @@ fn volume_text(text: &mut String, v: &VolumeFacts) {
     geometry_text(text, v.shape, v.spacing_mm, &v.spacing, v.orientation);
     let _ = writeln!(text, "values        {} to {}", v.range[0], v.range[1]);
     if let Some(labels) = &v.labels {
-        let _ = writeln!(text, "labels        looks like a mask with the values {labels:?}");
+        let _ = writeln!(text, "labels        {}", label_list(labels));
     }
     intensity_text(text, &v.intensity);
     let _ = writeln!(text, "sha256        {}", v.sha256);
+}
+
+/// The labels, runs of consecutive ones as `3-17`.
+fn label_list(labels: &[u16]) -> String {
+    let runs = labels.chunk_by(|a, b| a + 1 == *b);
+    let runs: Vec<String> = runs
+        .map(|run| match run {
+            [first, .., last] => format!("{first}-{last}"),
+            run => run.iter().map(u16::to_string).collect(),
+        })
+        .collect();
+    format!("{} values: {}", labels.len(), runs.join(", "))
 }
 
 fn geometry_text(

@@ -108,6 +108,34 @@ fn empty_folders_and_missing_paths_are_refused() {
 }
 
 #[test]
+fn a_mask_in_the_place_of_a_ct_is_refused() {
+    let mask = Fixture::get().set().join("lung_mask/phantom-001.nii.gz");
+    let ran = refused(&mask, &["only the values 0, 1, 2, mostly 0, as a mask does", "--intensity"]);
+    assert_eq!(ran.stderr.trim_end().lines().count(), 1, "one sentence: {}", ran.stderr);
+    let dir = tempfile::tempdir().unwrap();
+    let converted = dir.path().join("converted.nii.gz");
+    groundglass(&["convert", arg(&mask), arg(&converted)]).refused(1, &["as a mask does"]);
+    groundglass(&["convert", arg(&mask), arg(&converted), "--intensity", "unknown"]).ok();
+}
+
+#[test]
+fn a_map_of_many_labels_in_the_place_of_a_ct_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    // Blocks of 8 x 8 pixels with the labels 0 to 30, as another program writes organs.
+    let path = nifti(dir.path(), |b| {
+        for (i, voxel) in b[352..].as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let (z, y, x) = (i / 4096, i / 64 % 64, i % 64);
+            *voxel = ((((z / 5) * 7 + (y / 8) * 3 + x / 8) % 31) as i16).to_le_bytes();
+        }
+    });
+    refused(&path, &["31 different whole numbers in flat regions", "map of labels"]);
+    let ran = groundglass(&["inspect", arg(&path), "--json"]).ok();
+    let found: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(found["volume"]["intensity"]["kind"], "unknown");
+    assert_eq!(found["volume"]["labels"].as_array().unwrap().len(), 31);
+}
+
+#[test]
 fn nifti_2_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ct.nii");

@@ -162,6 +162,7 @@ fn slices_from_head_to_feet_give_the_same_numbers() {
 }
 
 #[test]
-fn a_mask_in_the_place_of_a_ct_is_remarked() {
-    warned(&Fixture::get().set().join("lung_mask/phantom-001.nii.gz"), &[], "looks_like_mask");
+fn a_mask_that_the_user_calls_a_ct_is_remarked() {
+    let mask = Fixture::get().set().join("lung_mask/phantom-001.nii.gz");
+    warned(&mask, &["--intensity", "hu"], "looks_like_mask");
 }
