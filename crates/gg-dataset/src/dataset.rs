@@ -81,9 +81,16 @@ impl Dataset {
     pub fn summary(&self) -> DatasetSummary {
         let count = |f: &dyn Fn(&Case) -> bool| self.cases.iter().filter(|c| f(c)).count();
         let patients: BTreeSet<&str> = self.cases.iter().map(|c| c.patient.as_str()).collect();
-        let labels: Vec<Option<bool>> =
-            self.cases.iter().filter_map(|c| c.slice_labels.as_ref()).flatten().copied().collect();
-        let of = |wanted: Option<bool>| labels.iter().filter(|&&l| l == wanted).count();
+        let labelled = self.cases.iter().any(|c| c.slice_labels.is_some());
+        // A case of which no slice is labelled counts with all its slices as unknown.
+        let of = |wanted: Option<bool>| -> usize {
+            let count = |c: &Case| match &c.slice_labels {
+                Some(labels) => labels.iter().filter(|&&l| l == wanted).count(),
+                None if wanted.is_none() => c.slices().unwrap_or(0),
+                None => 0,
+            };
+            self.cases.iter().map(count).sum()
+        };
         let mut summary = DatasetSummary {
             layout: self.layout,
             cases: self.cases.len(),
@@ -91,7 +98,7 @@ impl Dataset {
             slices: self.cases.iter().map(Case::slices).sum(),
             with_lung_mask: count(&Case::has_lung),
             with_infection_mask: count(&Case::has_infection),
-            slice_labels: (!labels.is_empty()).then(|| [of(Some(true)), of(Some(false)), of(None)]),
+            slice_labels: labelled.then(|| [of(Some(true)), of(Some(false)), of(None)]),
             classes: BTreeMap::new(),
             folds: BTreeMap::new(),
             parts: BTreeMap::new(),

@@ -14,7 +14,7 @@ pub enum DatasetError {
     #[error("the place of the data set is no folder, right would be a folder or its table")]
     NoFolder,
     /// The operating system refused.
-    #[error("{0} cannot be read: {kind}", kind = .1.kind())]
+    #[error("{0} cannot be read: {words}", words = gg_io::io_words(.1))]
     Io(&'static str, #[source] std::io::Error),
     /// A table with a fault.
     #[error("{table}{at}: {message}", at = .line.map_or(String::new(), |l| format!(", line {l}")))]
@@ -102,7 +102,7 @@ pub enum CacheError {
     #[error("the preparation cannot be done: {0}")]
     Prepare(String),
     /// A file of the cache, or a folder for it, cannot be read or written.
-    #[error("the prepared cache cannot be {0}: {kind}", kind = .1.kind())]
+    #[error("the prepared cache cannot be {0}: {words}", words = gg_io::io_words(.1))]
     Io(&'static str, #[source] std::io::Error),
     /// A file of the cache cannot be written.
     #[error("the prepared cache cannot be written: {0}")]

@@ -3,10 +3,11 @@
 //! A message says what was found and what would be right. It never holds a path, an identifier or a patient's
 //! attribute: the caller adds the path once.
 
-use crate::SeriesSummary;
+use crate::{PictureSeries, SeriesSummary};
 use gg_volume::AffineError;
 use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a CT or a mask was refused.
@@ -27,11 +28,15 @@ pub enum ReadError {
         found: String,
     },
     /// A folder that holds more than one kind of input, or several volumes.
-    #[error("the folder holds {found}; name one of them")]
+    #[error("the {found}; name one of them")]
     Ambiguous {
-        /// What was found, as a noun phrase.
+        /// What was found, as a clause after "the".
         found: String,
     },
+
+    /// Several NIfTI files in a folder; the paths are for stderr alone.
+    #[error("the folder holds {} NIfTI files; name one of them", .0.len())]
+    SeveralNifti(Vec<PathBuf>),
 
     /// The file is shorter than a NIfTI header, or the header is none.
     #[error("not a NIfTI-1 file: {0}")]
@@ -122,6 +127,9 @@ pub enum ReadError {
         /// Rows and columns of the slice that differs.
         other: [usize; 2],
     },
+    /// Pictures of more than one scan in a folder.
+    #[error("{}", several_pictures(.0))]
+    SeveralPictureSeries(Vec<PictureSeries>),
     /// Not one file among many could be read.
     #[error("none of the {count} files could be read; the first: {first}")]
     AllFailed {
@@ -158,13 +166,13 @@ pub enum ReadError {
     },
     /// Slices are missing.
     #[error(
-        "the series has a gap: {gap_mm:.3} mm between slices {after} and {} where {step_mm:.3} mm are usual; \
-         --allow-gaps reads it all the same",
-        .after + 1
+        "the series has a gap: {gap_mm:.3} mm between slices {} and {} (counted from 0) where {step_mm:.3} mm are usual, \
+         and no unreadable file that belongs there; --allow-gaps reads it all the same",
+        .between[0], .between[1]
     )]
     GapInZ {
-        /// Number of the slice before the gap, from 1, in order along the normal.
-        after: usize,
+        /// The slices beside the gap, counted from 0 at the feet.
+        between: [usize; 2],
         /// Width of the gap in mm.
         gap_mm: f64,
         /// Usual distance between slices in mm.
@@ -172,10 +180,10 @@ pub enum ReadError {
     },
     /// Two slices that differ lie at one position.
     #[error(
-        "two different slices lie at one position (slice {slice} along the normal); one of them belongs elsewhere"
+        "two different slices lie at one position (slice {slice} along the normal, counted from 0); one of them belongs elsewhere"
     )]
     TwoSlicesAtOnePosition {
-        /// Number of the slice, from 1, in order along the normal.
+        /// Number of the slice, from 0, in order along the normal.
         slice: usize,
     },
     /// Slices of one series that cannot be one volume.
@@ -219,11 +227,50 @@ impl From<io::Error> for WriteError {
     }
 }
 
-/// The operating system's words without a path: some errors of other crates carry one.
-fn io_words(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code).to_string(),
-        None => error.kind().to_string(),
+/// Plain words for what the operating system says, without a path, which some errors of other crates carry.
+pub fn io_words(error: &io::Error) -> String {
+    use io::ErrorKind as Kind;
+    let words = match error.kind() {
+        Kind::NotFound => "there is no such file or folder",
+        Kind::PermissionDenied => "this user has no permission for it",
+        Kind::AlreadyExists => "there is something of that name already",
+        Kind::NotADirectory => "a part of its path is a file, not a folder",
+        Kind::IsADirectory => "it is a folder, not a file",
+        Kind::DirectoryNotEmpty => "the folder is not empty",
+        Kind::ReadOnlyFilesystem => "the file system can only be read",
+        Kind::StorageFull | Kind::QuotaExceeded => "the disk is full",
+        Kind::FileTooLarge => "the file would be larger than the system allows",
+        Kind::InvalidFilename => "the system does not allow such a name",
+        Kind::OutOfMemory => "there is not enough memory",
+        Kind::InvalidData => "it is no valid text or data",
+        Kind::UnexpectedEof => "it ends early",
+        kind => return kind.to_string(),
+    };
+    words.to_owned()
+}
+
+/// `1 slice`, `3 slices`.
+pub(crate) fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Says how many, never how they are called: a name may be a patient's.
+fn several_pictures(series: &[PictureSeries]) -> String {
+    let right = "one scan is a folder of pictures whose names differ in one number";
+    match series {
+        [one] => format!("two of the {} pictures have the same number; {right}", one.files),
+        many => {
+            const SHOWN: usize = 4;
+            let mut counts: Vec<String> = many.iter().take(SHOWN).map(|s| s.files.to_string()).collect();
+            if many.len() > SHOWN {
+                counts.push("..".to_owned());
+            }
+            format!(
+                "the names of the pictures are those of {} series (of {} pictures); {right}",
+                many.len(),
+                counts.join(", ")
+            )
+        }
     }
 }
 
@@ -233,7 +280,7 @@ fn series_table(series: &[SeriesSummary]) -> String {
         let [y, x] = s.size;
         let spacing =
             s.slice_spacing_mm.map_or_else(|| "unknown spacing".to_owned(), |d| format!("{d:.3} mm apart"));
-        let _ = writeln!(text, "  {}: {} slices of {y} x {x}, {spacing}", s.id, s.slices);
+        let _ = writeln!(text, "  {}: {} of {y} x {x}, {spacing}", s.id, counted(s.slices, "slice"));
     }
     text.pop();
     text

@@ -1,7 +1,8 @@
 //! What lies at a path: told from the first bytes of the files, names only where the bytes say nothing.
 
 use crate::natural::natural_cmp;
-use crate::{ReadError, dicom, nifti, pictures};
+use crate::{ReadError, dicom, nifti, numbering, pictures};
+use gg_volume::Warning;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
@@ -15,12 +16,27 @@ const DICM_AT: usize = 128;
 
 /// What was found.
 pub(crate) enum Input {
-    /// One NIfTI file.
-    Nifti(PathBuf),
+    /// One NIfTI file, and files beside it that are no CT.
+    Nifti(PathBuf, Vec<PathBuf>),
     /// A DICOM file, or a folder with DICOM files somewhere below it.
     Dicom,
-    /// Slices in order, and files beside them that are no pictures.
-    Pictures(Vec<PathBuf>, Vec<PathBuf>),
+    /// Slices as pictures.
+    Pictures(Pictures),
+}
+
+/// Slices in order.
+#[derive(Default)]
+pub(crate) struct Pictures {
+    pub(crate) files: Vec<PathBuf>,
+    /// Files beside them that are no pictures.
+    pub(crate) others: Vec<PathBuf>,
+    /// Remarks on their names.
+    pub(crate) remarks: Vec<Warning>,
+}
+
+/// Files that were left out for what they are.
+pub(crate) fn left_out(others: Vec<PathBuf>) -> impl Iterator<Item = (PathBuf, String)> {
+    others.into_iter().map(|path| (path, "neither NIfTI, DICOM nor a picture of this scan".to_owned()))
 }
 
 /// The kind of one file.
@@ -38,9 +54,11 @@ pub(crate) fn look(path: &Path) -> Result<Input, ReadError> {
         return look_into(path);
     }
     match kind(path)? {
-        Kind::Nifti => Ok(Input::Nifti(path.to_owned())),
+        Kind::Nifti => Ok(Input::Nifti(path.to_owned(), Vec::new())),
         Kind::Dicom => Ok(Input::Dicom),
-        Kind::Picture => Ok(Input::Pictures(vec![path.to_owned()], Vec::new())),
+        Kind::Picture => {
+            Ok(Input::Pictures(Pictures { files: vec![path.to_owned()], ..Pictures::default() }))
+        }
         Kind::Other => Err(ReadError::UnknownFormat {
             found: if std::fs::metadata(path)?.len() == 0 {
                 "the file is empty"
@@ -78,8 +96,16 @@ fn look_into(folder: &Path) -> Result<Input, ReadError> {
     let (mut nifti, mut pictures, mut others) = (Vec::new(), Vec::new(), Vec::new());
     let mut files = 0;
     let mut dicom = false;
+    let mut refused = None;
     for entry in WalkDir::new(folder).sort_by_file_name() {
-        let Ok(entry) = entry else { continue }; // an unreadable corner of the folder is no reason to give up
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(e) => {
+                // An unreadable corner of the folder is no reason to give up.
+                refused.get_or_insert(e.io_error().map_or(std::io::ErrorKind::Other, std::io::Error::kind));
+                continue;
+            }
+        };
         if !entry.file_type().is_file() || entry.file_name().to_string_lossy().starts_with('.') {
             continue;
         }
@@ -101,23 +127,29 @@ fn look_into(folder: &Path) -> Result<Input, ReadError> {
     let n = nifti.len();
     let ambiguous = |found: String| Err(ReadError::Ambiguous { found });
     match (nifti.pop(), pictures.is_empty()) {
-        (Some(_), _) if dicom => ambiguous("NIfTI files beside DICOM files".to_owned()),
-        (Some(_), false) => ambiguous("NIfTI files beside slice pictures".to_owned()),
-        (Some(_), true) if n > 1 => ambiguous(format!("{n} NIfTI files")),
-        (Some(only), true) => Ok(Input::Nifti(only)),
-        (None, false) => {
-            sort_naturally(&mut pictures);
-            Ok(Input::Pictures(pictures, others))
+        (Some(_), _) if dicom => ambiguous("folder holds NIfTI files beside DICOM files".to_owned()),
+        (Some(_), false) => ambiguous("folder holds NIfTI files beside slice pictures".to_owned()),
+        (Some(last), true) if n > 1 => {
+            nifti.push(last);
+            Err(ReadError::SeveralNifti(nifti))
         }
-        (None, true) if files == 0 => Err(ReadError::EmptyFolder),
+        (Some(only), true) => Ok(Input::Nifti(only, others)),
+        (None, false) => {
+            let remarks = numbering::check(&sort_naturally(&mut pictures))?;
+            Ok(Input::Pictures(Pictures { files: pictures, others, remarks }))
+        }
+        (None, true) if files == 0 => {
+            Err(refused.map_or(ReadError::EmptyFolder, |kind| ReadError::Io(kind.into())))
+        }
         (None, true) => {
             Err(ReadError::UnknownFormat { found: format!("none of the folder's {files} files is a CT") })
         }
     }
 }
 
-/// By file name, as people number slices.
-fn sort_naturally(paths: &mut [PathBuf]) {
+/// By file name, as people number slices; gives the names in order.
+fn sort_naturally(paths: &mut [PathBuf]) -> Vec<String> {
     let name = |p: &PathBuf| p.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned();
     paths.sort_by(|a, b| natural_cmp(&name(a), &name(b)));
+    paths.iter().map(name).collect()
 }

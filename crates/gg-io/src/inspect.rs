@@ -1,12 +1,12 @@
 //! Everything that can be told about a file or folder, for people who wonder what they have.
 
-use crate::input::{self, Input};
+use crate::input::{self, Input, left_out};
 use crate::intensity::labels;
 use crate::nifti::NiftiFacts;
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary, dicom, nifti, pictures, scan};
 use gg_volume::{Intensity, Orientation, SpacingTrust, Warned, Warning};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a file or folder holds. No path, no identifier and no attribute of the patient has a place here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,8 +19,14 @@ pub struct Inspection {
     pub series: Vec<SeriesSummary>,
     /// What the volume is like; `None` where there are several series and none was chosen.
     pub volume: Option<VolumeFacts>,
-    /// Files that were left out.
+    /// Number of files that were left out.
     pub skipped_files: usize,
+    /// Those files and why. Paths may stand on stderr only, never in an output.
+    #[serde(skip)]
+    pub skipped: Vec<(PathBuf, String)>,
+    /// The folder of each series, of its first slice. For stderr only, too.
+    #[serde(skip)]
+    pub series_folders: Vec<PathBuf>,
     /// Everything odd that was found.
     pub oddities: Vec<Warning>,
 }
@@ -52,15 +58,14 @@ pub struct VolumeFacts {
 /// [`ReadError`] where it cannot be read as a CT. Several DICOM series are no error here: they are listed.
 pub fn inspect(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadError> {
     match input::look(path)? {
-        Input::Nifti(file) => {
-            let (read, facts) = nifti::read_ct(&file, options)?;
+        Input::Nifti(file, others) => {
+            let (mut read, facts) = nifti::read_ct(&file, options)?;
+            read.value.skipped.extend(left_out(others));
             Ok(inspection(read, Some(stored(&facts)), Vec::new()))
         }
-        Input::Pictures(files, others) => {
-            let stored = files.first().and_then(|f| pictures::stored_type(f));
-            let mut found = inspection(pictures::read_ct(&files, options)?, stored, Vec::new());
-            found.skipped_files += others.len();
-            Ok(found)
+        Input::Pictures(found) => {
+            let stored = found.files.first().and_then(|f| pictures::stored_type(f));
+            Ok(inspection(pictures::read_folder(found, options)?, stored, Vec::new()))
         }
         Input::Dicom => inspect_dicom(path, options),
     }
@@ -72,9 +77,11 @@ fn inspect_dicom(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadE
             let described = dicom::describe_dicom(path)?;
             let chosen = options.series.as_deref().map_or("1", str::trim);
             let chosen = described.iter().find(|d| d.summary.id == chosen).cloned();
+            let series_folders = described.iter().map(|d| d.folder.clone()).collect();
             let series = described.into_iter().map(|d| d.summary).collect();
             let stored = chosen.as_ref().map(|d| d.summary.transfer_syntax.clone());
             let mut found = inspection(read, stored, series);
+            found.series_folders = series_folders;
             for oddity in chosen.into_iter().flat_map(|d| d.oddities) {
                 if !found.oddities.iter().any(|o| o.code == oddity.code) {
                     found.oddities.push(oddity);
@@ -85,13 +92,23 @@ fn inspect_dicom(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadE
         Err(ReadError::SeveralSeries(series)) => {
             let message = format!("{} CT series; choose one with --series", series.len());
             let mut oddities = vec![Warning::new("several_series", message)];
+            let mut series_folders = Vec::new();
             for d in dicom::describe_dicom(path)? {
                 let of =
                     |o: Warning| Warning::new(&o.code, format!("series {}: {}", d.summary.id, o.message));
                 oddities.extend(d.oddities.into_iter().map(of));
+                series_folders.push(d.folder);
             }
-            let format = Format::DicomSeries;
-            Ok(Inspection { format, stored: None, oddities, series, volume: None, skipped_files: 0 })
+            Ok(Inspection {
+                format: Format::DicomSeries,
+                stored: None,
+                series,
+                volume: None,
+                skipped_files: 0,
+                skipped: Vec::new(),
+                series_folders,
+                oddities,
+            })
         }
         Err(e) => Err(e),
     }
@@ -122,6 +139,8 @@ fn inspection(read: Warned<Scan>, stored: Option<String>, series: Vec<SeriesSumm
         series,
         volume: Some(volume),
         skipped_files: skipped.len(),
+        skipped,
+        series_folders: Vec::new(),
         oddities: warnings,
     }
 }

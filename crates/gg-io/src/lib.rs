@@ -9,11 +9,13 @@ mod dicom;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hash;
 mod input;
 mod inspect;
 mod intensity;
 mod natural;
 mod nifti;
+mod numbering;
 mod options;
 mod pictures;
 mod read;
@@ -21,10 +23,12 @@ mod scan;
 
 pub use atomic::atomic_write;
 pub use dicom::{DicomText, write_dicom_series};
-pub use error::{ReadError, WriteError};
+pub use error::{ReadError, WriteError, io_words};
+pub use hash::{hex, sha256_hex};
 pub use inspect::{Inspection, VolumeFacts, inspect};
 pub use intensity::detect_intensity;
 pub use natural::natural_cmp;
 pub use nifti::{write_ct_nifti, write_labels_nifti};
+pub use numbering::PictureSeries;
 pub use options::{DEFAULT_MAX_VOXELS, Format, ReadOptions, Scan, SeriesSummary};
 pub use read::{read_ct, read_ct_files, read_labels, read_labels_files};

@@ -3,12 +3,13 @@
 //! A picture knows no millimetres and no orientation, so neither is made up: the grid is unknown. Colour pictures
 //! whose channels agree are grey; truly coloured ones become luminance, with a warning.
 
-use crate::nifti::hex;
+use crate::error::counted;
+use crate::hash::{sha256_hex, together};
+use crate::input::{Pictures, left_out};
 use crate::scan::{self, Found};
 use crate::{Format, ReadError, ReadOptions, Scan};
 use gg_volume::{Grid, LabelVolume, Volume, Warned, Warning};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
-use sha2::{Digest, Sha256};
 use std::io::Cursor;
 use std::path::PathBuf;
 
@@ -23,6 +24,14 @@ pub(crate) fn format_of(start: &[u8]) -> Option<ImageFormat> {
         Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Tiff)) => Some(format),
         _ => None,
     }
+}
+
+/// Reads the slices of a folder.
+pub(crate) fn read_folder(found: Pictures, options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
+    let mut read = read_ct(&found.files, options)?;
+    read.value.skipped.extend(left_out(found.others));
+    read.warnings.extend(found.remarks);
+    Ok(read)
 }
 
 /// Reads slices in the given order.
@@ -105,23 +114,23 @@ fn read_stack(paths: &[PathBuf], options: &ReadOptions, skip: bool) -> Result<St
         warnings.push(Warning::new(
             "unreadable_file",
             format!(
-                "{} of {} slices could not be read and are left out: {first}",
+                "{} of {} could not be read and {} left out: {first}",
                 skipped.len(),
-                paths.len()
+                counted(paths.len(), "slice"),
+                if skipped.len() == 1 { "is" } else { "are" }
             ),
         ));
     }
     if coloured > 0 {
         warnings.push(Warning::new(
             "coloured_slice",
-            format!("{coloured} of {slices} slices are in colour; their luminance is taken as grey"),
+            format!(
+                "{coloured} of {} in colour; the luminance is taken as grey",
+                if slices == 1 { "1 slice is".to_owned() } else { format!("{slices} slices are") }
+            ),
         ));
     }
-    // One file: its own hash. Several: the hash over their hashes, in slice order.
-    let sha256 = match &hashes[..] {
-        [one] => one.clone(),
-        many => hex(&Sha256::digest(many.concat())),
-    };
+    let sha256 = together(&hashes);
     Ok(Stack { shape: [slices, rows, columns], values, sha256, skipped, warnings })
 }
 
@@ -134,7 +143,7 @@ struct Slice {
 
 fn read_slice(path: &std::path::Path) -> Result<Slice, ReadError> {
     let bytes = std::fs::read(path)?;
-    let sha256 = hex(&Sha256::digest(&bytes));
+    let sha256 = sha256_hex(&bytes);
     let picture = decode(&bytes)?;
     let size = [picture.height() as usize, picture.width() as usize];
     let (values, coloured) = grey(&picture)?;

@@ -6,21 +6,20 @@ use gg_volume::{Grid, LabelVolume, Warned};
 use std::path::{Path, PathBuf};
 
 /// Reads a CT: a NIfTI-1 file, a DICOM file or folder, a picture, or a folder of pictures (one per slice, in natural
-/// order of their names).
+/// order of their names, which must be those of one series).
 ///
 /// # Errors
 /// [`ReadError`] says what was found and what would be right, without the path. A mask is refused unless
 /// [`ReadOptions::intensity`] states what its grey values are.
 pub fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
     let mut read = match input::look(path)? {
-        Input::Nifti(file) => nifti::read_ct(&file, options)?.0,
-        Input::Dicom => dicom::read_dicom(path, options)?,
-        Input::Pictures(files, others) => {
-            let mut read = pictures::read_ct(&files, options)?;
-            let reason = "neither NIfTI, DICOM nor a picture";
-            read.value.skipped.extend(others.into_iter().map(|path| (path, reason.to_owned())));
+        Input::Nifti(file, others) => {
+            let mut read = nifti::read_ct(&file, options)?.0;
+            read.value.skipped.extend(input::left_out(others));
             read
         }
+        Input::Dicom => dicom::read_dicom(path, options)?,
+        Input::Pictures(found) => pictures::read_folder(found, options)?,
     };
     scan::remark(&read.value.ct, &mut read.warnings);
     scan::refuse_labels(&read.value.ct, options)?;
@@ -55,8 +54,8 @@ pub fn read_ct_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<
 /// As [`read_ct`]; also where a value is not a whole number from 0 to 255.
 pub fn read_labels(path: &Path, options: &ReadOptions) -> Result<Warned<(LabelVolume, Grid)>, ReadError> {
     match input::look(path)? {
-        Input::Nifti(file) => nifti::read_labels(&file, options),
-        Input::Pictures(files, _) => pictures::read_labels(&files, options),
+        Input::Nifti(file, _) => nifti::read_labels(&file, options),
+        Input::Pictures(found) => pictures::read_labels(&found.files, options),
         Input::Dicom => Err(ReadError::UnknownFormat { found: "a mask in DICOM cannot be read".to_owned() }),
     }
 }
@@ -86,7 +85,9 @@ fn common_kind(paths: &[PathBuf]) -> Result<Kind, ReadError> {
         match input::kind(path) {
             Ok(Kind::Other) => {}
             Ok(kind) if common == Kind::Other || common == kind => common = kind,
-            Ok(_) => return Err(ReadError::Ambiguous { found: "files of several kinds".to_owned() }),
+            Ok(_) => {
+                return Err(ReadError::Ambiguous { found: "list holds files of several kinds".to_owned() });
+            }
             Err(e) if paths.len() == 1 => return Err(e),
             Err(_) => {}
         }
@@ -96,7 +97,7 @@ fn common_kind(paths: &[PathBuf]) -> Result<Kind, ReadError> {
 
 fn unfit_list(kind: Kind, count: usize) -> ReadError {
     match kind {
-        Kind::Nifti => ReadError::Ambiguous { found: format!("{count} NIfTI files") },
+        Kind::Nifti => ReadError::Ambiguous { found: format!("list holds {count} NIfTI files") },
         _ => ReadError::UnknownFormat { found: format!("none of the {count} files is a slice") },
     }
 }

@@ -53,12 +53,14 @@ pub(crate) fn remark(ct: &CtVolume, warnings: &mut Vec<Warning>) {
     if ct.voxels.shape()[0] == 1 {
         add("one_slice", "the scan holds one slice only".to_owned());
     }
-    let twice = repeated_slices(&ct.voxels);
-    if let Some(first) = twice.first() {
-        add(
+    let twice = repeated_slices(ct);
+    match &twice[..] {
+        [] => {}
+        [one] => add("same_slice_twice", format!("slice {one} (counted from 0) repeats its neighbour")),
+        [first, ..] => add(
             "same_slice_twice",
-            format!("{} slices repeat the one before them (the first is slice {})", twice.len(), first + 1),
-        );
+            format!("{} slices repeat a neighbour (the first is slice {first}, counted from 0)", twice.len()),
+        ),
     }
 }
 
@@ -107,12 +109,20 @@ fn fill_non_finite(voxels: &mut Volume<f32>, warnings: &mut Vec<Warning>) -> Res
     Ok(())
 }
 
-/// Slices equal to the one before; a slice of one value (nothing but padding) may repeat.
-fn repeated_slices(voxels: &Volume<f32>) -> Vec<usize> {
+/// Slices equal to the one stored before, counted from 0 at the feet where that is known; a slice of one value
+/// (nothing but padding) may repeat.
+fn repeated_slices(ct: &CtVolume) -> Vec<usize> {
+    let voxels = &ct.voxels;
     let uniform = |slice: &[f32]| slice.iter().all(|v| *v == slice[0]);
-    (1..voxels.shape()[0])
-        .filter(|&z| voxels.slice(z) == voxels.slice(z - 1) && !uniform(voxels.slice(z)))
-        .collect()
+    let slices = voxels.shape()[0];
+    let repeats = |z: &usize| voxels.slice(*z) == voxels.slice(z - 1) && !uniform(voxels.slice(*z));
+    let mut found: Vec<usize> = (1..slices).filter(repeats).collect();
+    let map = ct.grid.axis_map();
+    if map.axis[0] == 0 && map.flip[0] {
+        found.iter_mut().for_each(|z| *z = slices - 1 - *z);
+        found.reverse();
+    }
+    found
 }
 
 #[cfg(test)]

@@ -453,7 +453,7 @@ pub(crate) struct OutQuickstart {
 }
 
 fn parse_intensity(text: &str) -> Result<IntensityKind, String> {
-    IntensityKind::from_name(text).ok_or_else(|| {
+    IntensityKind::from_name(&text.to_lowercase()).ok_or_else(|| {
         let names: Vec<_> = IntensityKind::ALL.iter().map(|k| k.name()).collect();
         format!("not one of {}", names.join(", "))
     })

@@ -26,18 +26,20 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// All causes, outermost first; a cause whose text its parent already holds is not said twice.
+/// All causes, outermost first; nothing that another part of the sentence holds is said twice.
 fn sentence(error: &anyhow::Error) -> String {
-    let mut text = String::new();
+    let mut parts: Vec<String> = Vec::new();
     for cause in error.chain() {
-        let part = cause.to_string();
-        if text.is_empty() {
-            text = part;
-        } else if !text.contains(&part) {
-            text = format!("{text}: {part}");
+        let part = match cause.downcast_ref::<std::io::Error>() {
+            Some(error) if error.kind() != std::io::ErrorKind::Other => gg_io::io_words(error),
+            _ => cause.to_string(),
+        };
+        if !parts.iter().any(|said| said.contains(&part)) {
+            parts.retain(|said| !part.contains(said));
+            parts.push(part);
         }
     }
-    text
+    parts.join(": ")
 }
 
 #[cfg(test)]
@@ -51,5 +53,7 @@ mod tests {
         assert_eq!(sentence(&error), "case a: reading x: found 3");
         let error = Err::<(), _>(std::io::Error::other("disk")).context("writing x").unwrap_err();
         assert_eq!(sentence(&error), "writing x: disk");
+        let error = Err::<(), _>(std::io::Error::from_raw_os_error(2)).context("opening x").unwrap_err();
+        assert_eq!(sentence(&error.context("x")), "opening x: there is no such file or folder");
     }
 }

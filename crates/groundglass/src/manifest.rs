@@ -2,9 +2,9 @@
 
 use crate::settings::Settings;
 use gg_dataset::Task;
+pub(crate) use gg_io::sha256_hex as sha256;
 use gg_nn::Bundle;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// Said by every output of a model or split with which slices of one patient stand in training and in test.
@@ -129,9 +129,4 @@ pub(crate) fn patient_hash(salt: &str, patient: &str) -> String {
         _ => format!("groundglass patient {salt} {patient}"),
     };
     sha256(text.as_bytes()).chars().take(HASH_CHARS).collect()
-}
-
-/// SHA-256 in hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }

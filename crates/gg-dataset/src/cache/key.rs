@@ -4,6 +4,7 @@ use crate::CacheError;
 use crate::cache::CacheOptions;
 use crate::case::{Case, CtSource};
 use gg_imaging::PrepareConfig;
+use gg_io::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -125,9 +126,4 @@ fn hash_file(path: &Path) -> std::io::Result<String> {
             n => hash.update(&chunk[..n]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|b| [b >> 4, b & 15]).map(|d| char::from(DIGITS[usize::from(d)])).collect()
 }

@@ -69,6 +69,8 @@ pub(super) enum ScanError {
     NotDicom,
     /// DICOM, but damaged; a clause for people.
     Damaged(String),
+    /// The same, and the wanted elements in front of the damage: they may say where the slice belongs.
+    Cut(String, Box<InMemDicomObject>),
 }
 
 /// How elements are written down.
@@ -160,7 +162,14 @@ fn implicit_length(head: &[u8]) -> Option<u64> {
 }
 
 fn unreadable(error: std::io::Error) -> ScanError {
-    ScanError::Damaged(format!("it cannot be read ({})", error.kind()))
+    ScanError::Damaged(format!("it cannot be read: {}", crate::io_words(&error)))
+}
+
+/// Parses the elements that were kept.
+fn parse(kept: &[u8]) -> Result<InMemDicomObject, ScanError> {
+    let syntax = entries::IMPLICIT_VR_LITTLE_ENDIAN.erased();
+    InMemDicomObject::read_dataset_with_ts(kept, &syntax)
+        .map_err(|_| ScanError::Damaged("its elements cannot be parsed".to_owned()))
 }
 
 fn damaged<T>(words: &str) -> Result<T, ScanError> {
@@ -312,33 +321,19 @@ impl<R: Read + Seek> Walker<R> {
 
     fn data_set(mut self, meta: Meta) -> Result<Scanned, ScanError> {
         let mut kept = Vec::new();
-        let mut pixels = None;
         let mut has_modality_lut = false;
-        while let Some(element) = self.element()? {
-            match element.tag {
-                tags::PIXEL_DATA => {
-                    pixels = Some(self.pixel_place(&element)?);
-                    break;
-                }
-                tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA => {
-                    pixels = Some(PixelPlace::Float);
-                    break;
-                }
-                tags::MODALITY_LUT_SEQUENCE => {
-                    has_modality_lut = element.length != 0;
-                    self.skip_value(&element, 0)?;
-                }
-                tag if WANTED.contains(&tag) && element.length <= MAX_VALUE_BYTES => {
-                    self.keep(&element, &mut kept)?
-                }
-                _ => self.skip_value(&element, 0)?,
+        let pixels = match self.up_to_pixels(&mut kept, &mut has_modality_lut) {
+            Ok(pixels) => pixels,
+            Err(ScanError::Damaged(words)) => {
+                return Err(match parse(&kept) {
+                    Ok(object) => ScanError::Cut(words, Box::new(object)),
+                    Err(_) => ScanError::Damaged(words),
+                });
             }
-        }
-        let syntax = entries::IMPLICIT_VR_LITTLE_ENDIAN.erased();
-        let object = InMemDicomObject::read_dataset_with_ts(kept.as_slice(), &syntax)
-            .map_err(|_| ScanError::Damaged("its elements cannot be parsed".to_owned()))?;
+            Err(e) => return Err(e),
+        };
         Ok(Scanned {
-            object,
+            object: parse(&kept)?,
             transfer_syntax: meta.transfer_syntax,
             media_class: meta.media_class,
             encoding: self.encoding,
@@ -346,6 +341,31 @@ impl<R: Read + Seek> Walker<R> {
             has_modality_lut,
             inflated: None,
         })
+    }
+
+    /// Keeps the wanted elements, and says where the pixels lie, at which the walk ends.
+    fn up_to_pixels(
+        &mut self,
+        kept: &mut Vec<u8>,
+        has_modality_lut: &mut bool,
+    ) -> Result<Option<PixelPlace>, ScanError> {
+        while let Some(element) = self.element()? {
+            match element.tag {
+                tags::PIXEL_DATA => return self.pixel_place(&element).map(Some),
+                tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA => {
+                    return Ok(Some(PixelPlace::Float));
+                }
+                tags::MODALITY_LUT_SEQUENCE => {
+                    *has_modality_lut = element.length != 0;
+                    self.skip_value(&element, 0)?;
+                }
+                tag if WANTED.contains(&tag) && element.length <= MAX_VALUE_BYTES => {
+                    self.keep(&element, kept)?
+                }
+                _ => self.skip_value(&element, 0)?,
+            }
+        }
+        Ok(None)
     }
 
     /// Rewrites an element as implicit little endian: its type then comes from the dictionary, even where the file

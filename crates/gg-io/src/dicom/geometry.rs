@@ -7,7 +7,7 @@
 //!
 //! Source: DICOM PS3.3 C.7.6.2.1.1. SliceThickness and SpacingBetweenSlices are not looked at: they often lie.
 
-use super::header::SliceHeader;
+use super::header::{Lost, SliceHeader};
 use crate::{ReadError, ReadOptions};
 use gg_volume::{Affine, Grid, Orientation, SpacingTrust, Warning};
 
@@ -96,14 +96,16 @@ pub(super) fn usual_step(slices: &[SliceHeader]) -> Option<f64> {
     median(steps).filter(|d| d.is_finite())
 }
 
-/// Works out how sorted slices without repeats lie in space. `lost` is the number of files that could not be read
-/// and may have been slices: a gap no wider than them is remarked on instead of refused.
+/// Works out how sorted slices without repeats lie in space. `lost` are the files that could not be read and may have
+/// been slices. A gap that they explain is remarked on, and the spacing is not trusted across it; any other gap is
+/// refused. A file whose header still says where it lies explains the gap at that place, any other file one slice
+/// wherever it is missing.
 ///
 /// # Errors
 /// A gap in z, spacing that is none, directions that are none.
 pub(super) fn lay_out(
     slices: &[SliceHeader],
-    lost: usize,
+    lost: &[Lost],
     options: &ReadOptions,
 ) -> Result<Layout, ReadError> {
     let mut layout = Layout { spacing_mm: None, affine: None, doubt: None, warnings: Vec::new() };
@@ -156,7 +158,7 @@ impl Layout {
 fn step(
     slices: &[SliceHeader],
     normal: [f64; 3],
-    lost: usize,
+    lost: &[Lost],
     options: &ReadOptions,
     layout: &mut Layout,
 ) -> Result<Option<[f64; 3]>, ReadError> {
@@ -168,8 +170,13 @@ fn step(
         return Ok(None);
     }
     let heights: Vec<f64> = places.iter().map(|p| dot(*p, normal)).collect();
-    let usual_height = median(heights.windows(2).map(|w| w[1] - w[0]).collect()).unwrap_or(0.0);
-    check_steps(&heights, usual_height, lost, options, layout)?;
+    // The lower of two middle ones, so that a gap among three slices is seen.
+    let mut steps: Vec<f64> = heights.windows(2).map(|w| w[1] - w[0]).collect();
+    steps.sort_by(f64::total_cmp);
+    let usual_height = steps[(steps.len() - 1) / 2];
+    let lost: Vec<Option<f64>> = lost.iter().map(|l| l.position.map(|p| dot(p, normal))).collect();
+    let count = Count { slices: slices.len(), down: runs_down(normal) };
+    check_steps(&heights, usual_height, &lost, count, options, layout)?;
     let length = median(places.windows(2).map(|w| norm(minus(w[1], w[0]))).collect()).unwrap_or(0.0);
     let whole = minus(last, first);
     let direction = with_length(whole, 1.0);
@@ -183,27 +190,81 @@ fn step(
     Ok(Some(with_length(whole, length)))
 }
 
-/// Looks for gaps and uneven distances between neighbours.
+/// How people count slices: from 0 at the feet, as in `slices.csv`.
+#[derive(Clone, Copy)]
+struct Count {
+    slices: usize,
+    /// Whether the slices are stored from head to feet.
+    down: bool,
+}
+
+impl Count {
+    /// The numbers of a stored slice and the next one, ascending.
+    fn pair(self, stored: usize) -> [usize; 2] {
+        if self.down { [self.slices - 2 - stored, self.slices - 1 - stored] } else { [stored, stored + 1] }
+    }
+}
+
+/// Whether axial slices in the order of their normal run from head to feet.
+fn runs_down(normal: [f64; 3]) -> bool {
+    normal[2] < 0.0 && normal[2].abs() >= normal[0].abs().max(normal[1].abs())
+}
+
+/// Where the slice of a file that could not be read belongs, as far as its header says it.
+pub(super) fn place_of(slices: &[SliceHeader], lost: &Lost) -> Option<String> {
+    let normal = normal(slices).ok().flatten()?;
+    let height = dot(lost.position?, normal);
+    let below = slices.iter().filter(|s| along(s, normal) < height).count();
+    let down = runs_down(normal);
+    Some(match below {
+        0 if down => "above the others".to_owned(),
+        0 => "below the others".to_owned(),
+        n if n == slices.len() => if down { "below the others" } else { "above the others" }.to_owned(),
+        n => {
+            let [a, b] = Count { slices: slices.len(), down }.pair(n - 1);
+            format!("between slices {a} and {b} (counted from 0)")
+        }
+    })
+}
+
+/// Looks for gaps and uneven distances between neighbours. `lost` are the heights of files that could not be read,
+/// where known.
 fn check_steps(
     heights: &[f64],
     usual: f64,
-    lost: usize,
+    lost: &[Option<f64>],
+    count: Count,
     options: &ReadOptions,
     layout: &mut Layout,
 ) -> Result<(), ReadError> {
     let gaps: Vec<(usize, f64)> =
         heights.windows(2).map(|w| w[1] - w[0]).enumerate().filter(|(_, d)| *d > GAP * usual).collect();
-    let missing: f64 = gaps.iter().map(|(_, d)| (d / usual).round() - 1.0).sum();
-    if let Some(&(before, gap_mm)) = gaps.first() {
-        if !options.allow_gaps && missing > lost as f64 {
-            return Err(ReadError::GapInZ { after: before + 1, gap_mm, step_mm: usual });
-        }
+    let missing = |d: f64| (d / usual).round() - 1.0;
+    let inside =
+        |h: f64, i: usize| h - heights[i] > SAME_POSITION_MM && heights[i + 1] - h > SAME_POSITION_MM;
+    let there = |i: usize| lost.iter().flatten().filter(|h| inside(**h, i)).count() as f64;
+    let unexplained: Vec<(usize, f64, f64)> =
+        gaps.iter().map(|&(i, d)| (i, d, missing(d) - there(i))).filter(|(.., n)| *n > 0.0).collect();
+    let anywhere = lost.iter().filter(|h| h.is_none()).count() as f64;
+    if let Some(&(i, gap_mm, _)) = unexplained.first()
+        && !options.allow_gaps
+        && unexplained.iter().map(|(.., n)| n).sum::<f64>() > anywhere
+    {
+        return Err(ReadError::GapInZ { between: count.pair(i), gap_mm, step_mm: usual });
+    }
+    if let Some(&(i, _)) = if count.down { gaps.last() } else { gaps.first() } {
+        let [a, b] = count.pair(i);
+        let first = if gaps.len() > 1 { "the first " } else { "" };
         layout.doubt = Some("slices are missing".to_owned());
         layout.warn(
             "gap_in_z",
             format!(
-                "about {missing:.0} slices are missing (the first after slice {}); the others are stacked without the gap",
-                before + 1
+                "about {} missing ({first}between slices {a} and {b}, counted from 0); the others are stacked without \
+                 the gap, and no millilitres are reported",
+                match gaps.iter().map(|(_, d)| missing(*d)).sum::<f64>() {
+                    n if n < 1.5 => "1 slice is".to_owned(),
+                    n => format!("{n:.0} slices are"),
+                }
             ),
         );
     }

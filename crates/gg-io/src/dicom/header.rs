@@ -4,6 +4,7 @@
 
 use super::elements::{PixelPlace, ScanError, Scanned, scan};
 use super::transfer_syntax::{Codec, Syntax, syntax};
+use crate::io_words;
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
@@ -23,6 +24,31 @@ pub(super) enum NoSlice {
     Unreadable(String),
     /// A DICOM object that is left out on purpose.
     Skipped(Skip),
+}
+
+/// A file that gives no slice, and where its slice belonged as far as its header says so.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rejected {
+    pub why: NoSlice,
+    pub lost: Lost,
+}
+
+/// A slice that could not be read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Lost {
+    /// Compared only, never shown; `None` where the file does not say.
+    pub series: Option<String>,
+    /// Centre of the first voxel, LPS+ mm.
+    pub position: Option<[f64; 3]>,
+}
+
+impl Lost {
+    fn of(object: &InMemDicomObject) -> Self {
+        Self {
+            series: text(object, tags::SERIES_INSTANCE_UID).filter(|uid| !uid.is_empty()),
+            position: position(object),
+        }
+    }
 }
 
 /// Why a DICOM object is left out on purpose.
@@ -88,8 +114,11 @@ pub(super) struct SliceHeader {
 }
 
 /// Reads the header of a file, not its pixels.
-pub(super) fn read_header(path: &Path, file: usize) -> Result<SliceHeader, NoSlice> {
-    let io = |e: std::io::Error| NoSlice::Unreadable(format!("it cannot be read ({})", e.kind()));
+pub(super) fn read_header(path: &Path, file: usize) -> Result<SliceHeader, Rejected> {
+    let io = |e: std::io::Error| Rejected {
+        why: NoSlice::Unreadable(format!("it cannot be read: {}", io_words(&e))),
+        lost: Lost::default(),
+    };
     let handle = File::open(path).map_err(io)?;
     let length = handle.metadata().map_err(io)?.len();
     parse_header(BufReader::with_capacity(BUFFER_BYTES, handle), length, file)
@@ -100,15 +129,23 @@ pub(super) fn parse_header<R: Read + Seek>(
     reader: R,
     length: u64,
     file: usize,
-) -> Result<SliceHeader, NoSlice> {
-    let guarded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let scanned = scan(reader, length).map_err(|e| match e {
-            ScanError::NotDicom => NoSlice::NotDicom,
-            ScanError::Damaged(words) => NoSlice::Unreadable(words),
-        })?;
-        slice_header(&scanned, file)
+) -> Result<SliceHeader, Rejected> {
+    let guarded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match scan(reader, length) {
+        Ok(scanned) => {
+            slice_header(&scanned, file).map_err(|why| Rejected { why, lost: Lost::of(&scanned.object) })
+        }
+        Err(ScanError::Cut(words, object)) => {
+            Err(Rejected { why: NoSlice::Unreadable(words), lost: Lost::of(&object) })
+        }
+        Err(ScanError::Damaged(words)) => {
+            Err(Rejected { why: NoSlice::Unreadable(words), lost: Lost::default() })
+        }
+        Err(ScanError::NotDicom) => Err(Rejected { why: NoSlice::NotDicom, lost: Lost::default() }),
     }));
-    guarded.unwrap_or_else(|_| Err(NoSlice::Unreadable("its elements cannot be parsed".to_owned())))
+    guarded.unwrap_or_else(|_| {
+        let why = NoSlice::Unreadable("its elements cannot be parsed".to_owned());
+        Err(Rejected { why, lost: Lost::default() })
+    })
 }
 
 /// What the parsed elements say.
@@ -134,8 +171,7 @@ pub(super) fn slice_header(scanned: &Scanned, file: usize) -> Result<SliceHeader
             "its values go through a modality lookup table, which is not read; slope and intercept are",
         ));
     }
-    let three = |tag| numbers(o, tag).and_then(|v| <[f64; 3]>::try_from(v).ok());
-    let position = three(tags::IMAGE_POSITION_PATIENT).filter(|p| p.iter().all(|v| v.is_finite()));
+    let position = position(o);
     let orientation = numbers(o, tags::IMAGE_ORIENTATION_PATIENT)
         .and_then(|v| <[f64; 6]>::try_from(v).ok())
         .map(|[a, b, c, d, e, f]| [[a, b, c], [d, e, f]]);
@@ -267,6 +303,12 @@ fn as_sample(value: i64, bits_stored: u16, signed: bool) -> i32 {
         (true, _) => i32::from(low as i16),
         (false, _) => i32::from(low),
     }
+}
+
+/// Centre of the first voxel, where three numbers say it.
+fn position(o: &InMemDicomObject) -> Option<[f64; 3]> {
+    let three = <[f64; 3]>::try_from(numbers(o, tags::IMAGE_POSITION_PATIENT)?).ok()?;
+    three.iter().all(|v| v.is_finite()).then_some(three)
 }
 
 /// Text of an element without padding.

@@ -3,6 +3,11 @@
 //! The formats are parsed and decompressed by the `dicom-*` crates; ours is what stands around them: which elements
 //! are looked at at all (a fixed list without any attribute of the patient), bounds that are checked before anybody
 //! allocates, and the geometry of a series (order, spacing, gaps, tilt), which comes from positions alone.
+//!
+//! Missing slices: a file that cannot be read is left out with a warning that says where its slice belongs, as far as
+//! the header in front of the damage tells. A hole in z that such files explain (those that belong there, and those of
+//! unknown place) is read with a warning, and nothing is measured in millilitres; any other hole is refused unless the
+//! caller allows gaps.
 
 mod codec_guard;
 mod elements;

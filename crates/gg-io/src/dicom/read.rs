@@ -4,17 +4,16 @@
 //! that volume and the few files that are being decoded.
 
 use super::find::{files_below, meant_as_slice};
-use super::geometry::{Layout, lay_out, same_positions, sort};
-use super::header::{NoSlice, Skip, SliceHeader, read_header};
+use super::geometry::{Layout, lay_out, place_of, same_positions, sort};
+use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_header};
 use super::pixels::{Decoded, decode};
 use super::series::{Series, choose, group};
 use super::transfer_syntax::Codec;
+use crate::hash::{sha256_hex, together};
 use crate::scan::{Found, finish};
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary};
 use gg_volume::{CtVolume, SpacingTrust, Volume, Warned, Warning};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// One CT series as its headers describe it, for people to choose from.
@@ -24,6 +23,8 @@ pub(crate) struct Described {
     pub(crate) summary: SeriesSummary,
     /// What is odd about it.
     pub(crate) oddities: Vec<Warning>,
+    /// Where its first slice lies; for stderr only.
+    pub(crate) folder: PathBuf,
 }
 
 /// Reads the DICOM series in a file or below a folder.
@@ -43,6 +44,7 @@ pub(crate) fn read_dicom_files(paths: &[PathBuf], options: &ReadOptions) -> Resu
     let Headers { slices, mut skipped, lost, .. } = found.with_slices(paths)?;
     let series = choose(group(slices), options.series.as_deref())?;
     let mut warnings = Vec::new();
+    let lost = lost_of(&series, &lost);
     let loaded = load(paths, series, lost, options, &mut skipped, &mut warnings)?;
     Ok(Warned::new(loaded, warnings))
 }
@@ -54,7 +56,15 @@ pub(crate) fn read_dicom_files(paths: &[PathBuf], options: &ReadOptions) -> Resu
 pub(crate) fn describe_dicom(path: &Path) -> Result<Vec<Described>, ReadError> {
     let paths = paths_of(path);
     let Headers { slices, lost, .. } = Headers::read(&paths).with_slices(&paths)?;
-    let describe = |s: Series| Described { oddities: oddities(&s, lost), summary: s.summary };
+    let folder = |s: &Series| {
+        let first = s.slices.first().and_then(|slice| paths[slice.file].parent());
+        first.map_or_else(PathBuf::new, Path::to_owned)
+    };
+    let describe = |s: Series| Described {
+        oddities: oddities(&s, &lost_of(&s, &lost)),
+        folder: folder(&s),
+        summary: s.summary,
+    };
     Ok(group(slices).into_iter().map(describe).collect())
 }
 
@@ -69,32 +79,41 @@ struct Headers {
     /// Objects that were skipped on purpose.
     left_out: Vec<Skip>,
     /// Files that could not be read and may have been slices.
-    lost: usize,
+    lost: Vec<Lost>,
+}
+
+/// The lost slices that belong to a series, or may.
+fn lost_of(series: &Series, lost: &[Lost]) -> Vec<Lost> {
+    let uid = series.slices.first().map(|s| &s.series);
+    lost.iter().filter(|l| l.series.is_none() || l.series.as_ref() == uid).cloned().collect()
 }
 
 impl Headers {
     fn read(paths: &[PathBuf]) -> Self {
         let headers: Vec<_> = paths.par_iter().enumerate().map(|(i, path)| read_header(path, i)).collect();
-        let mut found = Self { slices: Vec::new(), skipped: Vec::new(), left_out: Vec::new(), lost: 0 };
+        let mut found =
+            Self { slices: Vec::new(), skipped: Vec::new(), left_out: Vec::new(), lost: Vec::new() };
         for (path, header) in paths.iter().zip(headers) {
             let words = match header {
                 Ok(slice) => {
                     found.slices.push(slice);
                     continue;
                 }
-                Err(NoSlice::Skipped(skip)) => {
-                    let words = skip.words();
-                    found.left_out.push(skip);
-                    words
-                }
-                Err(NoSlice::NotDicom) => {
-                    found.lost += usize::from(meant_as_slice(path));
-                    "not DICOM".to_owned()
-                }
-                Err(NoSlice::Unreadable(words)) => {
-                    found.lost += 1;
-                    words
-                }
+                Err(Rejected { why, lost }) => match why {
+                    NoSlice::Skipped(skip) => {
+                        let words = skip.words();
+                        found.left_out.push(skip);
+                        words
+                    }
+                    NoSlice::NotDicom => {
+                        found.lost.extend(meant_as_slice(path).then_some(lost));
+                        "not DICOM".to_owned()
+                    }
+                    NoSlice::Unreadable(words) => {
+                        found.lost.push(lost);
+                        words
+                    }
+                },
             };
             found.skipped.push((path.clone(), words));
         }
@@ -117,9 +136,9 @@ impl Headers {
         let skipped = self.left_out.len();
         Err(match (paths, self.skipped.as_slice()) {
             ([], _) => ReadError::EmptyFolder,
-            _ if skipped > 0 => ReadError::NoImage { objects: skipped + self.lost, skipped },
+            _ if skipped > 0 => ReadError::NoImage { objects: skipped + self.lost.len(), skipped },
             ([_], [(_, words)]) if words != "not DICOM" => ReadError::Dicom(words.clone()),
-            (_, [(_, first), ..]) if self.lost > 0 => {
+            (_, [(_, first), ..]) if !self.lost.is_empty() => {
                 ReadError::AllFailed { count: paths.len(), first: first.clone() }
             }
             _ => ReadError::UnknownFormat { found: "no file is a DICOM object".to_owned() },
@@ -131,7 +150,7 @@ impl Headers {
 fn load(
     paths: &[PathBuf],
     series: Series,
-    mut lost: usize,
+    mut lost: Vec<Lost>,
     options: &ReadOptions,
     skipped: &mut Vec<(PathBuf, String)>,
     warnings: &mut Vec<Warning>,
@@ -142,7 +161,7 @@ fn load(
     }
     sort(&mut slices)?;
     drop_repeats(paths, &mut slices, skipped, warnings)?;
-    lay_out(&slices, lost, options)?; // refuse before decoding
+    lay_out(&slices, &lost, options)?; // refuse before decoding
     let [rows, columns] = series.summary.size;
     let size = rows * columns;
     let claimed = slices.len() as u128 * size as u128;
@@ -156,12 +175,11 @@ fn load(
     voxels.resize(slices.len() * size, 0.0_f32);
     let results: Vec<_> =
         voxels.par_chunks_mut(size).zip(&slices).map(|(out, s)| load_slice(&paths[s.file], s, out)).collect();
-    let (kept, hashes, decoded) = keep_good(paths, slices, results, &mut voxels, size, skipped)?;
-    lost += voxels.len() / size - kept.len();
+    let (kept, hashes, decoded) = keep_good(paths, slices, results, &mut voxels, size, skipped, &mut lost)?;
     voxels.truncate(kept.len() * size);
     fill_padding(&mut voxels, size, &decoded)?;
-    let layout = lay_out(&kept, lost, options)?;
-    warn_lost(lost, warnings);
+    let layout = lay_out(&kept, &lost, options)?;
+    warn_lost(&kept, &lost, warnings);
     warnings.extend(layout.warnings.iter().cloned());
     warnings.extend(remarks(&kept));
     let shape = [kept.len(), rows, columns];
@@ -169,7 +187,7 @@ fn load(
     let ct = finish_dicom(volume, &layout, options, warnings)?;
     let slice_files = kept.iter().map(|s| s.file).collect();
     let (format, skipped) = (Format::DicomSeries, std::mem::take(skipped));
-    Ok(Scan { ct, format, sha256: combined(&hashes), skipped, slice_files })
+    Ok(Scan { ct, format, sha256: together(&hashes), skipped, slice_files })
 }
 
 /// The common end of reading; positions and PixelSpacing are trusted whatever the grey values turn out to be.
@@ -193,7 +211,7 @@ fn finish_dicom(
 fn load_slice(path: &Path, slice: &SliceHeader, out: &mut [f32]) -> Result<(String, Decoded), ReadError> {
     let bytes = std::fs::read(path)?;
     let decoded = decode(&bytes, slice, out)?;
-    Ok((hex(&Sha256::digest(&bytes)), decoded))
+    Ok((sha256_hex(&bytes), decoded))
 }
 
 /// Closes the volume over slices whose pixels could not be decoded.
@@ -208,6 +226,7 @@ fn keep_good(
     voxels: &mut [f32],
     size: usize,
     skipped: &mut Vec<(PathBuf, String)>,
+    lost: &mut Vec<Lost>,
 ) -> Result<(Vec<SliceHeader>, Vec<String>, Vec<Decoded>), ReadError> {
     let count = slices.len();
     let (mut kept, mut hashes, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
@@ -223,6 +242,7 @@ fn keep_good(
             Err(e @ ReadError::TransferSyntax(_)) => return Err(e),
             Err(e) => {
                 skipped.push((paths[slice.file].clone(), e.to_string()));
+                lost.push(Lost { series: Some(slice.series), position: slice.position });
                 first_error.get_or_insert(e);
             }
         }
@@ -267,7 +287,7 @@ fn drop_repeats(
         let mut readable: Vec<_> =
             (from..=to).filter_map(|i| pixels(&slices[i]).ok().map(|(hash, bits)| (i, hash, bits))).collect();
         if readable.windows(2).any(|w| w[0].2 != w[1].2) {
-            return Err(ReadError::TwoSlicesAtOnePosition { slice: from + 1 - repeated.len() });
+            return Err(ReadError::TwoSlicesAtOnePosition { slice: from - repeated.len() });
         }
         // Which of equal slices stays is decided by content, so that names have no say in the hash.
         readable
@@ -293,11 +313,15 @@ fn drop_repeats(
     Ok(())
 }
 
-fn warn_lost(lost: usize, warnings: &mut Vec<Warning>) {
+fn warn_lost(slices: &[SliceHeader], lost: &[Lost], warnings: &mut Vec<Warning>) {
     let message = match lost {
-        0 => return,
-        1 => "one file could not be read and was left out".to_owned(),
-        n => format!("{n} files could not be read and were left out"),
+        [] => return,
+        [one] => {
+            let place =
+                place_of(slices, one).map_or(String::new(), |place| format!("; its slice belongs {place}"));
+            format!("one file could not be read and was left out{place}")
+        }
+        many => format!("{} files could not be read and were left out", many.len()),
     };
     warnings.push(Warning::new("unreadable_files", message));
 }
@@ -322,7 +346,7 @@ fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
 }
 
 /// What `inspect` says about a series.
-fn oddities(series: &Series, lost: usize) -> Vec<Warning> {
+fn oddities(series: &Series, lost: &[Lost]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut slices = series.slices.clone();
     let note = |code: &str, e: ReadError| Warning::new(code, e.to_string());
@@ -331,7 +355,10 @@ fn oddities(series: &Series, lost: usize) -> Vec<Warning> {
     }
     let repeated: usize = same_positions(&slices).iter().map(|(from, to)| to - from).sum();
     if repeated > 0 {
-        let message = format!("{repeated} slices lie at the position of another");
+        let message = match repeated {
+            1 => "one slice lies at the position of another".to_owned(),
+            n => format!("{n} slices lie at the position of another"),
+        };
         warnings.push(Warning::new("same_position", message));
         let runs = same_positions(&slices);
         let mut i = 0;
@@ -344,7 +371,7 @@ fn oddities(series: &Series, lost: usize) -> Vec<Warning> {
         Ok(layout) => warnings.extend(layout.warnings),
         Err(e) => warnings.push(note("refused", e)),
     }
-    warn_lost(lost, &mut warnings);
+    warn_lost(&slices, lost, &mut warnings);
     warnings.extend(remarks(&slices));
     if slices.iter().any(|s| s.syntax.codec == Codec::Unsupported) {
         warnings.push(note("refused", ReadError::TransferSyntax(series.summary.transfer_syntax.clone())));
@@ -362,18 +389,4 @@ fn oddities(series: &Series, lost: usize) -> Vec<Warning> {
         ));
     }
     warnings
-}
-
-fn combined(hashes: &[String]) -> String {
-    match hashes {
-        [one] => one.clone(),
-        many => hex(&many.iter().fold(Sha256::new(), |sum, hash| sum.chain_update(hash)).finalize()),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, b| {
-        let _ = write!(text, "{b:02x}");
-        text
-    })
 }

@@ -24,6 +24,6 @@ mod write;
 
 pub(crate) use header::is_nifti_header;
 pub(crate) use read::{NiftiFacts, read_ct, read_ct_from, read_labels};
-pub(crate) use source::{GZIP_MAGIC, hex};
+pub(crate) use source::GZIP_MAGIC;
 pub(crate) use write::write_ct_to;
 pub use write::{write_ct_nifti, write_labels_nifti};

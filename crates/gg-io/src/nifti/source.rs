@@ -1,6 +1,7 @@
 //! The bytes of a NIfTI file: hashed as they lie on the disk, inflated where they are gzip.
 
 use crate::ReadError;
+use crate::hash::hex;
 use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, BufReader, Read};
@@ -101,9 +102,4 @@ pub(super) fn read_up_to(source: &mut impl Read, out: &mut [u8]) -> io::Result<u
         }
     }
     Ok(filled)
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

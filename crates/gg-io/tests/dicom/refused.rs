@@ -52,8 +52,33 @@ fn a_gap_in_z() {
     fs::remove_file(series.file(2)).unwrap();
     check(
         &series,
-        "the series has a gap: 5.000 mm between slices 2 and 3 where 2.500 mm are usual; --allow-gaps",
+        "the series has a gap: 5.000 mm between slices 1 and 2 (counted from 0) where 2.500 mm are usual, and no \
+         unreadable file that belongs there; --allow-gaps",
     );
+}
+
+#[test]
+fn a_file_that_belongs_elsewhere_does_not_explain_a_gap() {
+    // Slice 1 is missing; the truncated file is the last one, as its header says.
+    let series = Series::new();
+    fs::remove_file(series.file(1)).unwrap();
+    let bytes = fs::read(series.file(4)).unwrap();
+    fs::write(series.file(4), &bytes[..bytes.len() - 10]).unwrap();
+    check(&series, "the series has a gap");
+    // A file without any header may have been the missing one.
+    fs::write(series.file(4), vec![0xAB; bytes.len()]).unwrap();
+    assert!(series.read().is_ok());
+}
+
+#[test]
+fn a_damaged_file_of_another_series_does_not_explain_a_gap() {
+    let series = Series::new();
+    series.add("other", 2, |o| set(o, tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.4"));
+    let other = series.folder().join("other");
+    let bytes = fs::read(&other).unwrap();
+    fs::write(&other, &bytes[..bytes.len() - 10]).unwrap();
+    fs::remove_file(series.file(2)).unwrap();
+    check(&series, "the series has a gap");
 }
 
 #[test]
@@ -68,7 +93,7 @@ fn a_text_file_does_not_explain_a_gap() {
 fn two_different_slices_at_one_position() {
     let series = Series::new();
     series.add("other", 2, |o| set_pixels(o, &[5; PIXELS]));
-    check(&series, "two different slices lie at one position (slice 3 along the normal)");
+    check(&series, "two different slices lie at one position (slice 2 along the normal, counted from 0)");
 }
 
 #[test]

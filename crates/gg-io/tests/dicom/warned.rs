@@ -45,6 +45,27 @@ fn one_unreadable_file_among_many_is_left_out() {
 }
 
 #[test]
+fn the_place_of_a_truncated_slice_is_read_from_its_header() {
+    for (direction, z, place) in [
+        ("1\\0\\0\\0\\1\\0", 1, "between slices 0 and 1 (counted from 0)"),
+        ("1\\0\\0\\0\\-1\\0", 1, "between slices 0 and 1 (counted from 0)"), // stored from head to feet
+        ("1\\0\\0\\0\\1\\0", 4, "above the others"),
+        ("1\\0\\0\\0\\-1\\0", 0, "below the others"),
+    ] {
+        let series = Series::edited(|_, o| set(o, tags::IMAGE_ORIENTATION_PATIENT, VR::DS, direction));
+        let bytes = fs::read(series.file(z)).unwrap();
+        fs::write(series.file(z), &bytes[..bytes.len() - 10]).unwrap();
+        let read = series.read().unwrap();
+        let message = |code: &str| read.warnings.iter().find(|w| w.code == code).map(|w| w.message.clone());
+        let lost = message("unreadable_files").unwrap();
+        assert!(lost.ends_with(&format!("its slice belongs {place}")), "{lost}");
+        let inner = place.starts_with("between");
+        assert_eq!(message("gap_in_z").is_some_and(|m| m.contains("between slices 0 and 1")), inner);
+        assert_eq!(read.value.ct.grid.voxel_ml().is_err(), inner, "no millilitres across a gap");
+    }
+}
+
+#[test]
 fn a_gap_is_read_where_it_is_allowed_and_nothing_is_measured_across_it() {
     let series = Series::new();
     fs::remove_file(series.file(2)).unwrap();

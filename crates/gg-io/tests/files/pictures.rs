@@ -115,7 +115,7 @@ fn folders_that_are_no_ct_are_refused() {
     std::fs::write(dir.path().join("2.png"), b"x").unwrap();
     assert!(error(dir.path()).contains("none of the 2 files could be read"));
     assert!(
-        error(&dir.path().join("nothing.nii")).contains("cannot be read: "),
+        error(&dir.path().join("nothing.nii")) == "cannot be read: there is no such file or folder",
         "{}",
         error(&dir.path().join("x"))
     );
@@ -135,9 +135,47 @@ fn several_nifti_files_in_a_folder_need_a_choice_and_one_does_not() {
     std::fs::write(dir.path().join("a.nii"), &bytes).unwrap();
     assert_eq!(read_ct(dir.path(), &ReadOptions::default()).unwrap().value.format, Format::Nifti);
     std::fs::write(dir.path().join("b.nii"), &bytes).unwrap();
-    assert!(error(dir.path()).contains("the folder holds 2 NIfTI files; name one of them"));
+    assert_eq!(error(dir.path()), "the folder holds 2 NIfTI files; name one of them");
     let list = ["a.nii", "b.nii"].map(|n| dir.path().join(n));
     assert!(read_ct_files(&list, &ReadOptions::default()).unwrap_err().to_string().contains("2 NIfTI files"));
+}
+
+#[test]
+fn pictures_of_several_scans_in_one_folder_are_refused() {
+    let dir = folder(&["anna_1.png", "anna_2.png", "berta_1.png", "berta_2.png", "berta_3.png"]);
+    let words = error(dir.path());
+    assert!(words.contains("those of 2 series (of 2, 3 pictures)"), "{words}");
+    assert!(!words.contains("anna"), "a name may be a patient's: {words}");
+    let dir = folder(&["1.png", "01.png", "2.png"]);
+    assert!(
+        error(dir.path()).contains("two of the 3 pictures have the same number"),
+        "{}",
+        error(dir.path())
+    );
+}
+
+#[test]
+fn skipped_numbers_of_pictures_are_remarked_on() {
+    let dir = folder(&["s1.png", "s2.png", "s3.png", "s6.png", "s7.png"]);
+    let read = read_ct(dir.path(), &ReadOptions::default()).unwrap();
+    assert!(codes(&read).contains(&"numbers_skip"), "{:?}", read.warnings);
+    let seen = inspect(dir.path(), &ReadOptions::default()).unwrap();
+    assert!(seen.oddities.iter().any(|o| o.code == "numbers_skip" && o.message.contains("after slice 2")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_may_not_be_entered_is_not_called_empty() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let closed = dir.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::fs::read_dir(&closed).is_ok() {
+        eprintln!("skipped: this user may enter every folder");
+        return;
+    }
+    assert_eq!(error(&closed), "cannot be read: this user has no permission for it");
 }
 
 #[test]

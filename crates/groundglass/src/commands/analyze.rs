@@ -1,6 +1,6 @@
 //! `analyze`: the main job, for one CT or many. Weights are loaded once; one CT that fails does not stop the others.
 
-use super::Context;
+use super::{Context, data};
 use crate::analysis::{self, Analysis, Outcome};
 use crate::args::AnalyzeArgs;
 use crate::builtin;
@@ -142,13 +142,9 @@ fn one(
 ) -> Result<Outcome> {
     let start = Instant::now();
     let mut warnings = Vec::new();
-    let scan = gg_io::read_ct(ct, &args.read.options())
-        .with_context(|| ct.display().to_string())?
-        .drain_into(&mut warnings);
+    let scan = data::read_ct(ct, &args.read.options())?.drain_into(&mut warnings);
     context.interrupt.check()?;
-    for (path, reason) in &scan.skipped {
-        context.console.say(format!("left out: {}: {reason}", path.display()));
-    }
+    data::say_left_out(context, &scan.skipped);
     // Only a name that the user gave can be a patient's.
     let patient = (!args.case_id.is_empty()).then(|| case_id.to_owned());
     let asked = Asked { patient, scan: scan.sha256.clone() };

@@ -1,6 +1,6 @@
 //! `convert`: a DICOM series or slice pictures as one NIfTI file, so that masks have something to lie on.
 
-use super::Context;
+use super::{Context, data};
 use crate::args::ConvertArgs;
 use crate::failure::Usage;
 use crate::output;
@@ -23,15 +23,14 @@ pub(super) fn run(context: &Context, args: ConvertArgs) -> Result<()> {
     }
     output::check_file_free(&args.out, args.force)?;
     let mut warnings = Vec::new();
-    let scan = gg_io::read_ct(&args.ct, &args.read.options())
-        .with_context(|| args.ct.display().to_string())?
-        .drain_into(&mut warnings);
+    let scan = data::read_ct(&args.ct, &args.read.options())?.drain_into(&mut warnings);
     context.interrupt.check()?;
-    for (path, reason) in &scan.skipped {
-        context.console.say(format!("left out: {}: {reason}", path.display()));
-    }
+    data::say_left_out(context, &scan.skipped);
     for warning in &warnings {
         context.console.warn(&warning.message);
+    }
+    if let Some(folder) = args.out.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     }
     gg_io::write_ct_nifti(&args.out, &scan.ct).with_context(|| format!("writing {}", args.out.display()))?;
     let grid = &scan.ct.grid;
@@ -43,6 +42,8 @@ pub(super) fn run(context: &Context, args: ConvertArgs) -> Result<()> {
         warnings,
     };
     context.answer(&answer, || {
-        format!("{}: {} slices of {} x {}", args.out.display(), grid.shape[0], grid.shape[1], grid.shape[2])
+        let [slices, rows, columns] = grid.shape;
+        let s = if slices == 1 { "" } else { "s" };
+        format!("{}: {slices} slice{s} of {rows} x {columns}", args.out.display())
     })
 }

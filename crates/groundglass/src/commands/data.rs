@@ -13,7 +13,7 @@ use gg_dataset::{
     SplitCase,
 };
 use gg_imaging::{PrepareConfig, Prepared};
-use gg_io::ReadOptions;
+use gg_io::{ReadError, ReadOptions, Scan};
 use gg_volume::{Warned, Warning};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -94,6 +94,55 @@ pub(crate) fn read_split(path: &Path) -> Result<Split> {
 /// Every case with the set it stands in, in order.
 pub(crate) fn cases(sets: &Datasets) -> impl Iterator<Item = (&gg_dataset::Dataset, &gg_dataset::Case)> {
     sets.sets.iter().flat_map(|set| set.cases.iter().map(move |case| (set, case)))
+}
+
+/// Reads a CT that the user named; the error names its place. What file names could tell stands there too, on stderr
+/// alone: the last cause holds no name and may go into an output.
+pub(crate) fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>> {
+    gg_io::read_ct(path, options).map_err(|error| {
+        if path.is_dir()
+            && let Ok(set) = gg_dataset::Dataset::open(path)
+        {
+            let summary = set.value.summary();
+            return anyhow!(
+                "it is a data set ({}, cases: {}), not one CT; `evaluate`, `train` and `prepare` take a data set, \
+                 `inspect` says what is in it, and any of its CTs can be named by itself",
+                summary.layout.name(),
+                summary.cases
+            )
+            .context(path.display().to_string());
+        }
+        let place = place(path, &error);
+        anyhow::Error::new(error).context(place)
+    })
+}
+
+/// A path, and the names of the files in it where the error is about them.
+pub(crate) fn place(path: &Path, error: &ReadError) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<String> = match error {
+        ReadError::SeveralPictureSeries(series) => series.iter().map(|s| s.names.clone()).collect(),
+        ReadError::SeveralNifti(files) => {
+            files.iter().map(|f| f.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect()
+        }
+        _ => return path.display().to_string(),
+    };
+    let mut shown: Vec<String> = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
+    if names.len() > SHOWN {
+        shown.push(format!("{} more", names.len() - SHOWN));
+    }
+    format!("{} ({})", path.display(), shown.join(", "))
+}
+
+/// Says on stderr which files were left out, and why.
+pub(crate) fn say_left_out(context: &Context, skipped: &[(PathBuf, String)]) {
+    const SHOWN: usize = 50;
+    for (path, reason) in skipped.iter().take(SHOWN) {
+        context.console.say(format!("left out: {}: {reason}", path.display()));
+    }
+    if skipped.len() > SHOWN {
+        context.console.say(format!("left out: {} more files", skipped.len() - SHOWN));
+    }
 }
 
 /// Reads one case; the error names it and its file.

@@ -4,7 +4,7 @@ use super::{Context, data};
 use crate::args::InspectArgs;
 use anyhow::{Context as _, Result};
 use gg_dataset::{Dataset, DatasetError, DatasetSummary};
-use gg_io::{Inspection, VolumeFacts};
+use gg_io::{Inspection, ReadError, VolumeFacts};
 use gg_volume::{Intensity, IntensityKind, SpacingTrust, Warning};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -34,16 +34,58 @@ struct CaseAnswer {
     oddities: Vec<Warning>,
 }
 
+/// What `inspect` says of a folder of NIfTI files; they have numbers, for their names may be a patient's.
+#[derive(Serialize)]
+struct FilesAnswer {
+    nifti_files: usize,
+    files: Vec<Inspection>,
+}
+
 pub(super) fn run(context: &Context, args: InspectArgs) -> Result<()> {
     match Dataset::open(&args.path) {
         Ok(opened) => dataset(context, &args, opened.value, opened.warnings),
-        Err(DatasetError::NotRecognised | DatasetError::NoFolder) => {
-            let found = gg_io::inspect(&args.path, &args.read.options())
-                .with_context(|| args.path.display().to_string())?;
-            context.answer(&found, || scan_text(&found))
-        }
-        Err(error) => Err(error).with_context(|| args.path.display().to_string()),
+        Err(DatasetError::NotRecognised | DatasetError::NoFolder) => scans(context, &args),
+        // A table that only looks like a data set's may lie beside a CT.
+        Err(error) => match gg_io::inspect(&args.path, &args.read.options()) {
+            Ok(found) => scan(context, &found),
+            Err(_) => Err(error).with_context(|| args.path.display().to_string()),
+        },
     }
+}
+
+/// One scan, or each NIfTI file of a folder.
+fn scans(context: &Context, args: &InspectArgs) -> Result<()> {
+    let options = args.read.options();
+    match gg_io::inspect(&args.path, &options) {
+        Ok(found) => scan(context, &found),
+        Err(ReadError::SeveralNifti(paths)) => {
+            let shown = paths.len().min(CASES_READ);
+            let step = context.console.step("reading files", shown as u64);
+            let mut files = Vec::new();
+            for (i, path) in paths.iter().take(shown).enumerate() {
+                step.say(format!("file {}: {}", i + 1, path.display()));
+                files.push(gg_io::inspect(path, &options).with_context(|| path.display().to_string())?);
+                step.inc();
+            }
+            step.finish();
+            let answer = FilesAnswer { nifti_files: paths.len(), files };
+            context.answer(&answer, || files_text(&answer))
+        }
+        Err(error) => {
+            let place = data::place(&args.path, &error);
+            Err(error).context(place)
+        }
+    }
+}
+
+fn scan(context: &Context, found: &Inspection) -> Result<()> {
+    data::say_left_out(context, &found.skipped);
+    if found.series.len() > 1 {
+        for (series, folder) in found.series.iter().zip(&found.series_folders) {
+            context.console.say(format!("series {}: {}", series.id, folder.display()));
+        }
+    }
+    context.answer(found, || scan_text(found))
 }
 
 fn dataset(context: &Context, args: &InspectArgs, set: Dataset, oddities: Vec<Warning>) -> Result<()> {
@@ -55,6 +97,10 @@ fn dataset(context: &Context, args: &InspectArgs, set: Dataset, oddities: Vec<Wa
         let case = &set.cases[i * n / read];
         let loaded = data::load(&set, case, &args.read)?;
         let grid = &loaded.scan.ct.grid;
+        let mut oddities = loaded.warnings;
+        if let (Some(lung), Some(_)) = (&loaded.lung, &grid.affine) {
+            oddities.extend(gg_eval::check_apex(lung, &grid.axis_map()));
+        }
         cases_read.push(CaseAnswer {
             case_id: case.case_id.clone(),
             shape: grid.shape,
@@ -64,13 +110,24 @@ fn dataset(context: &Context, args: &InspectArgs, set: Dataset, oddities: Vec<Wa
             intensity: loaded.scan.ct.intensity.clone(),
             lung_mask: loaded.lung.is_some(),
             infection_mask: loaded.infection.is_some(),
-            oddities: loaded.warnings,
+            oddities,
         });
         step.inc();
     }
     step.finish();
     let answer = DatasetAnswer { summary: set.summary(), cases_read, oddities };
     context.answer(&answer, || dataset_text(&answer))
+}
+
+fn files_text(answer: &FilesAnswer) -> String {
+    let mut text = format!("folder of     {} NIfTI files\n", answer.nifti_files);
+    for (i, file) in answer.files.iter().enumerate() {
+        let _ = writeln!(text, "\nfile          {}\n{}", i + 1, scan_text(file));
+    }
+    if answer.files.len() < answer.nifti_files {
+        let _ = writeln!(text, "\n({} of {} files were read)", answer.files.len(), answer.nifti_files);
+    }
+    text.trim_end().to_owned()
 }
 
 fn scan_text(found: &Inspection) -> String {
@@ -85,9 +142,10 @@ fn scan_text(found: &Inspection) -> String {
             let mm = |v: Option<f64>| v.map_or("unknown".to_owned(), |v| format!("{v:.3} mm"));
             let _ = writeln!(
                 text,
-                "  {:>2}  {} slices of {} x {}, pixels {}, slices every {}, {}",
+                "  {:>2}  {} slice{} of {} x {}, pixels {}, slices every {}, {}",
                 s.id,
                 s.slices,
+                plural(s.slices),
                 s.size[0],
                 s.size[1],
                 mm(s.pixel_spacing_mm.map(|p| p[0])),
@@ -100,7 +158,7 @@ fn scan_text(found: &Inspection) -> String {
         volume_text(&mut text, volume);
     }
     if found.skipped_files > 0 {
-        let _ = writeln!(text, "left out      {} files", found.skipped_files);
+        let _ = writeln!(text, "left out      {} file{}", found.skipped_files, plural(found.skipped_files));
     }
     oddities_text(&mut text, &found.oddities);
     text.trim_end().to_owned()
@@ -114,6 +172,10 @@ fn volume_text(text: &mut String, v: &VolumeFacts) {
     }
     intensity_text(text, &v.intensity);
     let _ = writeln!(text, "sha256        {}", v.sha256);
+}
+
+fn plural(n: usize) -> &'static str {
+    if n == 1 { "" } else { "s" }
 }
 
 /// The labels, runs of consecutive ones as `3-17`.
@@ -136,7 +198,7 @@ fn geometry_text(
     orientation: Option<gg_volume::Orientation>,
 ) {
     let [z, y, x] = shape;
-    let _ = writeln!(text, "shape         {x} columns x {y} rows x {z} slices");
+    let _ = writeln!(text, "shape         {x} columns x {y} rows x {z} slice{}", plural(z));
     let spacing = spacing_mm.map_or("unknown".to_owned(), |[z, y, x]| format!("{x:.4} x {y:.4} x {z:.4} mm"));
     let trust = match trust {
         SpacingTrust::Trusted => "trusted".to_owned(),
@@ -177,13 +239,13 @@ fn dataset_text(answer: &DatasetAnswer) -> String {
             writeln!(text, "slice labels  {positive} with infection, {negative} without, {unknown} unknown");
     }
     for (class, n) in &s.classes {
-        let _ = writeln!(text, "class         {class}: {n} cases");
+        let _ = writeln!(text, "class         {class}: {n} case{}", plural(*n));
     }
     for (fold, n) in &s.folds {
-        let _ = writeln!(text, "fold {fold}        {n} cases");
+        let _ = writeln!(text, "fold {fold}        {n} case{}", plural(*n));
     }
     for (part, n) in &s.parts {
-        let _ = writeln!(text, "part          {part:?}: {n} cases");
+        let _ = writeln!(text, "part          {part:?}: {n} case{}", plural(*n));
     }
     oddities_text(&mut text, &answer.oddities);
     for case in &answer.cases_read {

@@ -334,3 +334,38 @@ fn wrong_usage_exits_with_2() {
     }
     assert!(!dir.path().join("out").exists());
 }
+
+#[test]
+fn a_data_set_in_the_place_of_a_ct_is_refused_with_what_takes_it() {
+    let set = Fixture::get().set();
+    refused(&set, &["it is a data set (Kaggle, cases: 6)", "`evaluate`", "`train`"]);
+}
+
+#[test]
+fn several_nifti_files_are_named_on_stderr_and_listed_by_inspect() {
+    let set = Fixture::get().set();
+    let folder = set.join("ct_scans");
+    refused(&folder, &["the folder holds 6 NIfTI files", "`phantom-001.nii.gz`", "1 more"]);
+    let ran = groundglass(&["inspect", arg(&folder)]).ok();
+    assert!(ran.stdout.contains("6 NIfTI files") && !ran.stdout.contains("phantom-"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("file 6: "), "{}", ran.stderr);
+}
+
+#[test]
+fn the_system_is_quoted_in_plain_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = dir.path().join("nowhere");
+    let f = Fixture::get();
+    for args in [
+        &["inspect", arg(&nowhere)][..],
+        &["convert", arg(&nowhere), arg(&dir.path().join("x.nii"))],
+        &["analyze", arg(&f.ct()), "--model", arg(&nowhere), "--out", arg(&dir.path().join("out"))],
+        &["config", "check", arg(&nowhere)],
+        &["split", arg(&f.set()), "--out", "/proc/nowhere/split.toml"],
+    ] {
+        let ran = groundglass(args);
+        assert!(matches!(ran.code, 1 | 2), "{args:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("os error"), "{args:?}: {}", ran.stderr);
+        assert_eq!(ran.stderr.matches("nowhere").count(), 1, "{args:?}: {}", ran.stderr);
+    }
+}

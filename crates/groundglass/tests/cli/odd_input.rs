@@ -97,6 +97,19 @@ fn one_unreadable_file_among_many_is_left_out() {
 }
 
 #[test]
+fn an_unreadable_file_inside_the_series_names_the_hole_and_takes_the_millilitres() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    let bytes = fs::read(&files[7]).unwrap();
+    fs::write(&files[7], &bytes[..bytes.len() - 100]).unwrap();
+    warned(&series, &[], "unreadable_files");
+    let analysis = warned(&series, &[], "gap_in_z");
+    let text = analysis["warnings"].to_string();
+    assert!(text.contains("its slice belongs between slices 6 and 7 (counted from 0)"), "{text}");
+    assert!(analysis["lung"]["ml"].is_null() && analysis["infection"]["ml"].is_null());
+}
+
+#[test]
 fn sform_and_qform_that_disagree_are_remarked() {
     let dir = tempfile::tempdir().unwrap();
     // the quaternion's offset, qoffset_x at byte 268

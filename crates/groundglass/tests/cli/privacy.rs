@@ -34,15 +34,80 @@ fn a_marker_in_every_attribute_and_name_reaches_no_output() {
 
     let mut written = files(&out);
     written.insert("plain.nii.gz".into(), fs::read(&nifti).unwrap());
+    assert_unmarked(written);
+}
+
+/// Offsets and lengths of the text fields of a NIfTI-1 header: data_type, db_name, descrip, aux_file, intent_name.
+const NIFTI_TEXTS: [(usize, usize); 5] = [(4, 10), (14, 18), (148, 80), (228, 24), (328, 16)];
+
+#[test]
+fn a_marker_in_every_text_of_a_nifti_file_reaches_no_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join(MARKER);
+    fs::create_dir(&folder).unwrap();
+    let f = Fixture::get();
+    let mut bytes = unzipped(&fs::read(f.ct()).unwrap());
+    for (at, length) in NIFTI_TEXTS {
+        bytes[at..at + length].copy_from_slice(&MARKER.repeat(8).as_bytes()[..length]);
+    }
+    // A header extension of 64 bytes (code 6: a comment), and one behind it for whoever reads on.
+    bytes[348] = 1;
+    let mut extension = [64i32.to_le_bytes(), 6i32.to_le_bytes()].concat();
+    extension.extend(&MARKER.repeat(8).as_bytes()[..56]);
+    bytes.splice(352..352, extension);
+    bytes[108..112].copy_from_slice(&416f32.to_le_bytes());
+    let ct = folder.join(format!("{MARKER}.nii"));
+    fs::write(&ct, &bytes).unwrap();
+
+    let out = dir.path().join("out");
+    let analysed = f.analyze(&ct, &out, &["--json"]).ok();
+    let plain = dir.path().join("deeper/plain.nii.gz");
+    let converted = groundglass(&["convert", arg(&ct), arg(&plain), "--json"]).ok();
+    let inspected = groundglass(&["inspect", arg(&ct), "--json"]).ok();
+    fs::copy(&ct, folder.join(format!("{MARKER}-2.nii"))).unwrap();
+    let both = groundglass(&["inspect", arg(&folder), "--json"]).ok();
+    assert!(both.stdout.contains("\"nifti_files\": 2"), "{}", both.stdout);
+    for ran in [analysed, converted, inspected, both] {
+        assert!(!ran.stdout.contains(MARKER), "{}", ran.stdout);
+    }
+    let mut written = files(&out);
+    written.insert("plain.nii.gz".into(), fs::read(&plain).unwrap());
+    assert_unmarked(written);
+    let header = unzipped(&fs::read(&plain).unwrap());
+    for (at, length) in NIFTI_TEXTS {
+        assert!(header[at..at + length].iter().all(|b| *b == 0), "the field at {at} holds text");
+    }
+}
+
+#[test]
+fn the_names_of_pictures_reach_no_summary() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("pictures");
+    fs::create_dir(&folder).unwrap();
+    for name in ["1_a", "2_a", "1_b"] {
+        fs::write(folder.join(format!("{MARKER}{name}.png")), "names are looked at first").unwrap();
+    }
+    let f = Fixture::get();
+    let out = dir.path().join("out");
+    let ran = f.analyze(&folder, &out, &[arg(&f.ct())]).refused(1, &["2 series", "1 of 2"]);
+    assert!(ran.stderr.contains(&format!("`{MARKER}*_a`")), "stderr names them: {}", ran.stderr);
+    let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
+    assert!(summary.contains("2 series") && !summary.contains(MARKER), "{summary}");
+}
+
+fn unzipped(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Read;
+    let mut content = Vec::new();
+    flate2::read::GzDecoder::new(bytes).read_to_end(&mut content).unwrap();
+    content
+}
+
+/// No file holds the marker, in its name or its content.
+fn assert_unmarked(written: std::collections::BTreeMap<String, Vec<u8>>) {
     assert!(written.len() >= 7, "{:?}", written.keys());
     for (name, bytes) in written {
         assert!(!name.contains(MARKER), "{name}");
-        let mut content = bytes.clone();
-        if name.ends_with(".gz") {
-            use std::io::Read;
-            content.clear();
-            flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut content).unwrap();
-        }
+        let content = if name.ends_with(".gz") { unzipped(&bytes) } else { bytes };
         assert!(!content.windows(MARKER.len()).any(|w| w == MARKER.as_bytes()), "{name}");
     }
 }
