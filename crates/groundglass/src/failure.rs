@@ -29,11 +29,12 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 /// All causes, outermost first; nothing that another part of the sentence holds is said twice.
 fn sentence(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
+    // What the system says is put in plain words, also where a cause quotes it.
+    let system = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let system = system.filter(|e| e.kind() != std::io::ErrorKind::Other).last();
     for cause in error.chain() {
-        let part = match cause.downcast_ref::<std::io::Error>() {
-            Some(error) if error.kind() != std::io::ErrorKind::Other => gg_io::io_words(error),
-            _ => cause.to_string(),
-        };
+        let text = cause.to_string();
+        let part = system.map_or_else(|| text.clone(), |e| text.replace(&e.to_string(), &gg_io::io_words(e)));
         if !parts.iter().any(|said| said.contains(&part)) {
             parts.retain(|said| !part.contains(said));
             parts.push(part);

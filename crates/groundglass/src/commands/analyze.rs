@@ -8,7 +8,7 @@ use crate::failure::{Interrupted, Usage};
 use crate::output::{self, Staged};
 use crate::pipeline::Models;
 use crate::seen::{self, Asked};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
