@@ -500,7 +500,9 @@ mod tests {
         fn picture_and_mask_move_together(seed: u64) {
             let mask = disc(64, 28.0, 34.0, 14.0);
             let image: Vec<u8> = mask.iter().map(|&v| v * 255).collect();
-            let out = augment(&[&image], &[&mask], 64, &all_changes(), [seed, 1, 2]);
+            // Grey values that change by themselves say nothing about the place of the edge.
+            let geometry = AugmentConfig { intensity: 0.0, equalise: 0.0, blur: 0.0, noise: 0.0, ..all_changes() };
+            let out = augment(&[&image], &[&mask], 64, &geometry, [seed, 1, 2]);
             // Only pixels that the disc's edge crosses may differ.
             let differ = out.images[0].iter().zip(&out.masks[0]).filter(|&(&i, &m)| (i >= 128) != (m == 1)).count();
             prop_assert!(differ <= 24, "{differ} pixels differ");

@@ -36,7 +36,7 @@ const LOW_PERCENT: f64 = 2.5;
 const HIGH_PERCENT: f64 = 97.5;
 
 /// Mean of all values, with its interval over groups.
-pub fn bootstrap_mean_by_group(values: &[(&str, f64)], seed: u64, n: usize) -> Interval {
+pub(crate) fn bootstrap_mean_by_group(values: &[(&str, f64)], seed: u64, n: usize) -> Interval {
     let groups: Vec<&str> = values.iter().map(|(g, _)| *g).collect();
     bootstrap_by_group(&groups, seed, n, |rows| {
         (!rows.is_empty()).then(|| rows.iter().map(|&i| values[i].1).sum::<f64>() / rows.len() as f64)

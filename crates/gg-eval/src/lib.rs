@@ -1,9 +1,9 @@
 //! Measures: how well masks and classifiers agree with the truth, and how much of a lung is infected.
 //!
-//! * masks: [`seg_counts`], [`seg_scores`] with [`surface_distances`] (HD95, NSD), [`missing_scores`] where there is no
-//!   prediction, [`summarize`] over patients;
+//! * masks: [`seg_scores`] (overlap, HD95, NSD), [`missing_scores`] where there is no prediction, [`summarize`] over
+//!   patients;
 //! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`];
-//! * uncertainty: [`bootstrap_mean_by_group`], [`bootstrap_by_group`] over patients;
+//! * uncertainty: [`bootstrap_by_group`] over patients;
 //! * agreement of two measurements: [`bland_altman`];
 //! * the burden of infection: [`burden`], and [`check_apex`] on the orientation.
 //!
@@ -28,14 +28,13 @@ mod zones;
 
 pub use agreement::{BlandAltman, bland_altman};
 pub use anatomy::check_apex;
-pub use bootstrap::{Interval, bootstrap_by_group, bootstrap_mean_by_group};
+pub use bootstrap::{Interval, bootstrap_by_group};
 pub use burden::{Amount, Burden, Infected, Part, Sides, burden};
 pub use calibration::{Calibration, CalibrationBin, calibration};
 pub use classify::{ClassScores, Confusion, class_scores, confusion};
 pub use pr::{PrCurve, pr_curve};
-pub use roc::{RocCurve, best_threshold_youden, roc_curve, youden_threshold};
-pub use seg::{MaskState, SegCounts, SegScores, missing_scores, seg_counts, seg_scores};
-pub use severity::{Severity, zone_score};
+pub use roc::{RocCurve, roc_curve, youden_threshold};
+pub use seg::{MaskState, SegCounts, SegScores, missing_scores, seg_scores};
+pub use severity::Severity;
 pub use summary::{SegSummary, mean_known, summarize};
-pub use surface::{SurfaceDistances, surface_distances};
 pub use zones::{Side, Third, Zone};

@@ -88,11 +88,6 @@ pub fn youden_threshold(scores: &[f32], labels: &[bool]) -> Option<f32> {
     Some(best.threshold)
 }
 
-/// Another name of [`youden_threshold`].
-pub fn best_threshold_youden(scores: &[f32], labels: &[bool]) -> Option<f32> {
-    youden_threshold(scores, labels)
-}
-
 /// JSON has no infinity: it is written as `null`.
 pub(crate) fn write_thresholds<S: serde::Serializer>(values: &[f64], s: S) -> Result<S::Ok, S::Error> {
     s.collect_seq(values.iter().map(|v| v.is_finite().then_some(*v)))

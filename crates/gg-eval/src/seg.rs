@@ -3,7 +3,7 @@
 //! Foreground is every label other than 0. Dice = 2 TP / (2 TP + FP + FN), IoU = TP / (TP + FP + FN),
 //! sensitivity = TP / (TP + FN), specificity = TN / (TN + FP), precision = TP / (TP + FP).
 //! Both masks empty: no Dice, no IoU (the case is counted instead). One empty: Dice and IoU are 0, distances `None`.
-//! Golden: the distances, see [`crate::surface_distances`]; the counts are held by their definition.
+//! Golden: the distances, see `surface.rs`; the counts are held by their definition.
 
 use crate::surface::surface_distances;
 use gg_volume::LabelVolume;
@@ -41,7 +41,7 @@ pub enum MaskState {
 ///
 /// # Shape
 /// Both `[z, y, x]` of one shape; the caller has checked it. Voxels beyond the shorter one are not counted.
-pub fn seg_counts(pred: &LabelVolume, truth: &LabelVolume) -> SegCounts {
+pub(crate) fn seg_counts(pred: &LabelVolume, truth: &LabelVolume) -> SegCounts {
     debug_assert_eq!(pred.shape(), truth.shape());
     let mut table = [0u64; 4];
     for (&p, &t) in pred.data().iter().zip(truth.data()) {

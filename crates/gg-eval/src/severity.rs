@@ -35,7 +35,7 @@ const NONE_BELOW: f64 = 0.5;
 const BOUNDS: [f64; 3] = [25.0, 50.0, 75.0];
 
 /// Score of one zone by its infected percentage: 0 below 0.5 %, 1 up to 25 %, 2 up to 50 %, 3 up to 75 %, 4 above.
-pub fn zone_score(percent: f64) -> u8 {
+pub(crate) fn zone_score(percent: f64) -> u8 {
     match percent {
         p if p < NONE_BELOW => 0,
         p if p <= BOUNDS[0] => 1,

@@ -21,18 +21,18 @@ use rayon::prelude::*;
 /// # Units
 /// Distances in those of the spacing, areas in their square (lengths for one slice).
 #[derive(Debug, Clone, PartialEq)]
-pub struct SurfaceDistances {
+pub(crate) struct SurfaceDistances {
     /// `(distance, area)` of the truth's elements to the prediction.
-    pub truth_to_pred: Vec<(f64, f64)>,
+    pub(crate) truth_to_pred: Vec<(f64, f64)>,
     /// `(distance, area)` of the prediction's elements to the truth.
-    pub pred_to_truth: Vec<(f64, f64)>,
+    pub(crate) pred_to_truth: Vec<(f64, f64)>,
 }
 
 /// Measures the two surfaces; `None` where a mask is empty.
 ///
 /// # Shape
 /// Both masks `[z, y, x]` of one shape. Work and memory follow the box around both masks.
-pub fn surface_distances(
+pub(crate) fn surface_distances(
     pred: &LabelVolume,
     truth: &LabelVolume,
     spacing: [f64; 3],
@@ -48,23 +48,15 @@ pub fn surface_distances(
 
 impl SurfaceDistances {
     /// The larger of the two directed percentiles.
-    pub fn hausdorff(&self, percent: f64) -> f64 {
+    pub(crate) fn hausdorff(&self, percent: f64) -> f64 {
         percentile(&self.truth_to_pred, percent).max(percentile(&self.pred_to_truth, percent))
     }
 
     /// Share of both surfaces that lies no further than `tolerance` from the other.
-    pub fn surface_dice(&self, tolerance: f64) -> f64 {
+    pub(crate) fn surface_dice(&self, tolerance: f64) -> f64 {
         let all = || self.truth_to_pred.iter().chain(&self.pred_to_truth);
         let near: f64 = all().filter(|(d, _)| *d <= tolerance).map(|(_, a)| a).sum();
         near / all().map(|(_, a)| a).sum::<f64>()
-    }
-
-    /// Mean distance, weighted by area, of truth to prediction and of prediction to truth.
-    pub fn mean(&self) -> [f64; 2] {
-        [&self.truth_to_pred, &self.pred_to_truth].map(|list| {
-            let area: f64 = list.iter().map(|(_, a)| a).sum();
-            list.iter().map(|(d, a)| d * a).sum::<f64>() / area
-        })
     }
 }
 
@@ -167,6 +159,12 @@ mod tests {
     use gg_testkit::Golden;
     use gg_volume::Volume;
 
+    /// Mean distance, weighted by area.
+    fn mean(list: &[(f64, f64)]) -> f64 {
+        let area: f64 = list.iter().map(|(_, a)| a).sum();
+        list.iter().map(|(d, a)| d * a).sum::<f64>() / area
+    }
+
     #[test]
     fn distances_are_those_of_the_reference() {
         let golden = Golden::open("eval/surface.safetensors");
@@ -182,7 +180,7 @@ mod tests {
             let spacing: [f64; 3] = golden.f64(&format!("{name}.spacing")).try_into().unwrap();
             let found = surface_distances(&array("pred"), &array("truth"), spacing).unwrap();
             let expected = golden.f64(&format!("{name}.expected")); // hd95, hd100, nsd at 1, 2 and 5, means
-            let [to_pred, to_truth] = found.mean();
+            let [to_pred, to_truth] = [&found.truth_to_pred, &found.pred_to_truth].map(|list| mean(list));
             let values = [
                 found.hausdorff(95.0),
                 found.hausdorff(100.0),

@@ -1,7 +1,7 @@
 //! Loss, Dice, accuracy and AUROC of a part of the data, batch by batch, and the threshold that suits it best.
 
 use crate::loss::{Loss, sigmoid};
-use gg_eval::{best_threshold_youden, roc_curve};
+use gg_eval::{roc_curve, youden_threshold};
 use serde::{Deserialize, Serialize};
 
 /// Thresholds are looked for in steps of one hundredth.
@@ -107,7 +107,7 @@ impl Scorer {
         }
         let auroc = roc_curve(&self.scores, &self.labels).auroc;
         let threshold =
-            best_threshold_youden(&self.scores, &self.labels).unwrap_or(0.5).clamp(MARGIN, 1.0 - MARGIN);
+            youden_threshold(&self.scores, &self.labels).unwrap_or(0.5).clamp(MARGIN, 1.0 - MARGIN);
         let right = self.scores.iter().zip(&self.labels).filter(|(s, l)| (**s >= threshold) == **l).count();
         let accuracy = (!self.scores.is_empty()).then(|| right as f64 / self.scores.len() as f64);
         PartScores { loss, metric, auroc, threshold, metric_at_threshold: accuracy }

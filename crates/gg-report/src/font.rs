@@ -39,7 +39,7 @@ fn advance_em(face: Option<&Face>, ch: char) -> f64 {
 }
 
 /// Width of one line of text, in the unit of `size`.
-pub fn text_width(text: &str, size: f64, weight: Weight) -> f64 {
+pub(crate) fn text_width(text: &str, size: f64, weight: Weight) -> f64 {
     let face = face(weight);
     text.chars().map(|ch| advance_em(face, ch)).sum::<f64>() * size
 }

@@ -54,17 +54,17 @@ impl Ink {
 }
 
 /// Lung outlines.
-pub const LUNG: Ink = Ink::Rgb(0x3f, 0xc1, 0xf0);
+pub(crate) const LUNG: Ink = Ink::Rgb(0x3f, 0xc1, 0xf0);
 /// Infection outlines and everything that stands for infection.
-pub const INFECTION: Ink = Ink::Rgb(0xf0, 0x7d, 0x1a);
+pub(crate) const INFECTION: Ink = Ink::Rgb(0xf0, 0x7d, 0x1a);
 /// First series: training, or the only one.
 pub const BLUE: Ink = Ink::Rgb(0x1f, 0x6f, 0xb4);
 /// Second series: validation.
-pub const VERMILION: Ink = Ink::Rgb(0xd5, 0x5e, 0x00);
+pub(crate) const VERMILION: Ink = Ink::Rgb(0xd5, 0x5e, 0x00);
 /// A result that met its floor.
-pub const GREEN: Ink = Ink::Rgb(0x00, 0x8f, 0x6b);
+pub(crate) const GREEN: Ink = Ink::Rgb(0x00, 0x8f, 0x6b);
 /// Series colours in the order in which they are given out.
-pub const SERIES: [Ink; 7] = [
+pub(crate) const SERIES: [Ink; 7] = [
     BLUE,
     VERMILION,
     GREEN,

@@ -30,12 +30,12 @@ pub use figures::{
     Captioned, ClaheFlow, clahe_figure, classification_figure, contrast_figure, prepared_figure,
     sample_figure, segmentation_figure, sheet_figure, slice_figure, steps_figure,
 };
-pub use font::{Weight, text_width};
+pub use font::Weight;
 pub use html::{
     analysis_report, audit_report, evaluation_report, prepare_report, quickstart_report, summary_sentence,
     training_report,
 };
-pub use ink::{BLUE, GREEN, INFECTION, Ink, LUNG, SERIES, VERMILION};
+pub use ink::{BLUE, Ink};
 pub use inputs::*;
 pub use network::{LayerKind, LayerRow, UnetLevel, cnn_drawing, layer_table, unet_drawing};
 pub use picture::{

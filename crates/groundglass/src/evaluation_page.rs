@@ -69,12 +69,12 @@ fn summary(scores: &Scores) -> String {
     }
 }
 
-fn line(name: &str, i: &Interval) -> ScoreLine {
+fn line(name: &str, i: &Interval, of: &str) -> ScoreLine {
     ScoreLine {
         name: name.to_owned(),
         value: i.mean,
         interval: i.low.zip(i.high),
-        basis: format!("{} cases of {} patients", i.n_values, i.n_groups),
+        basis: format!("{} {of} of {} patients", i.n_values, i.n_groups),
     }
 }
 
@@ -105,11 +105,11 @@ fn segmentation(
     let s = &section.summary;
     let infection = structure == Structure::Infection;
     let mut lines = vec![
-        line("Dice", &s.dice),
-        line("IoU", &s.iou),
-        line("Sensitivity", &s.sensitivity),
-        line("Specificity", &s.specificity),
-        line("Precision", &s.precision),
+        line("Dice", &s.dice, "cases"),
+        line("IoU", &s.iou, "cases"),
+        line("Sensitivity", &s.sensitivity, "cases"),
+        line("Specificity", &s.specificity, "cases"),
+        line("Precision", &s.precision, "cases"),
     ];
     let distances = [
         ("HD95 (mm)", &s.hd95_mm),
@@ -117,7 +117,7 @@ fn segmentation(
         ("HD95 (voxels)", &s.hd95_vox),
         ("NSD at 2 voxels", &s.nsd_vox),
     ];
-    lines.extend(distances.iter().filter(|(_, i)| i.n_values > 0).map(|(name, i)| line(name, i)));
+    lines.extend(distances.iter().filter(|(_, i)| i.n_values > 0).map(|(name, i)| line(name, i, "cases")));
     let mut notes = vec![format!(
         "{} cases; {} with nothing to find and nothing found (no Dice), {} with one of the masks empty (Dice 0, no \
          distances), {} without a prediction (Dice 0, no distances).",
@@ -202,12 +202,12 @@ fn classification(c: &ClassSection, examples: Vec<SlicePicture>) -> Classificati
     ClassificationSection {
         name: "Slices that show infection".to_owned(),
         scores: vec![
-            line("Accuracy", &i.accuracy),
-            line("Precision", &i.precision),
-            line("Recall (sensitivity)", &i.recall),
-            line("F1", &i.f1),
-            line("Specificity", &i.specificity),
-            line("AUROC", &i.auroc),
+            line("Accuracy", &i.accuracy, "slices"),
+            line("Precision", &i.precision, "slices"),
+            line("Recall (sensitivity)", &i.recall, "slices"),
+            line("F1", &i.f1, "slices"),
+            line("Specificity", &i.specificity, "slices"),
+            line("AUROC", &i.auroc, "slices"),
         ],
         threshold: Some(s.threshold),
         confusion: Confusion {
@@ -234,12 +234,13 @@ fn classification(c: &ClassSection, examples: Vec<SlicePicture>) -> Classificati
             .collect(),
         examples,
         notes: vec![format!(
-            "{} slices with infection, {} without; {} whose truth nobody stated are left out. At 0.5 instead: accuracy {}, F1 {}.",
-            s.positives,
-            s.negatives,
-            c.unlabelled,
+            "At a threshold of 0.5 instead: accuracy {}, F1 {}.{}",
             number(c.scores_at_half.accuracy, 3),
-            number(c.scores_at_half.f1, 3)
+            number(c.scores_at_half.f1, 3),
+            match c.unlabelled {
+                0 => String::new(),
+                n => format!(" {n} slices whose truth nobody stated are left out."),
+            }
         )],
     }
 }

@@ -24,7 +24,7 @@ pub fn analysis_report(report: &AnalysisReport) -> String {
         }
         (pictures(report))
         h2 { "Slices" }
-        p.note { (SLICE_NUMBERS) }
+        @if !has_pictures(report) { p.note { (SLICE_NUMBERS) } }
         (positive_slices(&report.strip))
         (tally(&report.tally))
         @if !report.strip.rows.is_empty() { figure.plain { (drawing(&slice_strip(&report.strip))) } }
@@ -131,8 +131,12 @@ fn reasons(burden: &BurdenNumbers) -> Markup {
     }
 }
 
+fn has_pictures(report: &AnalysisReport) -> bool {
+    !report.slices.is_empty() || report.coronal.is_some()
+}
+
 fn pictures(report: &AnalysisReport) -> Markup {
-    if report.slices.is_empty() && report.coronal.is_none() {
+    if !has_pictures(report) {
         return html! { h2 { "Pictures" } p.note { "There is no slice to show." } };
     }
     let area = lung_box(&report.slices);
@@ -141,6 +145,7 @@ fn pictures(report: &AnalysisReport) -> Markup {
         input #outlines type="checkbox" checked;
         label.toggle for="outlines" { "Show outlines" }
         (colour_key())
+        p.note { (SLICE_NUMBERS) }
         div.pictures {
             div.slices {
                 @for slice in &report.slices {

@@ -63,7 +63,7 @@ fn case_table(table: &CaseTable) -> Markup {
     html! {
         @if !table.rows.is_empty() {
             h3 { "Every case" }
-            div.scroll { table {
+            div.scroll { table.wide {
                 thead { tr {
                     th { "Case" } th.text { "Patient" }
                     @for column in &table.columns { th { (column) } }

@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
 /// Said once on every page that shows numbered slices.
-pub(crate) const SLICE_NUMBERS: &str = "Slices are counted from 0 at the feet, or in stored order where the orientation is unknown, as in slices.csv.";
+pub(crate) const SLICE_NUMBERS: &str = "Slices are counted from 0 at the feet (in stored order where the orientation is unknown), as in every table.";
 const USE: &str = "Research use, not a medical device";
 
 /// The whole page; `kind` says what sort of report it is.

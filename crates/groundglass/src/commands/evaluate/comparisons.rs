@@ -58,7 +58,7 @@ pub(super) fn compare(
         slice.iter().filter(|&&v| v != 0).count()
     };
     let Some(z) = (0..n).rev().max_by_key(|&z| area(truth, z) + area(pred, z)) else { return Ok(None) };
-    let picture = |labels: &LabelVolume, caption: &str| -> Result<SlicePicture> {
+    let picture = |labels: &LabelVolume| -> Result<SlicePicture> {
         let shown = Shown {
             ct,
             map,
@@ -67,13 +67,13 @@ pub(super) fn compare(
             lung: if structure == Structure::Lung { Some(labels) } else { loaded.lung.as_ref() },
             infection: (structure == Structure::Infection).then_some(labels),
         };
-        shown.axial(z, format!("{caption}, slice {z}"))
+        shown.axial(z, String::new())
     };
     let dice = dice.map_or(String::new(), |d| format!(" · Dice {d:.3}"));
     Ok(Some(Comparison {
-        title: format!("{why} · {}{dice}", scores.case_id),
-        truth: picture(truth, "truth")?,
-        pred: picture(pred, "prediction")?,
+        title: format!("{why} · {}{dice} · slice {z}", scores.case_id),
+        truth: picture(truth)?,
+        pred: picture(pred)?,
     }))
 }
 
@@ -118,7 +118,8 @@ pub(super) fn examples(
             lung: None,
             infection: loaded.infection.as_ref(),
         };
-        pictures.push(shown.axial(slice.slice, format!("{name}: {:.2}", slice.probability))?);
+        let caption = format!("{name}: {:.2} · {}, slice {}", slice.probability, case.case_id, slice.slice);
+        pictures.push(shown.axial(slice.slice, caption)?);
     }
     Ok(pictures)
 }
