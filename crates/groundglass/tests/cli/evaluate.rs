@@ -73,7 +73,7 @@ fn the_test_part_is_that_of_the_split_that_the_model_was_trained_with() {
     let other_seed = scored("other", &first, &["--part", "test"]);
     assert_ne!(case_ids(&by_model), case_ids(&other_seed), "this seed does not tell the two splits apart");
     let codes = by_model["warnings"].to_string();
-    assert!(!codes.contains("scored_on_training_patients"), "{codes}");
+    assert!(!codes.contains("trained_on"), "{codes}");
 }
 
 #[test]
