@@ -15,6 +15,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// `fp32` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// The instructions of one [`Precision`].
 ///
 /// # Safety

@@ -124,7 +124,7 @@ impl Isa {
                 // SAFETY: an `Isa` of this kind exists only where the processor has the set, and it has bf16.
                 unsafe { Avx512::enter_bf16(kernel) }
             }
-            _ => self.run(kernel),
+            _ => unreachable!("bf16 is AVX-512's"),
         }
     }
 

@@ -4,12 +4,14 @@
 //! * [`Buffer`], [`Shape`], [`to_blocked`]: aligned memory and the channel-blocked layout;
 //! * [`Source`]: how a kernel reads a tensor, with batch norm, activation or their backward pass applied on the way;
 //! * [`forward`], [`backward_weights`], [`ConvPlan`]: 3x3, 1x1 and transposed 2x2 convolutions;
-//! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`].
+//! * [`forward_winograd`], [`backward_weights_winograd`]: 3x3 convolutions with a quarter of the multiplications;
+//! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`]; [`adam_step`].
 //!
 //! Work is cut by shapes alone, and all sums are added in a fixed order: the same bytes at any number of threads
 //! (rayon's current pool), for one instruction set.
 #![allow(clippy::needless_range_loop)] // lanes, blocks and pixels are indices into several arrays at once
 
+mod adam;
 mod arith;
 mod buffer;
 mod conv;
@@ -23,9 +25,13 @@ mod reduce;
 mod simd;
 mod source;
 
+pub use adam::{AdamStep, adam_step};
 pub use arith::Precision;
 pub use buffer::Buffer;
-pub use conv::{After, ChannelSums, ConvPlan, Dest, Sampling, backward_weights, forward};
+pub use conv::{
+    After, ChannelSums, ConvPlan, Dest, Sampling, backward_weights, backward_weights_winograd, forward,
+    forward_winograd,
+};
 pub use dense::{dense, dense_backward};
 pub use isa::{Isa, IsaError};
 pub use layout::{Shape, from_blocked, padded, to_blocked};

@@ -1,16 +1,18 @@
 //! The most that this processor's multiply-add units do, measured: what every kernel's speed is a share of.
 
 use crate::Isa;
+use crate::arith::{Arith, Bf16, Fp32, Precision};
 use crate::simd::{Kernel, Simd};
+use std::marker::PhantomData;
 use std::time::Instant;
 
 /// Independent chains, enough to hide the latency of two units.
 const CHAINS: usize = 12;
 const STEPS: usize = 1 << 20;
 
-struct Peak;
+struct Peak<A>(PhantomData<A>);
 
-impl Kernel for Peak {
+impl<A: Arith> Kernel for Peak<A> {
     type Out = f32;
 
     #[inline(always)]
@@ -21,7 +23,7 @@ impl Kernel for Peak {
             let mut acc = [S::zero(); CHAINS];
             for _ in 0..STEPS {
                 for c in &mut acc {
-                    *c = S::fma(*c, a, b);
+                    *c = A::dot::<S>(*c, a, b);
                 }
             }
             let mut sum = 0.0;
@@ -33,17 +35,25 @@ impl Kernel for Peak {
     }
 }
 
-/// fp32 GFLOP/s (one multiply-add = 2) of `threads` threads at once, the best of `rounds`.
-pub fn fma_peak(isa: Isa, threads: usize, rounds: usize) -> f64 {
+/// GFLOP/s (one multiply-add = 2) of `threads` threads at once, the best of `rounds` of a few milliseconds each.
+///
+/// # Panics
+/// In bf16 on a processor without it.
+pub fn fma_peak(isa: Isa, precision: Precision, threads: usize, rounds: usize) -> f64 {
+    let per_word = if precision == Precision::Bf16 { Bf16::PER_WORD } else { Fp32::PER_WORD };
+    let run = || match precision {
+        Precision::Fp32 => isa.run(Peak::<Fp32>(PhantomData)),
+        Precision::Bf16 => isa.run_bf16(Peak::<Bf16>(PhantomData)),
+    };
     let mut best = 0.0f64;
     for _ in 0..rounds {
         let start = Instant::now();
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| std::hint::black_box(isa.run(Peak)));
+                scope.spawn(|| std::hint::black_box(run()));
             }
         });
-        let flops = (2 * STEPS * CHAINS * isa.lanes() * threads) as f64;
+        let flops = (2 * STEPS * CHAINS * per_word * isa.lanes() * threads) as f64;
         best = best.max(flops / start.elapsed().as_secs_f64() / 1e9);
     }
     best

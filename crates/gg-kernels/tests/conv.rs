@@ -191,6 +191,36 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         }
         assert!(y.get().iter().all(|v| v.is_finite()), "lanes without channel hold zeros");
 
+        // The same with a quarter of the multiplications.
+        let mut transformed = vec![f32::NAN; plan.winograd_len(isa)];
+        if kernel == 3 {
+            plan.pack_winograd(isa, &packed, &mut transformed);
+            let mut y = Blocked::empty(isa, o);
+            let mut sums = ChannelSums::default();
+            let dest = Dest { data: &mut y.0[1..], channels: out };
+            let size = (n, h, w);
+            forward_winograd(
+                isa,
+                &plan,
+                size,
+                &sources,
+                &transformed,
+                &mut [dest],
+                After::NONE,
+                Some(&mut sums),
+            );
+            close(&y.plain(isa, o), &right, "forward by Winograd");
+            assert!(y.get().iter().all(|v| v.is_finite()), "lanes without channel hold zeros");
+            for c in 0..out {
+                let of = |f: fn(f64) -> f64| -> f64 {
+                    (0..n).flat_map(|i| &right[(i * out + c) * h * w..][..h * w]).map(|v| f(*v)).sum()
+                };
+                let (sum, squares) = (of(|v| v), of(|v| v * v));
+                assert!((sums.sum[c] - sum).abs() < 1e-4 * (1.0 + squares), "sum of channel {c}");
+                assert!((sums.squares[c] - squares).abs() < 1e-4 * (1.0 + squares), "squares of channel {c}");
+            }
+        }
+
         // Bias and ReLU on the way out.
         let bias = noise(out, seed + 5);
         let mut y2 = Blocked::empty(isa, o);
@@ -203,6 +233,12 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
             .map(|(i, v)| (v + f64::from(bias[i / (h * w) % out])).max(0.0))
             .collect();
         close(&y2.plain(isa, o), &with_bias, "forward with bias and ReLU");
+        if kernel == 3 {
+            let mut y = Blocked::empty(isa, o);
+            let dest = Dest { data: &mut y.0[1..], channels: out };
+            forward_winograd(isa, &plan, (n, h, w), &sources, &transformed, &mut [dest], after, None);
+            close(&y.plain(isa, o), &with_bias, "forward by Winograd with bias and ReLU");
+        }
 
         // Backward from a gradient that is worked out while it is read.
         let (dy, z) = (noise(n * out * h * w, seed + 6), noise(n * out * h * w, seed + 7));
@@ -276,6 +312,14 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         plan.unpack(isa, &packed_dw, &mut found);
         close(&found, &dw, "gradient of the weights");
         assert!(packed_dw.iter().all(|v| v.is_finite()));
+        if kernel == 3 {
+            let mut packed_dw = vec![f32::NAN; plan.packed_len(isa)];
+            let size = (n, h, w);
+            backward_weights_winograd(isa, &plan, size, &sources, &gradient, &mut packed_dw, &mut partial);
+            plan.unpack(isa, &packed_dw, &mut found);
+            close(&found, &dw, "gradient of the weights by Winograd");
+            assert!(packed_dw.iter().all(|v| v.is_finite()));
+        }
     }
 }
 

@@ -232,6 +232,7 @@ impl Task<'_> {
                 self.image,
                 (self.y, self.rows),
                 pad,
+                w + 2 * pad,
                 to,
             );
         }

@@ -4,7 +4,9 @@
 //! One tile kernel does nearly all of it. It holds a tile of output pixels for two blocks of output channels in
 //! registers, and adds input value times weight vector for every input channel and tap. The backward pass of the
 //! data is the same kernel with the weights flipped and transposed; the transposed convolution is a 1x1 convolution
-//! with four times as many outputs, and its backward pass one with four times as many inputs.
+//! with four times as many outputs, and its backward pass one with four times as many inputs. Where images and channels
+//! are large enough, all three passes of a 3x3 convolution have a second way with a quarter of the multiplications
+//! ([`forward_winograd`], [`backward_weights_winograd`]).
 //!
 //! A task is some rows of one image: it copies the rows it needs, with a border of zeros, into scratch memory that
 //! stays in the second-level cache, reading them through whatever stands between two convolutions (see
@@ -15,7 +17,11 @@ mod panel;
 mod plan;
 mod tile;
 mod weights;
+mod winograd;
+mod winograd_weights;
 
 pub use forward::{After, ChannelSums, Dest, forward};
 pub use plan::{ConvPlan, Sampling};
 pub use weights::backward_weights;
+pub use winograd::forward_winograd;
+pub use winograd_weights::backward_weights_winograd;

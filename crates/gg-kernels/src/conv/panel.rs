@@ -61,7 +61,8 @@ impl Block {
     }
 }
 
-/// Copies rows `y0 - pad .. y0 + rows + pad` of image `n` of one block, zeros outside the image.
+/// Copies rows `y0 - pad .. y0 + rows + pad` of image `n` of one block to rows of `width` pixels (`w + 2 pad` or more),
+/// zeros outside the image.
 ///
 /// # Safety
 /// The source has been checked against the shape, `out` has room for the panel, the processor has the set `S`.
@@ -73,9 +74,9 @@ pub(super) unsafe fn fill<S: Simd, A: Arith>(
     n: usize,
     (y0, rows): (usize, usize),
     pad: usize,
+    width: usize,
     out: *mut f32,
 ) {
-    let width = w + 2 * pad;
     let lanes = if source.is_plane() { 1 } else { S::L / A::PER_WORD };
     let reader = Reader::<S>::new(source, block.block);
     let data = source.data.as_ptr();
@@ -87,7 +88,7 @@ pub(super) unsafe fn fill<S: Simd, A: Arith>(
         }
         let y = y0 + r - pad;
         std::ptr::write_bytes(row, 0, pad * lanes);
-        std::ptr::write_bytes(row.add((pad + w) * lanes), 0, pad * lanes);
+        std::ptr::write_bytes(row.add((pad + w) * lanes), 0, (width - pad - w) * lanes);
         let inside = row.add(pad * lanes);
         if source.is_plane() {
             std::ptr::copy_nonoverlapping(data.add((n * h + y) * w), inside, w);

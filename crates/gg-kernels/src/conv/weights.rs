@@ -200,7 +200,7 @@ impl Task<'_> {
                 } else if matches!(job.gradient.read, Read::Plain) && !block.double {
                     gradients[b] = job.gradient.data.as_ptr().add(block.at(image, y, 0, (h, w), S::L));
                 } else {
-                    fill::<S, Fp32>(job.gradient, block, (h, w), image, (y, rows), 0, to);
+                    fill::<S, Fp32>(job.gradient, block, (h, w), image, (y, rows), 0, w, to);
                 }
             }
             for (i, block) in job.ins.iter().enumerate() {
@@ -209,7 +209,7 @@ impl Task<'_> {
                     let to = (row, panel, (KERNEL == 3).then_some(odd));
                     fill_pairs::<S>(source, block, (h, w), image, (y, rows), pad, to, steps + pad);
                 } else {
-                    fill::<S, Fp32>(source, block, (h, w), image, (y, rows), pad, panel);
+                    fill::<S, Fp32>(source, block, (h, w), image, (y, rows), pad, w + 2 * pad, panel);
                 }
                 let to = weights.add(i * per_in);
                 let step = (INNER_PIXELS / w).clamp(1, rows);
