@@ -11,9 +11,10 @@
 //! All loops are elementwise or sum in a fixed order. Golden sets: `nn/unet`, `nn/classifier_*` (10 steps, running
 //! statistics).
 
-use crate::engine::BatchStats;
+use crate::engine::{BatchStats, Isa};
 use crate::net::{Graph, Op};
 use crate::weights::Weights;
+use gg_kernels::{AdamStep, adam_step};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -75,26 +76,30 @@ impl Adam {
         Self { steps: 0, m: Weights::zeros_of_trained(graph), v: Weights::zeros_of_trained(graph) }
     }
 
-    /// One step with this learning rate.
-    pub fn step(&mut self, config: &AdamConfig, lr: f64, weights: &mut Weights, gradients: &Weights) {
+    /// One step with this learning rate; every instruction set gives the same bytes.
+    pub fn step(
+        &mut self,
+        isa: Isa,
+        config: &AdamConfig,
+        lr: f64,
+        weights: &mut Weights,
+        gradients: &Weights,
+    ) {
         self.steps += 1;
         let t = self.steps.min(i32::MAX as u64) as i32;
         let rate = (lr / (1.0 - config.beta1.powi(t))) as f32;
         let root = (1.0 - config.beta2.powi(t)).sqrt() as f32;
-        let (b1, b2, eps) = (config.beta1 as f32, config.beta2 as f32, config.eps as f32);
-        let (c1, c2) = ((1.0 - config.beta1) as f32, (1.0 - config.beta2) as f32);
+        let step = AdamStep {
+            rate,
+            root,
+            betas: (config.beta1 as f32, config.beta2 as f32),
+            rests: ((1.0 - config.beta1) as f32, (1.0 - config.beta2) as f32),
+            eps: config.eps as f32,
+        };
         for (name, g) in &gradients.tensors {
             let moments = (self.m.tensors.get_mut(name), self.v.tensors.get_mut(name));
             let ((Some(m), Some(v)), Some(w)) = (moments, weights.tensors.get_mut(name)) else { continue };
-            let chunks = w.values.par_chunks_mut(CHUNK).zip(m.values.par_chunks_mut(CHUNK));
-            let chunks = chunks.zip(v.values.par_chunks_mut(CHUNK)).zip(g.values.par_chunks(CHUNK));
-            chunks.for_each(|(((w, m), v), g)| {
-                for (((w, m), v), g) in w.iter_mut().zip(m).zip(v).zip(g) {
-                    *m = b1 * *m + c1 * g;
-                    *v = b2 * *v + c2 * g * g;
-                    *w -= rate * *m / (v.sqrt() / root + eps);
-                }
-            });
+            adam_step(isa, step, &mut w.values, &mut m.values, &mut v.values, &g.values);
         }
     }
 }
@@ -213,7 +218,7 @@ mod tests {
         let (mut w, g) = (weights(&[1.0, 1.0]), weights(&[0.5, -20.0]));
         let zeros = weights(&[0.0, 0.0]);
         let mut adam = Adam { steps: 0, m: zeros.clone(), v: zeros };
-        adam.step(&AdamConfig::default(), 0.01, &mut w, &g);
+        adam.step(Isa::detect(), &AdamConfig::default(), 0.01, &mut w, &g);
         gg_testkit::assert_close(w.values("w"), &[0.99, 1.01], 1e-6, 0.0);
     }
 }

@@ -1,7 +1,7 @@
 //! A model in use: weights are given to the engine once, slices go through in small batches, probabilities come out.
 
 use crate::bundle::{Bundle, BundleInfo};
-use crate::engine::{Engine, EngineError, Images, engine_for};
+use crate::engine::{Arithmetic, Engine, EngineError, Images, engine_for};
 use crate::loss::sigmoid;
 
 /// Pictures to put through a network together: more gain nothing and cost memory.
@@ -19,9 +19,9 @@ impl Predictor {
     ///
     /// # Errors
     /// Weights that do not fit.
-    pub fn load(bundle: &Bundle) -> Result<Self, EngineError> {
+    pub fn load(bundle: &Bundle, arithmetic: Arithmetic) -> Result<Self, EngineError> {
         let graph = bundle.graph()?;
-        Self::with_engine(bundle, engine_for(&graph))
+        Self::with_engine(bundle, engine_for(&graph, arithmetic))
     }
 
     /// Takes a model over, on an engine made for its graph.
@@ -42,6 +42,11 @@ impl Predictor {
     /// Name of the engine, for manifests.
     pub fn engine_name(&self) -> &str {
         self.engine.name()
+    }
+
+    /// How the engine computes, for manifests.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.engine.arithmetic()
     }
 
     /// Slices that the network sees at once: 1, or an odd number of neighbours with the predicted one in the middle.

@@ -325,13 +325,15 @@ fn train_step(
         return Ok(found.loss);
     }
     run.config.clip.apply(&mut found.by_param);
-    at.adam.step(&run.config.adam, lr, &mut at.weights, &found.by_param);
+    at.adam.step(engine.arithmetic().isa, &run.config.adam, lr, &mut at.weights, &found.by_param);
     update_running_stats(graph, &mut at.weights, &found.batch_stats);
     if let (Some(average), Some(decay)) = (&mut at.average, run.config.ema) {
         update_average(average, &at.weights, decay, at.state.step);
     }
     at.state.sums.add(found.loss, batch.n, &found.logits, &batch.targets);
-    Ok(found.loss)
+    let loss = found.loss;
+    engine.recycle(found);
+    Ok(loss)
 }
 
 /// Row, best weights, schedule and stopping after an epoch.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use gg_imaging::PrepareConfig;
+use gg_nn::engine::{Arithmetic, Isa};
 use gg_nn::net::UnetConfig;
 use gg_nn::*;
 use proptest::prelude::*;
@@ -49,7 +50,12 @@ fn a_bundle_comes_back_as_it_was_and_predicts_the_same() {
         assert_eq!(std::fs::read(&path).unwrap(), again, "the same bytes each time");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
         let slice: Vec<u8> = (0..32 * 32).map(|i| (i * 7 % 251) as u8).collect();
-        let predict = |b: &Bundle| Predictor::load(b).unwrap().predict(&[vec![slice.as_slice()]]).unwrap();
+        let predict = |b: &Bundle| {
+            Predictor::load(b, Arithmetic::fp32(Isa::detect()))
+                .unwrap()
+                .predict(&[vec![slice.as_slice()]])
+                .unwrap()
+        };
         assert_eq!(predict(&loaded), predict(&bundle));
         if precision == Precision::F32 {
             assert_eq!(loaded.weights, weights());
@@ -74,7 +80,7 @@ fn slices_get_the_same_probabilities_alone_and_in_any_number() {
             .map(|i| gg_dataset::neighbours(i, channels, 11, |_| true))
             .map(|around| around.into_iter().map(|i| slices[i].as_slice()).collect())
             .collect();
-        let mut predictor = Predictor::load(&bundle).unwrap();
+        let mut predictor = Predictor::load(&bundle, Arithmetic::fp32(Isa::detect())).unwrap();
         assert_eq!(predictor.channels(), channels);
         let probs = predictor.predict(&pictures).unwrap();
         assert_eq!(probs.len(), 11);
@@ -111,7 +117,7 @@ fn a_network_of_three_channels_predicts_what_it_sees_in_training() {
     let config = LoaderConfig { channels: 3, ..LoaderConfig::evaluation(Task::Infection, 5) };
     let loader = BatchLoader::new(source, (0..5).collect(), config).unwrap();
     let batch = loader.epoch(0, 0).next().unwrap().unwrap();
-    let mut engine = engine_for(&bundle.graph().unwrap());
+    let mut engine = engine_for(&bundle.graph().unwrap(), Arithmetic::fp32(Isa::detect()));
     engine.set_weights(&bundle.weights).unwrap();
     let images = engine::Images { values: &batch.images, n: batch.n, height: 32, width: 32 };
     let in_training: Vec<f32> = engine.predict(&images).unwrap().iter().map(|z| sigmoid(*z)).collect();
@@ -119,7 +125,8 @@ fn a_network_of_three_channels_predicts_what_it_sees_in_training() {
     let pictures: Vec<Vec<&[u8]>> = (0..5)
         .map(|i| neighbours(i, 3, 5, |_| true).into_iter().map(|i| samples[i].image.as_slice()).collect())
         .collect();
-    let predicted = Predictor::load(&bundle).unwrap().predict(&pictures).unwrap();
+    let predicted =
+        Predictor::load(&bundle, Arithmetic::fp32(Isa::detect())).unwrap().predict(&pictures).unwrap();
     assert_eq!(predicted.concat(), in_training);
 }
 

@@ -2,7 +2,7 @@
 //! refusal of what does not fit, and learning.
 #![allow(clippy::unwrap_used)]
 
-use gg_nn::engine::{BurnEngine, CpuEngine, DropoutKey, Engine, Gradients, Images};
+use gg_nn::engine::{Arithmetic, BurnEngine, CpuEngine, DropoutKey, Engine, Gradients, Images, Isa};
 use gg_nn::net::{ClassifierBConfig, Graph, NetConfig, UnetConfig};
 use gg_nn::{Adam, AdamConfig, Loss, Weights, update_running_stats};
 
@@ -14,7 +14,10 @@ fn unet(base: usize, levels: usize, dropout: f64) -> NetConfig {
 }
 
 fn engines(graph: &Graph) -> Vec<Box<dyn Engine>> {
-    vec![Box::new(BurnEngine::new(graph.clone())), Box::new(CpuEngine::new(graph.clone()).unwrap())]
+    vec![
+        Box::new(BurnEngine::new(graph.clone())),
+        Box::new(CpuEngine::new(graph.clone(), Arithmetic::fp32(Isa::detect())).unwrap()),
+    ]
 }
 
 /// Numbers 0..1 from a counter.
@@ -138,7 +141,7 @@ fn one_batch_can_be_learned_by_heart() {
                 let images = Images { values: &x, n, height: side, width: side };
                 let key = DropoutKey { seed: 0, step };
                 let g = engine.gradients(&images, key, &mut |z| loss.value_and_slope(z, y, &[])).unwrap();
-                adam.step(&AdamConfig::default(), 1e-2, &mut weights, &g.by_param);
+                adam.step(Isa::detect(), &AdamConfig::default(), 1e-2, &mut weights, &g.by_param);
                 update_running_stats(&graph, &mut weights, &g.batch_stats);
                 last = g.loss;
             }

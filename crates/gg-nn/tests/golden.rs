@@ -1,7 +1,7 @@
 //! Networks, losses, gradients, running statistics and Adam against PyTorch (`golden/scripts/nn.py`).
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use gg_nn::engine::{BurnEngine, CpuEngine, DropoutKey, Engine, Images};
+use gg_nn::engine::{Arithmetic, BurnEngine, CpuEngine, DropoutKey, Engine, Images, Isa};
 use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, Graph, NetConfig, UnetConfig};
 use gg_nn::{Adam, AdamConfig, Loss, Tensor, Weights, update_running_stats};
 use gg_testkit::{Golden, assert_close};
@@ -26,7 +26,10 @@ fn nets() -> [(&'static str, NetConfig, Loss); 3] {
 }
 
 fn engines(graph: &Graph) -> Vec<Box<dyn Engine>> {
-    vec![Box::new(BurnEngine::new(graph.clone())), Box::new(CpuEngine::new(graph.clone()).unwrap())]
+    vec![
+        Box::new(BurnEngine::new(graph.clone())),
+        Box::new(CpuEngine::new(graph.clone(), Arithmetic::fp32(Isa::detect())).unwrap()),
+    ]
 }
 
 fn weights(golden: &Golden, prefix: &str) -> Weights {
@@ -85,7 +88,7 @@ fn forward_gradients_statistics_and_ten_adam_steps_equal_pytorch() {
                 engine.set_weights(&trained).unwrap();
                 let g = engine.gradients(&images, KEY, &mut by_logits).unwrap();
                 losses.push(g.loss as f32);
-                adam.step(&AdamConfig::default(), 1e-3, &mut trained, &g.by_param);
+                adam.step(Isa::detect(), &AdamConfig::default(), 1e-3, &mut trained, &g.by_param);
                 update_running_stats(&graph, &mut trained, &g.batch_stats);
             }
             assert_close(&losses, &golden.f32("losses"), 1e-5, 1e-5);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use gg_dataset::{AugmentConfig, BatchLoader, LoaderConfig, MemorySamples, Sample};
+use gg_nn::engine::{Arithmetic, Isa};
 use gg_nn::net::{ClassifierBConfig, NetConfig, UnetConfig};
 use gg_nn::*;
 use std::path::Path;
@@ -86,7 +87,7 @@ fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Resu
         resume,
         stop: &stop,
     };
-    let mut engine = engine_for(&setup.net.graph().unwrap());
+    let mut engine = engine_for(&setup.net.graph().unwrap(), Arithmetic::fp32(Isa::detect()));
     match stop_after {
         Some(n) => train(&run, engine.as_mut(), &mut StopAfter(n, &stop)),
         None => train(&run, engine.as_mut(), &mut Silent),

@@ -215,7 +215,7 @@ pub(crate) fn analyse(
         warnings,
         models: models.used(),
         program: Program::this(),
-        compute: Compute::with(models.all().next().map_or("none", |m| m.engine())),
+        compute: models.compute(),
     };
     Ok(Outcome { analysis, lung, infection, rows, montage, coronal })
 }

@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Phantom(PhantomArgs),
     /// See the whole pipeline at work on phantoms, from nothing to a report
     Quickstart(QuickstartArgs),
+    /// Measure this machine: training step, prediction, memory, and every kernel against the processor's peak
+    Bench(BenchArgs),
 }
 
 /// How CT is read.
@@ -221,6 +223,15 @@ pub(crate) enum StoreName {
     Bf16,
 }
 
+/// What convolutions multiply; sums are fp32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PrecisionName {
+    /// 32 bits
+    Fp32,
+    /// 16 bits, rounded; needs a processor with AVX512-BF16
+    Bf16,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  groundglass train infection data/covid --split split.toml --fold 0 --out runs/infection"
@@ -249,6 +260,9 @@ pub(crate) struct TrainArgs {
     /// How the bundle stores its weights: half the size costs a little precision
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) store: StoreName,
+    /// What the convolutions multiply; the weights stay fp32
+    #[arg(long, value_enum, default_value = "fp32")]
+    pub(crate) precision: PrecisionName,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
     #[command(flatten)]
@@ -316,6 +330,9 @@ pub(crate) struct EvaluateArgs {
     pub(crate) fold: FoldArgs,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+    /// What the networks multiply (default: bf16 where the processor can, else fp32)
+    #[arg(long, value_enum, conflicts_with = "pred")]
+    pub(crate) precision: Option<PrecisionName>,
     /// Number of bootstrap resamples behind each interval
     #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
     pub(crate) resamples: usize,
@@ -345,6 +362,9 @@ pub(crate) struct AnalyzeArgs {
     /// Model bundles, one per task, instead of those in the program
     #[arg(long, value_name = "BUNDLE", num_args = 1..)]
     pub(crate) model: Vec<PathBuf>,
+    /// What the networks multiply (default: bf16 where the processor can, else fp32)
+    #[arg(long, value_enum)]
+    pub(crate) precision: Option<PrecisionName>,
     /// Name of the case in all outputs, once per CT (default: case-001, case-002, ...)
     #[arg(long, value_name = "ID")]
     pub(crate) case_id: Vec<String>,
@@ -440,6 +460,42 @@ pub(crate) struct QuickstartArgs {
     /// Seed of phantoms and training
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass bench --threads 2\n\nRun it on an otherwise idle machine. Each precision is \
+    measured in processes of its own."
+)]
+pub(crate) struct BenchArgs {
+    /// Only this precision (default: all that the processor has)
+    #[arg(long, value_enum)]
+    pub(crate) precision: Option<PrecisionName>,
+    /// Training steps and predictions behind each median, after three to warm up
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = parse_positive)]
+    pub(crate) repeats: usize,
+    /// Channels of the network's first level
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = parse_positive)]
+    pub(crate) base: usize,
+    /// Leave out the table of kernels
+    #[arg(long)]
+    pub(crate) no_kernels: bool,
+    /// Measure Burn's CPU backend too
+    #[arg(long)]
+    pub(crate) burn: bool,
+    /// What one of the processes measures
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) part: Option<BenchPart>,
+}
+
+/// What one process of `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    Train,
+    Predict,
+    BurnTrain,
+    BurnPredict,
+    Kernels,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -4,6 +4,7 @@ use crate::settings::Settings;
 use gg_dataset::Task;
 pub(crate) use gg_io::sha256_hex as sha256;
 use gg_nn::Bundle;
+use gg_nn::engine::Arithmetic;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -44,12 +45,12 @@ pub(crate) struct Compute {
 }
 
 impl Compute {
-    /// The engine that computed, by its name.
-    pub(crate) fn with(engine: &str) -> Self {
+    /// The engine that computed, by its name, and how it did.
+    pub(crate) fn new(engine: &str, arithmetic: Arithmetic) -> Self {
         Self {
             device: engine.to_owned(),
-            instruction_set: gg_nn::engine::instruction_set().to_owned(),
-            precision: "fp32".to_owned(),
+            instruction_set: arithmetic.isa.name().to_owned(),
+            precision: arithmetic.precision.name().to_owned(),
         }
     }
 }

@@ -5,10 +5,11 @@
 //! and a few slices of probabilities; nothing else grows with the volume.
 
 use crate::interrupt::Interrupt;
-use crate::manifest::{self, ModelUsed};
+use crate::manifest::{self, Compute, ModelUsed};
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{Task, neighbours};
 use gg_imaging::{Connectivity, DropReason, PrepareConfig, Prepared, SliceWay};
+use gg_nn::engine::Arithmetic;
 use gg_nn::{Bundle, PREDICT_BATCH, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warned, Warning};
 use std::cell::Cell;
@@ -25,8 +26,8 @@ pub(crate) struct Model {
 }
 
 /// At most one model per task.
-#[derive(Default)]
 pub(crate) struct Models {
+    arithmetic: Arithmetic,
     pub(crate) classify: Option<Model>,
     pub(crate) lung: Option<Model>,
     pub(crate) infection: Option<Model>,
@@ -57,13 +58,23 @@ pub(crate) struct SliceFinding {
 }
 
 impl Model {
-    /// Name of what computes, for manifests.
-    pub(crate) fn engine(&self) -> &str {
-        self.predictor.engine_name()
+    /// What computes.
+    fn compute(&self) -> Compute {
+        Compute::new(self.predictor.engine_name(), self.predictor.arithmetic())
     }
 }
 
 impl Models {
+    /// None yet; those that come will compute like this.
+    pub(crate) fn new(arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, classify: None, lung: None, infection: None }
+    }
+
+    /// What computes, for manifests.
+    pub(crate) fn compute(&self) -> Compute {
+        self.all().next().map_or_else(|| Compute::new("none", self.arithmetic), Model::compute)
+    }
+
     /// Puts a bundle in its task's place; a second one for the same task is refused.
     pub(crate) fn add(&mut self, bundle: Bundle, sha256: String) -> Result<()> {
         let place = match bundle.info.task {
@@ -80,7 +91,7 @@ impl Models {
                 "the network takes {channels} slices at once; right would be an odd number, the predicted one in the middle"
             );
         }
-        let predictor = Predictor::load(&bundle)?;
+        let predictor = Predictor::load(&bundle, self.arithmetic)?;
         *place = Some(Model { bundle, sha256, predictor });
         Ok(())
     }
@@ -95,8 +106,8 @@ impl Models {
     }
 
     /// Loads the bundles that `--model` names.
-    pub(crate) fn open(paths: &[PathBuf]) -> Result<Self> {
-        let mut models = Self::default();
+    pub(crate) fn open(paths: &[PathBuf], arithmetic: Arithmetic) -> Result<Self> {
+        let mut models = Self::new(arithmetic);
         for path in paths {
             let added = Bundle::read(path)
                 .map_err(anyhow::Error::new)
@@ -383,7 +394,8 @@ mod tests {
 
     #[test]
     fn neither_the_batch_nor_the_chosen_slices_change_what_a_network_of_three_channels_says() {
-        let mut predictor = Predictor::load(&bundle(3)).unwrap();
+        let mut predictor =
+            Predictor::load(&bundle(3), Arithmetic::fp32(gg_nn::engine::Isa::detect())).unwrap();
         let all = predicted(&mut predictor, &(0..9).collect::<Vec<_>>(), 4);
         assert_eq!(all.iter().map(|(z, _)| *z).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 8, 9, 10]);
         for batch in [1, 2, 9] {
@@ -400,7 +412,10 @@ mod tests {
 
     #[test]
     fn a_network_without_a_middle_slice_is_refused() {
-        let error = Models::default().add(bundle(2), String::new()).unwrap_err().to_string();
+        let error = Models::new(Arithmetic::fp32(gg_nn::engine::Isa::detect()))
+            .add(bundle(2), String::new())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("2 slices at once"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! From masks and truth of many cases to `scores.json`: what is counted per case, and what is made of it over patients.
 
-use crate::manifest::{ModelUsed, Program};
+use crate::manifest::{Compute, ModelUsed, Program};
 use gg_dataset::{Layout, Structure, Task};
 use gg_eval::{
     BlandAltman, Calibration, ClassScores, Interval, PrCurve, RocCurve, SegScores, SegSummary, bland_altman,
@@ -117,6 +117,9 @@ pub(crate) struct Scores {
     /// What was scored.
     pub(crate) predictions: Source,
     pub(crate) models: Vec<ModelUsed>,
+    /// What computed, where models did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compute: Option<Compute>,
     /// Bootstrap resamples behind each interval.
     pub(crate) resamples: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -173,6 +176,7 @@ pub(crate) struct Basis {
     pub(crate) data_sets: Vec<ScoredSet>,
     pub(crate) predictions: Source,
     pub(crate) models: Vec<ModelUsed>,
+    pub(crate) compute: Option<Compute>,
     pub(crate) resamples: usize,
     pub(crate) warnings: Vec<Warning>,
 }
@@ -202,6 +206,7 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         percent_of_lung: (!pairs.is_empty()).then(|| bland_altman(&pairs)),
         classification: threshold.and_then(|t| classification(&cases, t, basis.resamples, &mut warnings)),
         models: basis.models,
+        compute: basis.compute,
         cases,
         warnings,
     }

@@ -60,7 +60,7 @@ mod tests {
     fn training(salt: &str) -> Training {
         Training {
             program: Program::this(),
-            compute: Compute::with("cpu"),
+            compute: Compute::new("cpu", gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect())),
             seed: 1,
             fold: 0,
             split_sha256: String::new(),
@@ -122,7 +122,7 @@ mod tests {
         fields.remove("train_scans");
         let old: Training = serde_json::from_value(json).unwrap();
         assert!(old.knows_patient("anna") && old.train_scans.is_empty());
-        let mut models = Models::default();
+        let mut models = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()));
         crate::builtin::fill(&mut models).unwrap();
         assert_eq!(trainings(&models).len(), 3, "the models in the box say how they were trained");
     }

@@ -19,7 +19,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gg-testkit", &[]),
     (
         "groundglass",
-        &["gg-volume", "gg-io", "gg-imaging", "gg-eval", "gg-phantom", "gg-dataset", "gg-nn", "gg-report"],
+        &[
+            "gg-volume",
+            "gg-io",
+            "gg-imaging",
+            "gg-eval",
+            "gg-phantom",
+            "gg-dataset",
+            "gg-kernels",
+            "gg-nn",
+            "gg-report",
+        ],
     ),
 ];
 

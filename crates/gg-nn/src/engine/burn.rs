@@ -3,7 +3,9 @@
 //!
 //! Images of a prediction go through one by one, so that no result depends on its neighbours in the batch.
 
-use super::{BatchStats, DropoutKey, Engine, EngineError, Gradients, Images, LossFn, dropout_mask};
+use super::{
+    Arithmetic, BatchStats, DropoutKey, Engine, EngineError, Gradients, Images, Isa, LossFn, dropout_mask,
+};
 use crate::net::{Graph, Op};
 use crate::weights::{Tensor as Array, Weights};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
@@ -154,6 +156,10 @@ impl BurnEngine {
 impl Engine for BurnEngine {
     fn name(&self) -> &str {
         "burn-flex"
+    }
+
+    fn arithmetic(&self) -> Arithmetic {
+        Arithmetic::fp32(Isa::detect())
     }
 
     fn set_weights(&mut self, weights: &Weights) -> Result<(), EngineError> {

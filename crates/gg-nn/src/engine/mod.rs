@@ -9,12 +9,47 @@ mod dropout;
 pub use self::burn::BurnEngine;
 pub use cpu::CpuEngine;
 pub use dropout::{DropoutKey, dropout_mask};
+pub use gg_kernels::{Isa, IsaError, Precision};
 
 use crate::net::{Graph, NetError};
 use crate::weights::{Weights, WeightsError};
 
 /// Loss of a batch of logits and its derivative by each of them.
 pub type LossFn<'a> = dyn FnMut(&[f32]) -> (f64, Vec<f32>) + 'a;
+
+/// How a CPU computes: on which of its instruction sets, and what its convolutions multiply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arithmetic {
+    /// The instruction set.
+    pub isa: Isa,
+    /// What convolutions multiply; all else is fp32, and so are the weights that training changes.
+    pub precision: Precision,
+}
+
+impl Arithmetic {
+    /// fp32 on this instruction set.
+    pub fn fp32(isa: Isa) -> Self {
+        Self { isa, precision: Precision::Fp32 }
+    }
+
+    /// The fastest precision for prediction on this instruction set.
+    pub fn fastest(isa: Isa) -> Self {
+        let precision = if isa.has_bf16() { Precision::Bf16 } else { Precision::Fp32 };
+        Self { isa, precision }
+    }
+
+    /// Whether the instruction set has the precision.
+    ///
+    /// # Errors
+    /// It lacks it.
+    pub fn check(self) -> Result<(), EngineError> {
+        if self.precision == Precision::Bf16 && !self.isa.has_bf16() {
+            let (found, isa) = (self.precision.name(), self.isa.name());
+            return Err(EngineError::Precision { found, isa });
+        }
+        Ok(())
+    }
+}
 
 /// Executes one network.
 ///
@@ -24,6 +59,9 @@ pub type LossFn<'a> = dyn FnMut(&[f32]) -> (f64, Vec<f32>) + 'a;
 pub trait Engine: Send {
     /// Name for manifests, e.g. `burn-flex`.
     fn name(&self) -> &str;
+
+    /// What its results may depend on besides the input: for manifests.
+    fn arithmetic(&self) -> Arithmetic;
 
     /// Takes weights over; called before the first prediction and after each change by the optimiser.
     ///
@@ -47,19 +85,17 @@ pub trait Engine: Send {
         dropout: DropoutKey,
         loss: &mut LossFn<'_>,
     ) -> Result<Gradients, EngineError>;
+
+    /// Takes the memory of gradients back that nobody needs any more, for the next step.
+    fn recycle(&mut self, _gradients: Gradients) {}
 }
 
-/// The fastest engine for a network on this machine.
-pub fn engine_for(graph: &Graph) -> Box<dyn Engine> {
-    match CpuEngine::new(graph.clone()) {
+/// The CPU engine for a network; Burn (in fp32) where our kernels cannot run the network or lack the precision.
+pub fn engine_for(graph: &Graph, arithmetic: Arithmetic) -> Box<dyn Engine> {
+    match CpuEngine::new(graph.clone(), arithmetic) {
         Ok(engine) => Box::new(engine),
         Err(_) => Box::new(BurnEngine::new(graph.clone())),
     }
-}
-
-/// Name of the instruction set that the CPU engine uses on this processor, for manifests.
-pub fn instruction_set() -> &'static str {
-    gg_kernels::Isa::detect().name()
 }
 
 /// A batch of images.
@@ -117,6 +153,16 @@ pub enum EngineError {
         found: usize,
         /// Values expected.
         right: usize,
+    },
+    /// Not on this processor, or not on the instruction set that was forced.
+    #[error(
+        "found precision {found}, right would be fp32: the instruction set {isa} of this processor has no {found}"
+    )]
+    Precision {
+        /// The precision asked for.
+        found: &'static str,
+        /// The instruction set.
+        isa: &'static str,
     },
     /// `predict` or `gradients` before `set_weights`.
     #[error("the engine has no weights yet")]

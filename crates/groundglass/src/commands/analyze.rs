@@ -75,7 +75,7 @@ pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
 /// too.
 pub(crate) fn analyze(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Analysis>> {
     let cases = name_cases(args)?;
-    let mut models = Models::open(&args.model)?;
+    let mut models = Models::open(&args.model, context.arithmetic(args.precision)?)?;
     builtin::fill(&mut models)?;
     match &cases[..] {
         [(case_id, ct)] => {

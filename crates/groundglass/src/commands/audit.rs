@@ -5,7 +5,8 @@ use super::evaluate::evaluate;
 use super::train::train;
 use super::{Context, data};
 use crate::args::{
-    AuditArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, StoreName, TaskName, TrainArgs,
+    AuditArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, PrecisionName, StoreName, TaskName,
+    TrainArgs,
 };
 use crate::manifest::Program;
 use crate::output::{self, Staged};
@@ -232,6 +233,7 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimi
                 name: None,
                 licence: "as the licence of the training data allows".to_owned(),
                 store: StoreName::F32,
+                precision: PrecisionName::Fp32,
                 cache: cache.clone(),
                 fold: fold.clone(),
                 settings: args.settings.clone(),
@@ -250,6 +252,7 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimi
                 fold,
                 read: args.read.clone(),
                 resamples: args.resamples,
+                precision: None,
             },
         )?;
         values.push(headline(&scores, task));

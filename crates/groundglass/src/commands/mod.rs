@@ -2,6 +2,7 @@
 
 mod analyze;
 mod audit;
+mod bench;
 mod config;
 mod convert;
 mod data;
@@ -14,13 +15,18 @@ mod quickstart;
 mod split;
 mod train;
 
-use crate::args::{Cli, Command, ReadArgs};
+use crate::args::{Cli, Command, PrecisionName, ReadArgs};
+use crate::failure::Usage;
 use crate::interrupt::Interrupt;
 use crate::progress::Console;
 use anyhow::{Context as _, Result};
 use gg_io::ReadOptions;
+use gg_nn::engine::{Arithmetic, EngineError, Isa, Precision};
 pub(crate) use inspect::kind_in_words;
 use std::io::Write as _;
+
+/// Forces an instruction set: `avx512`, `avx2` or `portable`.
+const ISA: &str = "GROUNDGLASS_ISA";
 
 /// What every command gets besides its own arguments.
 #[derive(Clone)]
@@ -29,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) interrupt: Interrupt,
     /// Whether the answer on stdout is JSON.
     pub(crate) json: bool,
+    /// The instruction set that networks run on.
+    pub(crate) isa: Isa,
 }
 
 /// Runs the command that was typed.
@@ -43,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         console: Console::new(cli.global.quiet),
         interrupt: Interrupt::listen(),
         json: cli.global.json,
+        isa: instruction_set()?,
     };
     match cli.command {
         Command::Inspect(args) => inspect::run(&context, args),
@@ -57,10 +66,39 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Models(args) => models::run(&context, args),
         Command::Phantom(args) => phantom::run(&context, args),
         Command::Quickstart(args) => quickstart::run(&context, args),
+        Command::Bench(args) => bench::run(&context, args),
+    }
+}
+
+/// The fastest instruction set of this processor, or the one that the environment forces.
+fn instruction_set() -> Result<Isa> {
+    match std::env::var(ISA) {
+        Ok(name) => Isa::force(&name).map_err(|error| Usage(format!("{ISA}: {error}")).into()),
+        Err(std::env::VarError::NotPresent) => Ok(Isa::detect()),
+        Err(error) => Err(Usage(format!("{ISA}: {error}")).into()),
+    }
+}
+
+impl PrecisionName {
+    fn meaning(self) -> Precision {
+        match self {
+            Self::Fp32 => Precision::Fp32,
+            Self::Bf16 => Precision::Bf16,
+        }
     }
 }
 
 impl Context {
+    /// How networks compute: in this precision, or in the fastest one for prediction.
+    pub(crate) fn arithmetic(&self, precision: Option<PrecisionName>) -> Result<Arithmetic> {
+        let Some(precision) = precision.map(PrecisionName::meaning) else {
+            return Ok(Arithmetic::fastest(self.isa));
+        };
+        let arithmetic = Arithmetic { isa: self.isa, precision };
+        arithmetic.check().map_err(|error: EngineError| Usage(format!("--precision: {error}")))?;
+        Ok(arithmetic)
+    }
+
     /// Prints an answer: as JSON where that was asked for, else as the given text.
     pub(crate) fn answer(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
         let answer = if self.json { serde_json::to_string_pretty(value)? } else { text() };

@@ -7,8 +7,8 @@ use super::phantom::write_set;
 use super::train::{Trained, train};
 use crate::analysis::Analysis;
 use crate::args::{
-    AnalyzeArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, QuickstartArgs, ReadArgs,
-    SettingsArgs, StoreName, TaskName, TrainArgs,
+    AnalyzeArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, PrecisionName, QuickstartArgs,
+    ReadArgs, SettingsArgs, StoreName, TaskName, TrainArgs,
 };
 use crate::manifest::Program;
 use crate::output;
@@ -180,6 +180,7 @@ fn train_args(task: TaskName, phantoms: &Path, out: &Path, name: &str, seed: u64
         name: None,
         licence: "trained on phantoms alone: as the program".to_owned(),
         store: StoreName::F32,
+        precision: PrecisionName::Fp32,
         cache: CacheArgs { cache: Some(out.join("cache")) },
         fold: FoldArgs { split: None, fold: Some(FOLD) },
         settings: SettingsArgs {
@@ -203,6 +204,7 @@ fn evaluate_args(phantoms: &Path, out: &Path, models: &[PathBuf]) -> EvaluateArg
         fold: FoldArgs { split: None, fold: Some(FOLD) },
         read: ReadArgs::default(),
         resamples: RESAMPLES,
+        precision: None,
     }
 }
 
@@ -212,6 +214,7 @@ fn analyze_args(dicom: &Path, out: &Path, models: &[PathBuf]) -> AnalyzeArgs {
         out: OutArgs { out: out.to_owned(), force: false },
         model: models.to_vec(),
         case_id: vec!["phantom-dicom".to_owned()],
+        precision: None,
         orientation: None,
         read: ReadArgs::default(),
     }

@@ -11,6 +11,7 @@ use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{BatchLoader, Cache, LoaderConfig, Part, SampleSource, Task};
+use gg_nn::engine::Arithmetic;
 use gg_nn::{
     Bundle, BundleInfo, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome, TrainRun,
 };
@@ -29,11 +30,14 @@ const SPLIT: &str = "split.toml";
 /// The hash of the prepared data in the run folder.
 const DATA: &str = "data.sha256";
 
+/// What the networks' convolutions multiply, in the run folder.
+const PRECISION: &str = "precision.txt";
 /// All files of a run folder.
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     SETTINGS,
     SPLIT,
     DATA,
+    PRECISION,
     BUNDLE,
     "manifest.json",
     "checkpoint.safetensors",
@@ -84,6 +88,7 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
 /// Trains one network; `quickstart` calls it too.
 pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let task = task_of(args.task);
+    let arithmetic = context.arithmetic(Some(args.precision))?;
     let mut settings = Settings::resolve(&args.settings)?;
     settings.seed = args.seed.unwrap_or(settings.seed);
     settings.remarks().iter().for_each(|remark| context.console.warn(remark));
@@ -112,7 +117,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             }
         );
     }
-    enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache)?)?;
+    enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, arithmetic)?)?;
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
     let train_scans = train_samples.iter().map(scan).collect();
     let graph = of_task.network.graph()?;
@@ -150,7 +155,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let val_loader =
         if val_samples.is_empty() { None } else { Some(BatchLoader::new(source, val_samples, val_config)?) };
 
-    let mut engine = gg_nn::engine_for(&graph);
+    let mut engine = gg_nn::engine_for(&graph, arithmetic);
     let mut live = Live::new(context, of_task.train.epochs, train_loader.steps_per_epoch(), task);
     let run = TrainRun {
         task,
@@ -176,7 +181,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let salt = patient_salt(settings.seed, &data_sha256);
     let manifest = Training {
         program: Program::this(),
-        compute: Compute::with(engine.name()),
+        compute: Compute::new(engine.name(), engine.arithmetic()),
         seed: settings.seed,
         fold: chosen.fold,
         split_sha256: sha256(chosen.split.to_toml()?.as_bytes()),
@@ -223,14 +228,20 @@ fn task_of(name: TaskName) -> Task {
     }
 }
 
-/// What a run is made of, as files in its folder: settings, split and a hash of the prepared data.
+/// What a run is made of, as files in its folder: settings, split, a hash of the prepared data, the precision.
 fn begun_with(
     settings: &Settings,
     chosen: &data::Chosen,
     cache: &Cache,
-) -> Result<[(&'static str, String); 3]> {
+    arithmetic: Arithmetic,
+) -> Result<[(&'static str, String); 4]> {
     let split = format!("{}\n# trained with fold {} held out\n", chosen.split.to_toml()?, chosen.fold);
-    Ok([(SETTINGS, settings.to_toml()?), (SPLIT, split), (DATA, format!("{}\n", data_hash(cache)))])
+    Ok([
+        (SETTINGS, settings.to_toml()?),
+        (SPLIT, split),
+        (DATA, format!("{}\n", data_hash(cache))),
+        (PRECISION, format!("{}\n", arithmetic.precision.name())),
+    ])
 }
 
 /// Takes the run folder: a new one, or with `--resume` the one that was begun with the same files.
@@ -245,7 +256,7 @@ fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Res
                 std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             if begun != *text {
                 return Err(Usage(format!(
-                    "{} was begun with other settings, another split or other data; resume with those, {name} there \
+                    "{} was begun with other settings, another split, other data or another precision; resume with those, {name} there \
                      differs",
                     out.display()
                 ))

@@ -20,6 +20,7 @@ fn every_command_has_help_with_an_example() {
         "models",
         "phantom",
         "quickstart",
+        "bench",
     ] {
         let ran = groundglass(&[name, "--help"]).ok();
         assert!(ran.stdout.contains(&format!("groundglass {name}")), "{name}: {}", ran.stdout);

@@ -4,6 +4,7 @@
 mod bad_input;
 mod cache;
 mod commands;
+mod compute;
 mod dicom_edit;
 mod evaluate;
 mod memory;

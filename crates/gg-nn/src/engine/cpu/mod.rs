@@ -8,15 +8,15 @@ mod program;
 mod store;
 mod train;
 
-use super::{DropoutKey, Engine, EngineError, Gradients, Images, LossFn};
+use super::{Arithmetic, DropoutKey, Engine, EngineError, Gradients, Images, LossFn};
 use crate::net::Graph;
 use crate::weights::Weights;
 use gg_kernels::{
-    After, Buffer, Dest, Isa, Precision, Shape, Source, average_pool, dense, forward, from_blocked, max_pool,
+    After, Buffer, Dest, Isa, Precision, Shape, Source, average_pool, dense, from_blocked, max_pool,
     norm_of_running, to_blocked,
 };
 use program::{Flat, From, Kind, Program, Step};
-use store::{Params, Pool, as_multiplied, fold, load};
+use store::{Params, Pool, Way, fold, load};
 
 /// Pixels that one pass of a prediction takes at most (several small images, or one large).
 const PIXELS_AT_ONCE: usize = 128 * 1024;
@@ -31,13 +31,17 @@ pub struct CpuEngine {
     /// The values of dense layers as they came.
     weights: Option<Weights>,
     params: Vec<Params>,
-    /// What prediction reads and multiplies with, made from `params` when first needed.
-    folded: Option<Vec<Folded>>,
+    /// What prediction reads and multiplies with, made from `params` when first needed for images of one size.
+    folded: Option<(Sizes, Vec<Folded>)>,
     pool: Pool,
 }
 
+/// Rows and columns of each step's result.
+type Sizes = Vec<(usize, usize)>;
+
 /// One step as the prediction sees it.
 struct Folded {
+    way: Way,
     weights: Option<Buffer>,
     bias: Vec<f32>,
     /// Slope of the activation on the way to memory.
@@ -47,22 +51,14 @@ struct Folded {
 }
 
 impl CpuEngine {
-    /// An engine for this network on the fastest instruction set of this processor.
+    /// An engine for this network.
     ///
     /// # Errors
-    /// A network that these kernels have no steps for.
-    pub fn new(graph: Graph) -> Result<Self, EngineError> {
-        Self::with_isa(graph, Isa::detect(), Precision::Fp32)
-    }
-
-    /// An engine for this network on this instruction set, its convolutions multiplying in this precision (where the
-    /// processor lacks bf16: in fp32).
-    ///
-    /// # Errors
-    /// As [`CpuEngine::new`].
-    pub fn with_isa(graph: Graph, isa: Isa, precision: Precision) -> Result<Self, EngineError> {
+    /// A network that these kernels have no steps for; a precision that the instruction set lacks.
+    pub fn new(graph: Graph, arithmetic: Arithmetic) -> Result<Self, EngineError> {
+        arithmetic.check()?;
+        let Arithmetic { isa, precision } = arithmetic;
         let program = Program::new(&graph)?;
-        let precision = if isa.has_bf16() { precision } else { Precision::Fp32 };
         let name = match precision {
             Precision::Fp32 => format!("cpu-{isa}"),
             Precision::Bf16 => format!("cpu-{isa}-bf16"),
@@ -80,16 +76,17 @@ impl CpuEngine {
         })
     }
 
-    fn check(&self, images: &Images<'_>) -> Result<(Vec<(usize, usize)>, usize), EngineError> {
+    fn check(&self, images: &Images<'_>) -> Result<(Sizes, usize), EngineError> {
         images.check(self.graph.in_channels())?;
         let shapes = self.graph.shapes(images.height, images.width)?;
         Ok((self.program.sizes(&shapes), self.graph.output_len(images.height, images.width)?))
     }
 
-    fn fold(&self) -> Vec<Folded> {
-        let steps = self.program.steps.iter().zip(&self.params);
+    fn fold(&self, sizes: &Sizes) -> Vec<Folded> {
+        let steps = self.program.steps.iter().zip(&self.params).zip(sizes);
         steps
-            .map(|(step, p)| {
+            .map(|((step, p), size)| {
+                let way = self.way(step, *size);
                 let norm = step
                     .norm
                     .as_ref()
@@ -97,20 +94,18 @@ impl CpuEngine {
                 let slope_of = |relu: bool| if relu { 0.0 } else { 1.0 };
                 match (&step.kind, norm) {
                     (Kind::Conv { plan, bias: false, relu: false, .. }, Some(norm)) => Folded {
-                        weights: Some(fold(self.isa, plan, &p.weights, &norm.scale, self.precision)),
+                        way,
+                        weights: Some(fold(self.isa, plan, &p.weights, &norm.scale, way)),
                         bias: norm.shift,
                         slope: slope_of(step.relu),
                         view: None,
                     },
                     (kind, norm) => Folded {
+                        way,
                         weights: match kind {
-                            Kind::Conv { plan, .. } => as_multiplied(
-                                self.isa,
-                                plan,
-                                &p.weights,
-                                self.precision,
-                                &mut Pool::default(),
-                            ),
+                            Kind::Conv { plan, .. } => {
+                                way.weights(self.isa, plan, &p.weights, &mut Pool::default())
+                            }
                             _ => None,
                         },
                         bias: p.bias.clone(),
@@ -120,6 +115,16 @@ impl CpuEngine {
                 }
             })
             .collect()
+    }
+
+    /// How a step is computed whose result has this size.
+    fn way(&self, step: &Step, (h, w): (usize, usize)) -> Way {
+        match &step.kind {
+            Kind::Conv { plan, .. } => {
+                Way::of(self.isa, plan, self.precision, (grid(step, h), grid(step, w)))
+            }
+            _ => Way::Direct(self.precision),
+        }
     }
 
     /// Logits of a few images.
@@ -181,17 +186,8 @@ impl CpuEngine {
                     let after =
                         After { bias: (!f.bias.is_empty()).then_some(f.bias.as_slice()), slope: f.slope };
                     let dest = Dest { data: &mut out, channels: step.channels };
-                    forward(
-                        isa,
-                        plan,
-                        self.precision,
-                        (n, grid(step, h), grid(step, w)),
-                        &sources,
-                        weights,
-                        &mut [dest],
-                        after,
-                        None,
-                    );
+                    let size = (n, grid(step, h), grid(step, w));
+                    f.way.convolve(isa, plan, size, (&sources, weights), &mut [dest], (after, None));
                 }
                 Kind::Pool => {
                     let (ih, iw) = input_size(step, &sizes, images);
@@ -273,6 +269,10 @@ impl Engine for CpuEngine {
         &self.name
     }
 
+    fn arithmetic(&self) -> Arithmetic {
+        Arithmetic { isa: self.isa, precision: self.precision }
+    }
+
     fn set_weights(&mut self, weights: &Weights) -> Result<(), EngineError> {
         weights.check(&self.graph)?;
         load(self.isa, &self.program, weights, &mut self.params);
@@ -293,11 +293,14 @@ impl Engine for CpuEngine {
     }
 
     fn predict(&mut self, images: &Images<'_>) -> Result<Vec<f32>, EngineError> {
-        let (_, per_image) = self.check(images)?;
+        let (sizes, per_image) = self.check(images)?;
         if self.weights.is_none() {
             return Err(EngineError::NoWeights);
         }
-        let folded = self.folded.take().unwrap_or_else(|| self.fold());
+        let folded = match self.folded.take() {
+            Some((of, folded)) if of == sizes => folded,
+            _ => self.fold(&sizes),
+        };
         let mut pool = std::mem::take(&mut self.pool);
         let values = self.graph.in_channels() * images.height * images.width;
         let at_once = (PIXELS_AT_ONCE / (images.height * images.width)).max(1);
@@ -306,7 +309,7 @@ impl Engine for CpuEngine {
             let some = Images { values: some, n: some.len() / values.max(1), ..*images };
             logits.extend(self.predict_some(&mut pool, &some, &folded)?);
         }
-        self.folded = Some(folded);
+        self.folded = Some((sizes, folded));
         self.pool = pool;
         Ok(logits)
     }
@@ -321,6 +324,10 @@ impl Engine for CpuEngine {
             return Err(EngineError::NoWeights);
         }
         train::gradients(self, images, dropout, loss)
+    }
+
+    fn recycle(&mut self, gradients: Gradients) {
+        self.pool.spare = gradients.by_param;
     }
 }
 

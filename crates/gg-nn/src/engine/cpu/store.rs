@@ -1,13 +1,18 @@
 //! Parameters in the order of the kernels, and buffers that are used again.
 
 use super::program::{Kind, Program};
-use crate::weights::Weights;
-use gg_kernels::{Buffer, ConvPlan, Isa, Precision, padded};
+use crate::weights::{Tensor, Weights};
+use gg_kernels::{
+    After, Buffer, ChannelSums, ConvPlan, Dest, Isa, Precision, Source, backward_weights,
+    backward_weights_winograd, forward, forward_winograd, padded,
+};
 
 /// Buffers kept for the next tensor, step and batch.
 #[derive(Default)]
 pub(super) struct Pool {
     free: Vec<Buffer>,
+    /// Arrays of the last step's gradients, by name.
+    pub(super) spare: Weights,
 }
 
 impl Pool {
@@ -20,6 +25,14 @@ impl Pool {
         match fits.min_by_key(|(_, b)| b.len()).map(|(i, _)| i) {
             Some(i) => self.free.swap_remove(i),
             None => Buffer::zeros(len),
+        }
+    }
+
+    /// An array of this shape, contents arbitrary: last step's of this name if there was one.
+    pub(super) fn tensor(&mut self, name: &str, shape: &[usize]) -> Tensor {
+        match self.spare.tensors.remove(name) {
+            Some(tensor) if tensor.shape == shape => tensor,
+            _ => Tensor::filled(shape, 0.0),
         }
     }
 
@@ -85,25 +98,83 @@ pub(super) fn load(isa: Isa, program: &Program, weights: &Weights, params: &mut 
     }
 }
 
-/// Packed weights in the precision that multiplies them; `None` where that is how they are.
-pub(super) fn as_multiplied(
-    isa: Isa,
-    plan: &ConvPlan,
-    packed: &[f32],
-    precision: Precision,
-    pool: &mut Pool,
-) -> Option<Buffer> {
-    if precision == Precision::Fp32 || plan.plane {
-        return None;
+/// How a convolution is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    Direct(Precision),
+    /// In fp32, which with a quarter of the multiplications is faster than bf16 too.
+    Winograd,
+}
+
+impl Way {
+    /// The fastest for images of this size; whether there are several makes no difference.
+    pub(super) fn of(isa: Isa, plan: &ConvPlan, precision: Precision, size: (usize, usize)) -> Self {
+        if plan.suits_winograd(isa, size) { Self::Winograd } else { Self::Direct(precision) }
     }
-    let mut words = pool.take(plan.packed_len(isa) / 2);
-    plan.pack_bf16(isa, packed, &mut words);
-    Some(words)
+
+    /// Packed weights as this way multiplies them; `None` where that is how they are.
+    pub(super) fn weights(
+        self,
+        isa: Isa,
+        plan: &ConvPlan,
+        packed: &[f32],
+        pool: &mut Pool,
+    ) -> Option<Buffer> {
+        match self {
+            Self::Direct(Precision::Bf16) if !plan.plane => {
+                let mut words = pool.take(plan.packed_len(isa) / 2);
+                plan.pack_bf16(isa, packed, &mut words);
+                Some(words)
+            }
+            Self::Direct(_) => None,
+            Self::Winograd => {
+                let mut transformed = pool.take(plan.winograd_len(isa));
+                plan.pack_winograd(isa, packed, &mut transformed);
+                Some(transformed)
+            }
+        }
+    }
+
+    /// Convolves, with the weights of [`Way::weights`]; `size` is that of the grid of the kernel.
+    pub(super) fn convolve(
+        self,
+        isa: Isa,
+        plan: &ConvPlan,
+        size: (usize, usize, usize),
+        (sources, weights): (&[Source<'_>], &[f32]),
+        dests: &mut [Dest<'_>],
+        (after, sums): (After<'_>, Option<&mut ChannelSums>),
+    ) {
+        match self {
+            Self::Direct(precision) => {
+                forward(isa, plan, precision, size, sources, weights, dests, after, sums);
+            }
+            Self::Winograd => forward_winograd(isa, plan, size, sources, weights, dests, after, sums),
+        }
+    }
+
+    /// The gradient of packed weights, and memory to be kept between calls.
+    pub(super) fn backward_weights(
+        self,
+        isa: Isa,
+        plan: &ConvPlan,
+        size: (usize, usize, usize),
+        inputs: &[Source<'_>],
+        gradient: &Source<'_>,
+        (out, partial): (&mut [f32], &mut Buffer),
+    ) {
+        match self {
+            Self::Direct(precision) => {
+                backward_weights(isa, plan, precision, size, inputs, gradient, out, partial);
+            }
+            Self::Winograd => backward_weights_winograd(isa, plan, size, inputs, gradient, out, partial),
+        }
+    }
 }
 
 /// Weights as the prediction uses them, a batch norm's factors multiplied in.
-pub(super) fn fold(isa: Isa, plan: &ConvPlan, packed: &[f32], scale: &[f32], precision: Precision) -> Buffer {
+pub(super) fn fold(isa: Isa, plan: &ConvPlan, packed: &[f32], scale: &[f32], way: Way) -> Buffer {
     let mut folded = Buffer::zeros(plan.packed_len(isa));
     plan.scale_outputs(isa, packed, scale, &mut folded);
-    as_multiplied(isa, plan, &folded, precision, &mut Pool::default()).unwrap_or(folded)
+    way.weights(isa, plan, &folded, &mut Pool::default()).unwrap_or(folded)
 }

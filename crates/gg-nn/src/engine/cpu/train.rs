@@ -1,14 +1,14 @@
 //! One training step: forward with batch statistics and dropout, the loss, backward.
 
 use super::program::{Flat, From, Kind, Step};
-use super::store::{Pool, as_multiplied};
+use super::store::{Pool, Way};
 use super::{CpuEngine, grid, image_source, input_size, lost};
 use crate::engine::{BatchStats, DropoutKey, EngineError, Gradients, Images, LossFn, dropout_mask};
 use crate::weights::{Tensor, Weights};
 use gg_kernels::{
     After, Buffer, ChannelSums, Dest, Gradient, Norm, Read, Shape, Source, average_pool,
-    average_pool_backward, backward_weights, channel_sums, dense, dense_backward, forward, from_blocked,
-    gradient_sums, max_pool, max_pool_backward, multiply, norm_backward, norm_of_batch, to_blocked,
+    average_pool_backward, channel_sums, dense, dense_backward, from_blocked, gradient_sums, max_pool,
+    max_pool_backward, multiply, norm_backward, norm_of_batch, to_blocked,
 };
 
 /// What the forward pass leaves for the backward pass.
@@ -152,10 +152,11 @@ fn forward_pass(
                 let dest = Dest { data: &mut out, channels: step.channels };
                 let sums = step.norm.is_some().then_some(&mut sums);
                 let size = (n, grid(step, h), grid(step, w));
-                let words = as_multiplied(isa, plan, &params.weights, engine.precision, pool);
-                let weights = words.as_ref().unwrap_or(&params.weights);
-                forward(isa, plan, engine.precision, size, &inputs, weights, &mut [dest], after, sums);
-                pool.give(words.unwrap_or_default());
+                let way = Way::of(isa, plan, engine.precision, (size.1, size.2));
+                let own = way.weights(isa, plan, &params.weights, pool);
+                let weights = own.as_ref().unwrap_or(&params.weights);
+                way.convolve(isa, plan, size, (&inputs, weights), &mut [dest], (after, sums));
+                pool.give(own.unwrap_or_default());
             }
             Kind::Pool => {
                 let (ih, iw) = input_size(step, sizes, images);
@@ -277,20 +278,12 @@ fn backward_pass(
                 let size = (n, grid(step, h), grid(step, w));
                 let read = sources(engine, pass, images, step)?;
                 let mut packed = pool.take(plan.packed_len(isa));
-                backward_weights(
-                    isa,
-                    plan,
-                    engine.precision,
-                    size,
-                    &read,
-                    &gradient,
-                    &mut packed,
-                    &mut partial,
-                );
+                let way = Way::of(isa, plan, engine.precision, (size.1, size.2));
+                way.backward_weights(isa, plan, size, &read, &gradient, (&mut packed, &mut partial));
                 let name = format!("{name}.weight");
                 let shape = engine.graph.params.iter().find(|p| p.name == name).map(|p| p.shape.clone());
                 let shape = shape.ok_or_else(lost)?;
-                let mut tensor = Tensor::filled(&shape, 0.0);
+                let mut tensor = pool.tensor(&name, &shape);
                 plan.unpack(isa, &packed, &mut tensor.values);
                 by_param.tensors.insert(name, tensor);
                 pool.give(packed);
@@ -298,28 +291,19 @@ fn backward_pass(
                     let back = plan.backward();
                     let mut packed = pool.take(back.packed_len(isa));
                     plan.pack_backward(isa, &params.weights, &mut packed);
-                    let words = as_multiplied(isa, &back, &packed, engine.precision, pool);
-                    let weights = words.as_ref().unwrap_or(&packed);
+                    let way = Way::of(isa, &back, engine.precision, (size.1, size.2));
+                    let own = way.weights(isa, &back, &packed, pool);
+                    let weights = own.as_ref().unwrap_or(&packed);
                     let mut dests: Vec<Dest<'_>> = fresh
                         .iter_mut()
                         .zip(&plan.inputs)
                         .map(|(data, channels)| Dest { data, channels: *channels })
                         .collect();
                     let read = [gradient];
-                    forward(
-                        isa,
-                        &back,
-                        engine.precision,
-                        size,
-                        &read,
-                        weights,
-                        &mut dests,
-                        After::NONE,
-                        None,
-                    );
+                    way.convolve(isa, &back, size, (&read, weights), &mut dests, (After::NONE, None));
                     drop(dests);
                     pool.give(packed);
-                    pool.give(words.unwrap_or_default());
+                    pool.give(own.unwrap_or_default());
                 }
             }
             Kind::Pool => {

@@ -53,7 +53,7 @@ pub(super) fn run(context: &Context, args: EvaluateArgs) -> Result<()> {
 pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores> {
     let staged = Staged::begin(&args.out.out, args.out.force)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
-    let mut models = Models::open(&args.model)?;
+    let mut models = Models::open(&args.model, context.arithmetic(args.precision)?)?;
     let chosen = part::choose(context, args, &sets, &models)?;
     warnings.extend(chosen.warnings.clone());
     let leak = leak(&models, chosen.parts.as_ref());
@@ -68,6 +68,7 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
     }
 
     let used = models.used();
+    let compute = (!used.is_empty()).then(|| models.compute());
     let mut source = match &args.pred {
         Some(folder) => {
             Source::Folder(Folder::open(folder, &wanted.iter().map(|(_, case)| *case).collect::<Vec<_>>())?)
@@ -107,6 +108,7 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
             Source::Folder(_) => scoring::Source::Masks,
         },
         models: used,
+        compute,
         resamples: args.resamples,
         warnings,
     };

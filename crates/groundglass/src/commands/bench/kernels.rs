@@ -1,0 +1,214 @@
+//! Each convolution of the U-Net by itself, forward and both backward passes, as a share of the multiply-add units' peak.
+//!
+//! What changes the layout of weights and gradients for the kernel counts as its time; tensors stay in the kernels'
+//! layout through the whole network. Peak and kernel are measured in turns, and the best round of each is taken, so that
+//! a machine that is busy for a moment harms neither alone.
+
+use gg_kernels::{
+    After, Buffer, ChannelSums, ConvPlan, Dest, Gradient, Isa, Precision, Read, Shape, Source,
+    backward_weights, fma_peak, forward,
+};
+use gg_nn::engine::Arithmetic;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+pub(super) const FORWARD: &str = "forward";
+pub(super) const DATA: &str = "backward_data";
+pub(super) const WEIGHTS: &str = "backward_weights";
+
+/// Images and side of the first level, as in a training step.
+const BATCH: (usize, usize) = (8, 128);
+const LEVELS: usize = 5;
+/// At least so many rounds, and so long.
+const ROUNDS: usize = 5;
+const TIME: Duration = Duration::from_millis(300);
+
+/// Speed of one kernel on one layer.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KernelSpeed {
+    pub(super) precision: String,
+    pub(super) layer: String,
+    pub(super) kernel: String,
+    pub(super) gflop: f64,
+    pub(super) ms: f64,
+    pub(super) gflops: f64,
+    pub(super) share_of_peak: f64,
+}
+
+/// One layer: side of the grid that its kernel works on, and the convolution.
+struct Layer {
+    name: String,
+    side: usize,
+    plan: ConvPlan,
+}
+
+/// The peak, and all kernels.
+pub(super) fn measure(arithmetic: Arithmetic, base: usize, threads: usize) -> (f64, Vec<KernelSpeed>) {
+    let mut clock =
+        Clock { arithmetic, threads, peak: fma_peak(arithmetic.isa, arithmetic.precision, threads, 20) };
+    let mut speeds = Vec::new();
+    for layer in layers(base) {
+        measure_layer(&mut clock, &layer, &mut speeds);
+    }
+    // The shares against one peak: the best that was seen.
+    for speed in &mut speeds {
+        speed.share_of_peak = speed.gflops / clock.peak;
+    }
+    (clock.peak, speeds)
+}
+
+/// All shapes of layers that the network has.
+fn layers(base: usize) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    for level in 0..LEVELS {
+        let (c, side) = (base << level, BATCH.1 >> level);
+        let mut add = |what: &str, ins: &[usize], plan: ConvPlan, side: usize| {
+            let ins: Vec<String> = ins.iter().map(ToString::to_string).collect();
+            let outs: usize = plan.outputs.iter().sum();
+            layers.push(Layer {
+                name: format!("{what}, {side} x {side}, {} to {outs}", ins.join(" + ")),
+                side,
+                plan,
+            });
+        };
+        if level == 0 {
+            add("first 3x3", &[1], ConvPlan::of_plane(c), side);
+        } else {
+            add("3x3", &[c / 2], ConvPlan::new(3, &[c / 2], c), side);
+        }
+        add("3x3", &[c], ConvPlan::new(3, &[c], c), side);
+        if level + 1 < LEVELS {
+            add("3x3", &[c, c], ConvPlan::new(3, &[c, c], c), side);
+            add("2x2 up", &[2 * c], ConvPlan::transposed(2 * c, c), side / 2);
+        }
+    }
+    layers.push(Layer { name: "1x1 out".to_owned(), side: BATCH.1, plan: ConvPlan::new(1, &[base], 1) });
+    layers
+}
+
+struct Clock {
+    arithmetic: Arithmetic,
+    threads: usize,
+    peak: f64,
+}
+
+impl Clock {
+    /// Seconds of the best round, the peak being measured between rounds.
+    fn best(&mut self, mut f: impl FnMut()) -> f64 {
+        let (mut best, mut rounds, start) = (f64::MAX, 0, Instant::now());
+        while rounds < ROUNDS || start.elapsed() < TIME {
+            let round = Instant::now();
+            f();
+            best = best.min(round.elapsed().as_secs_f64());
+            let Arithmetic { isa, precision } = self.arithmetic;
+            self.peak = self.peak.max(fma_peak(isa, precision, self.threads, 1));
+            rounds += 1;
+        }
+        best
+    }
+}
+
+fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>) {
+    let Arithmetic { isa, precision } = clock.arithmetic;
+    let plan = &layer.plan;
+    let (n, side) = (BATCH.0, layer.side);
+    let (ins, out) = (&plan.inputs, plan.outputs[0]);
+    let fine = if plan.output_grid == gg_kernels::Sampling::Double { 2 } else { 1 };
+    let len = |c: usize, side: usize| Shape::new(n, c, side, side).blocked_len(isa);
+    let grid = (n, side, side);
+    let taps = plan.kernel * plan.kernel * fine * fine;
+    let gflop = (2 * taps * n * side * side * out * ins.iter().sum::<usize>()) as f64 / 1e9;
+
+    let widest = ins.iter().copied().max().unwrap_or(0).max(out).next_multiple_of(isa.lanes());
+    let (scale, shift) = (noise(widest), noise(widest));
+    let data: Vec<Buffer> =
+        ins.iter().map(|&c| noise(if plan.plane { n * side * side } else { len(c, side) })).collect();
+    let sources: Vec<Source<'_>> = ins
+        .iter()
+        .zip(&data)
+        .map(|(&c, d)| if plan.plane { Source::plane(d) } else { Source::active(d, c, &scale, &shift, 0.0) })
+        .collect();
+    let plain = noise(taps * out * ins.iter().sum::<usize>());
+    let mut packed = Buffer::zeros(plan.packed_len(isa));
+    let mut words = Buffer::zeros(plan.packed_len(isa) / 2);
+    let half = precision == Precision::Bf16 && !plan.plane;
+    let mut add = |kernel: &str, secs: f64| {
+        speeds.push(KernelSpeed {
+            precision: precision.name().to_owned(),
+            layer: layer.name.clone(),
+            kernel: kernel.to_owned(),
+            gflop,
+            ms: 1e3 * secs,
+            gflops: gflop / secs,
+            share_of_peak: 0.0,
+        });
+    };
+
+    let mut y = Buffer::zeros(len(out, side * fine));
+    let mut sums = ChannelSums::default();
+    let secs = clock.best(|| {
+        plan.pack(isa, &plain, &mut packed);
+        let weights = multiplied(isa, plan, half, &packed, &mut words);
+        let dest = Dest { data: &mut y, channels: out };
+        let sums = (plan.kernel == 3).then_some(&mut sums);
+        forward(isa, plan, precision, grid, &sources, weights, &mut [dest], After::NONE, sums);
+    });
+    add(FORWARD, secs);
+
+    let (gradient, z) = (noise(len(out, side * fine)), noise(len(out, side * fine)));
+    let read = if plan.kernel == 3 { through_norm(&z, &scale, &shift) } else { Read::Plain };
+    let gradient = Source { data: &gradient, channels: out, read };
+    if !plan.plane {
+        let back = plan.backward();
+        let mut packed_back = Buffer::zeros(back.packed_len(isa));
+        let mut words = Buffer::zeros(back.packed_len(isa) / 2);
+        let mut dx: Vec<Buffer> = ins.iter().map(|&c| Buffer::zeros(len(c, side))).collect();
+        let secs = clock.best(|| {
+            plan.pack_backward(isa, &packed, &mut packed_back);
+            let weights = multiplied(isa, &back, half, &packed_back, &mut words);
+            let mut dests: Vec<Dest<'_>> =
+                dx.iter_mut().zip(ins).map(|(data, &channels)| Dest { data, channels }).collect();
+            forward(isa, &back, precision, grid, &[gradient], weights, &mut dests, After::NONE, None);
+        });
+        add(DATA, secs);
+    }
+
+    let (mut packed_dw, mut partial) = (Buffer::zeros(plan.packed_len(isa)), Buffer::zeros(0));
+    let mut dw = plain.clone();
+    let secs = clock.best(|| {
+        backward_weights(isa, plan, precision, grid, &sources, &gradient, &mut packed_dw, &mut partial);
+        plan.unpack(isa, &packed_dw, &mut dw);
+    });
+    add(WEIGHTS, secs);
+}
+
+/// The weights as the kernel multiplies them.
+fn multiplied<'a>(
+    isa: Isa,
+    plan: &ConvPlan,
+    half: bool,
+    packed: &'a Buffer,
+    words: &'a mut Buffer,
+) -> &'a [f32] {
+    if !half {
+        return packed;
+    }
+    plan.pack_bf16(isa, packed, words);
+    words
+}
+
+/// The gradient as it comes through batch norm and ReLU.
+fn through_norm<'a>(z: &'a [f32], scale: &'a [f32], shift: &'a [f32]) -> Read<'a> {
+    Read::Gradient(Gradient { z, scale, shift, slope: 0.0, a: scale, b: shift, c: shift, before: 1.0 })
+}
+
+/// Numbers around 0.
+fn noise(len: usize) -> Buffer {
+    let mut buffer = Buffer::zeros(len);
+    let mut state = 1u32;
+    for v in buffer.iter_mut() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *v = (state >> 8) as f32 / (1u32 << 24) as f32 - 0.5;
+    }
+    buffer
+}
