@@ -9,6 +9,7 @@ use crate::output;
 use crate::progress::Step;
 use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
+use crate::words::number;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{BatchLoader, Cache, LoaderConfig, Part, SampleSource, Task};
 use gg_nn::engine::Arithmetic;
@@ -69,14 +70,13 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
     let trained = train(context, &args)?;
     context.answer(&trained, || {
         let metric = if trained.task == Task::Classify { "accuracy" } else { "Dice" };
-        let number = |v: Option<f64>| v.map_or("none".to_owned(), |v| format!("{v:.4}"));
         format!(
             "{}: best epoch {} of {}, threshold {:.3}, validation {metric} {}{}",
             trained.bundle.display(),
             trained.best_epoch,
             trained.epochs,
             trained.threshold,
-            number(trained.val_metric),
+            number(trained.val_metric, 4),
             match trained.warnings.iter().find(|w| w.code == PATIENTS_LEAK) {
                 Some(leak) => format!("; {}", leak.message),
                 None => String::new(),

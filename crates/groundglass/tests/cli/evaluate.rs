@@ -139,3 +139,19 @@ fn the_report_says_what_was_scored_and_on_what() {
         assert!(page.contains("HD95 (mm)") && page.contains("counted from 0 at the feet"));
     }
 }
+
+#[test]
+fn what_human_readers_reach_stands_beside_patients_and_one_case_is_no_agreement() {
+    let dir = tempfile::tempdir().unwrap();
+    let (set, out) = (dir.path().join("set"), dir.path().join("out"));
+    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "48x48x16"]).ok();
+    fs::remove_file(set.join("truth.json")).unwrap(); // nothing says any more that it is a phantom
+    groundglass(&["evaluate", arg(&set), "--pred", arg(&set), "--resamples", "20", "--out", arg(&out)]).ok();
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("0.70 ± 0.08 (Bartoli et al. 2022"));
+    assert!(page.contains("Infection") && !page.contains("Bland-Altman"));
+    let figures: Vec<_> =
+        fs::read_dir(out.join("figures")).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert!(figures.iter().any(|f| f == "infection_dice.svg"), "{figures:?}");
+    assert!(!figures.iter().any(|f| f.to_str().unwrap().starts_with("percent_")), "{figures:?}");
+}
