@@ -24,8 +24,8 @@ pub struct Confusion {
 /// All scores at one threshold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassScores {
-    /// Score from which on a case is called positive.
-    pub threshold: f64,
+    /// Score from which on a case is called positive; `None` where not all cases have the same one.
+    pub threshold: Option<f64>,
     /// Cases whose truth is positive.
     pub positives: u64,
     /// Cases whose truth is negative.
@@ -50,9 +50,14 @@ pub struct ClassScores {
 
 /// Counts calls (`score >= threshold`) against the truth.
 pub fn confusion(scores: &[f32], labels: &[bool], threshold: f32) -> Confusion {
+    let called: Vec<bool> = scores.iter().map(|&s| s >= threshold).collect();
+    count(&called, labels)
+}
+
+fn count(called: &[bool], labels: &[bool]) -> Confusion {
     let mut c = Confusion::default();
-    for (&score, &label) in scores.iter().zip(labels) {
-        match (score >= threshold, label) {
+    for (&called, &label) in called.iter().zip(labels) {
+        match (called, label) {
             (true, true) => c.tp += 1,
             (true, false) => c.fp += 1,
             (false, true) => c.fn_ += 1,
@@ -67,10 +72,21 @@ pub fn confusion(scores: &[f32], labels: &[bool], threshold: f32) -> Confusion {
 /// # Shape
 /// One score and one label per case.
 pub fn class_scores(scores: &[f32], labels: &[bool], threshold: f32) -> Warned<ClassScores> {
-    let c = confusion(scores, labels, threshold);
+    let called: Vec<bool> = scores.iter().map(|&s| s >= threshold).collect();
+    let mut found = class_scores_called(scores, labels, &called);
+    found.value.threshold = Some(f64::from(threshold));
+    found
+}
+
+/// As [`class_scores`], of calls that were made elsewhere: with another threshold for each fold, say.
+///
+/// # Shape
+/// One score, one label and one call per case.
+pub fn class_scores_called(scores: &[f32], labels: &[bool], called: &[bool]) -> Warned<ClassScores> {
+    let c = count(called, labels);
     let (positives, negatives) = (c.tp + c.fn_, c.fp + c.tn);
     let value = ClassScores {
-        threshold: f64::from(threshold),
+        threshold: None,
         positives,
         negatives,
         confusion: c,

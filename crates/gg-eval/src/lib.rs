@@ -1,7 +1,7 @@
 //! Measures: how well masks and classifiers agree with the truth, and how much of a lung is infected.
 //!
 //! * masks: [`seg_scores`] (overlap, HD95, NSD), [`missing_scores`] where there is no prediction, [`summarize`] over
-//!   patients;
+//!   patients, [`by_burden`] by how much there is to find;
 //! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`];
 //! * uncertainty: [`bootstrap_by_group`] over patients;
 //! * agreement of two measurements: [`bland_altman`];
@@ -13,6 +13,7 @@ mod agreement;
 mod anatomy;
 mod bootstrap;
 mod burden;
+mod by_burden;
 mod calibration;
 mod classify;
 mod contour;
@@ -30,8 +31,9 @@ pub use agreement::{BlandAltman, bland_altman};
 pub use anatomy::check_apex;
 pub use bootstrap::{Interval, bootstrap_by_group};
 pub use burden::{Amount, Burden, Infected, Part, Sides, burden};
+pub use by_burden::{ByBurden, INFECTED_PERCENT, ScoredVolume, by_burden};
 pub use calibration::{Calibration, CalibrationBin, calibration};
-pub use classify::{ClassScores, Confusion, class_scores, confusion};
+pub use classify::{ClassScores, Confusion, class_scores, class_scores_called, confusion};
 pub use pr::{PrCurve, pr_curve};
 pub use roc::{RocCurve, roc_curve, youden_threshold};
 pub use seg::{MaskState, SegCounts, SegScores, missing_scores, seg_scores};

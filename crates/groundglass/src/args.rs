@@ -48,6 +48,8 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// The main job: from CT to masks, percentages, severity and a report
     Analyze(AnalyzeArgs),
+    /// Test every patient once, by networks that never saw them
+    Crossval(CrossvalArgs),
     /// Find what stands on both sides of a split: patients, near-duplicate slices, one scan in two data sets
     Audit(AuditArgs),
     /// List the models in the box, or show what a bundle says about itself
@@ -371,6 +373,56 @@ pub(crate) struct AnalyzeArgs {
     /// Directions in which the stored axes grow, for files that do not say, e.g. LPS
     #[arg(long, value_name = "AXES", value_parser = parse_orientation)]
     pub(crate) orientation: Option<Orientation>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass crossval lung data/covid --folds 5 --out cv/lung\n  groundglass crossval infection \
+    data/covid --folds 5 --lung cv/lung --out cv/infection"
+)]
+pub(crate) struct CrossvalArgs {
+    /// What the networks are to learn
+    pub(crate) task: TaskName,
+    /// Data set folders
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// Folder for the folds' runs and scores, and for the scores of all together
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Number of folds, drawn by patient (default: the data set's own folds, else 5)
+    #[arg(long, value_name = "N")]
+    pub(crate) folds: Option<usize>,
+    /// Split file, as `split` writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) split: Option<PathBuf>,
+    /// Folder of a finished `crossval lung` under the same split: each fold's lung network, which saw none of its
+    /// patients either, limits the infection to the lungs and gives the percentage
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lung: Option<PathBuf>,
+    /// Go on with the fold and the step where an earlier run was stopped
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Seed of the folds, of weights, order and augmentation
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Licence of the weights, kept in the bundles
+    #[arg(long, value_name = "TEXT", default_value = "as the licence of the training data allows")]
+    pub(crate) licence: String,
+    /// How the bundles store their weights
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) store: StoreName,
+    /// Number of bootstrap resamples behind each interval
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
+    pub(crate) resamples: usize,
+    /// Precision of training; weights are kept in fp32 in any case
+    #[arg(long, value_enum, default_value = "fp32")]
+    pub(crate) precision: PrecisionName,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 }

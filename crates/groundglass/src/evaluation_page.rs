@@ -209,7 +209,7 @@ fn classification(c: &ClassSection, examples: Vec<SlicePicture>) -> Classificati
             line("Specificity", &i.specificity, "slices"),
             line("AUROC", &i.auroc, "slices"),
         ],
-        threshold: Some(s.threshold),
+        threshold: s.threshold,
         confusion: Confusion {
             tp: s.confusion.tp,
             fp: s.confusion.fp,

@@ -1,10 +1,11 @@
 //! From masks and truth of many cases to `scores.json`: what is counted per case, and what is made of it over patients.
 
 use crate::manifest::{Compute, ModelUsed, Program};
-use gg_dataset::{Layout, Structure, Task};
+use gg_dataset::{Layout, Structure};
 use gg_eval::{
-    BlandAltman, Calibration, ClassScores, Interval, PrCurve, RocCurve, SegScores, SegSummary, bland_altman,
-    bootstrap_by_group, calibration, class_scores, mean_known, pr_curve, roc_curve, summarize,
+    BlandAltman, ByBurden, Calibration, ClassScores, Interval, PrCurve, RocCurve, ScoredVolume, SegScores,
+    SegSummary, bland_altman, bootstrap_by_group, by_burden, calibration, class_scores, class_scores_called,
+    mean_known, pr_curve, roc_curve, summarize,
 };
 use gg_volume::Warning;
 use serde::Serialize;
@@ -36,12 +37,18 @@ pub(crate) struct CaseScores {
     /// Infected percentage of the lung.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) percent_of_lung: Option<Measured>,
+    /// Voxels of the true lungs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) true_lung_voxels: Option<u64>,
     /// Volume of the lungs in millilitres, where the spacing is trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lung_ml: Option<Measured>,
     /// Volume of infection inside the lungs in millilitres, where the spacing is trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) infection_ml: Option<Measured>,
+    /// Threshold of the classifier that saw this case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) classify_threshold: Option<f32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) slice_scores: Vec<SliceScore>,
     pub(crate) warnings: Vec<Warning>,
@@ -126,6 +133,9 @@ pub(crate) struct Scores {
     pub(crate) lung: Option<SegSection>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) infection: Option<SegSection>,
+    /// The infection of volumes with and (nearly) without it, told apart; where the lungs are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) infection_by_burden: Option<ByBurden>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) percent_of_lung: Option<BlandAltman>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,7 +195,6 @@ pub(crate) struct Basis {
 pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
     let patients: BTreeSet<&str> = cases.iter().map(|c| c.patient.as_str()).collect();
     let mut warnings = basis.warnings;
-    let threshold = basis.models.iter().find(|m| m.task == Task::Classify).map(|m| m.threshold);
     let pairs: Vec<(f64, f64)> = cases
         .iter()
         .filter_map(|c| c.percent_of_lung.as_ref())
@@ -203,8 +212,9 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         resamples: basis.resamples,
         lung: segmentation(&cases, Structure::Lung, basis.resamples),
         infection: segmentation(&cases, Structure::Infection, basis.resamples),
+        infection_by_burden: told_apart(&cases, basis.resamples),
         percent_of_lung: (!pairs.is_empty()).then(|| bland_altman(&pairs)),
-        classification: threshold.and_then(|t| classification(&cases, t, basis.resamples, &mut warnings)),
+        classification: classification(&cases, basis.resamples, &mut warnings),
         models: basis.models,
         compute: basis.compute,
         cases,
@@ -228,23 +238,50 @@ fn segmentation(cases: &[CaseScores], structure: Structure, resamples: usize) ->
     })
 }
 
+/// Infection scores of volumes whose true percentage is known.
+fn told_apart(cases: &[CaseScores], resamples: usize) -> Option<ByBurden> {
+    let volumes: Vec<ScoredVolume<'_>> = cases
+        .iter()
+        .filter_map(|c| {
+            Some(ScoredVolume {
+                patient: &c.patient,
+                scores: c.infection?,
+                truth_percent: c.percent_of_lung?.truth?,
+                lung_voxels: c.true_lung_voxels?,
+            })
+        })
+        .collect();
+    (!volumes.is_empty()).then(|| by_burden(&volumes, BOOTSTRAP_SEED, resamples))
+}
+
+/// Adds the cases of the same data sets, in their order.
+pub(crate) fn add_sets(all: &mut Vec<ScoredSet>, more: &[ScoredSet]) {
+    if all.is_empty() {
+        all.extend_from_slice(more);
+        return;
+    }
+    all.iter_mut().zip(more).for_each(|(a, m)| a.cases += m.cases);
+}
+
 fn classification(
     cases: &[CaseScores],
-    threshold: f32,
     resamples: usize,
     warnings: &mut Vec<Warning>,
 ) -> Option<ClassSection> {
     let mut groups = Vec::new();
     let mut scores = Vec::new();
     let mut labels = Vec::new();
+    let mut called = Vec::new();
     let mut unlabelled = 0;
     for case in cases {
+        let Some(threshold) = case.classify_threshold else { continue };
         for slice in &case.slice_scores {
             match slice.truth {
                 Some(label) => {
                     groups.push(case.patient.as_str());
                     scores.push(slice.probability);
                     labels.push(label);
+                    called.push(slice.probability >= threshold);
                 }
                 None => unlabelled += 1,
             }
@@ -257,9 +294,16 @@ fn classification(
         bootstrap_by_group(&groups, BOOTSTRAP_SEED, resamples, |rows| {
             let scores: Vec<f32> = rows.iter().map(|&i| scores[i]).collect();
             let labels: Vec<bool> = rows.iter().map(|&i| labels[i]).collect();
-            pick(&class_scores(&scores, &labels, threshold).value)
+            let called: Vec<bool> = rows.iter().map(|&i| called[i]).collect();
+            pick(&class_scores_called(&scores, &labels, &called).value)
         })
     };
+    let thresholds: BTreeSet<u32> =
+        cases.iter().filter_map(|c| c.classify_threshold).map(f32::to_bits).collect();
+    let mut at_chosen = class_scores_called(&scores, &labels, &called).drain_into(warnings);
+    if let [only] = thresholds.into_iter().collect::<Vec<_>>()[..] {
+        at_chosen.threshold = Some(f64::from(f32::from_bits(only)));
+    }
     Some(ClassSection {
         intervals: ClassIntervals {
             accuracy: over(|s| s.accuracy),
@@ -269,7 +313,7 @@ fn classification(
             specificity: over(|s| s.specificity),
             auroc: over(|s| s.auroc),
         },
-        scores: class_scores(&scores, &labels, threshold).drain_into(warnings),
+        scores: at_chosen,
         scores_at_half: class_scores(&scores, &labels, THRESHOLD_FIXED).value,
         unlabelled,
         roc: roc_curve(&scores, &labels),

@@ -1,6 +1,7 @@
 //! `audit`: does anything stand on both sides of a split? Patients, near-duplicate slices, one scan in two data sets;
 //! and, on request, how much better a leaking split looks.
 
+use super::crossval::headline;
 use super::evaluate::evaluate;
 use super::train::train;
 use super::{Context, data};
@@ -10,7 +11,6 @@ use crate::args::{
 };
 use crate::manifest::Program;
 use crate::output::{self, Staged};
-use crate::scoring::Scores;
 use anyhow::{Result, bail};
 use gg_dataset::{AuditedCase, Duplicate, Place, Split, SplitCase, near_duplicates, places, torn_patients};
 use gg_imaging::Display;
@@ -271,14 +271,6 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimi
         fold: args.fold,
         seed: args.seed,
     })
-}
-
-fn headline(scores: &Scores, task: TaskName) -> Option<f64> {
-    match task {
-        TaskName::Classify => scores.classification.as_ref()?.scores.auroc,
-        TaskName::Lung => scores.lung.as_ref()?.summary.dice.mean,
-        TaskName::Infection => scores.infection.as_ref()?.summary.dice.mean,
-    }
 }
 
 fn sentence(audit: &Audit) -> String {

@@ -5,6 +5,7 @@ mod audit;
 mod bench;
 mod config;
 mod convert;
+mod crossval;
 mod data;
 mod evaluate;
 mod inspect;
@@ -62,6 +63,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Config(args) => config::run(&context, args),
         Command::Evaluate(args) => evaluate::run(&context, args),
         Command::Analyze(args) => analyze::run(&context, args),
+        Command::Crossval(args) => crossval::run(&context, args),
         Command::Audit(args) => audit::run(&context, args),
         Command::Models(args) => models::run(&context, args),
         Command::Phantom(args) => phantom::run(&context, args),

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Name of the bundle in the run folder.
-const BUNDLE: &str = "model.safetensors";
+pub(super) const BUNDLE: &str = "model.safetensors";
 /// The resolved settings in the run folder.
 const SETTINGS: &str = "settings.toml";
 /// The split in the run folder; `evaluate --split` takes it.

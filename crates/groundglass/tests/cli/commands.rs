@@ -16,6 +16,7 @@ fn every_command_has_help_with_an_example() {
         "config",
         "evaluate",
         "analyze",
+        "crossval",
         "audit",
         "models",
         "phantom",

@@ -5,6 +5,7 @@ mod bad_input;
 mod cache;
 mod commands;
 mod compute;
+mod crossval;
 mod dicom_edit;
 mod evaluate;
 mod memory;

@@ -34,6 +34,8 @@ struct Predicted {
     lung: Option<LabelVolume>,
     infection: Option<LabelVolume>,
     probabilities: Vec<Option<f32>>,
+    /// Threshold of the classifier, where one ran.
+    threshold: Option<f32>,
     warnings: Vec<Warning>,
 }
 
@@ -186,6 +188,7 @@ fn predict(
                 lung: found.lung,
                 infection: found.infection,
                 probabilities: found.slices.iter().map(|s| s.probability).collect(),
+                threshold: models.classify.as_ref().map(|m| m.bundle.info.threshold),
                 warnings: found.warnings,
             })
         }
@@ -195,6 +198,7 @@ fn predict(
                 lung: masks.lung,
                 infection: masks.infection,
                 probabilities: Vec::new(),
+                threshold: None,
                 warnings: masks.warnings,
             })
         }
@@ -246,6 +250,8 @@ fn score(case: &Case, loaded: &LoadedCase, predicted: &Predicted, chosen: &Chose
     let truth = measure(&loaded.lung, &loaded.infection)?;
     let pred = measure(&predicted.lung, &predicted.infection)?;
     let [percent_of_lung, lung_ml, infection_ml] = std::array::from_fn(|i| Measured::of(truth[i], pred[i]));
+    let true_lung_voxels =
+        loaded.lung.as_ref().map(cut).transpose()?.map(|lung| lung.count_foreground() as u64);
     let slice_scores = predicted
         .probabilities
         .iter()
@@ -269,8 +275,10 @@ fn score(case: &Case, loaded: &LoadedCase, predicted: &Predicted, chosen: &Chose
             lung: segmentation(&predicted.lung, &loaded.lung)?,
             infection: segmentation(&predicted.infection, &loaded.infection)?,
             percent_of_lung,
+            true_lung_voxels,
             lung_ml,
             infection_ml,
+            classify_threshold: predicted.threshold,
             slice_scores,
             warnings,
         },

@@ -1,0 +1,249 @@
+//! `crossval`: every patient tested once by a network that never saw them. Each fold trains afresh, picks its thresholds
+//! on its own validation patients and is scored by `evaluate`; the pooled scores follow from all cases together.
+
+use super::evaluate::evaluate;
+use super::train::{BUNDLE, train};
+use super::{Context, data};
+use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
+use crate::evaluation_page;
+use crate::failure::Usage;
+use crate::output::{self, Staged};
+use crate::scoring::{self, Basis, CaseScores, Scores};
+use crate::scoring_table;
+use crate::words::number;
+use anyhow::{Context as _, Result};
+use gg_dataset::{Split, SplitCase};
+use serde::Serialize;
+use std::path::Path;
+
+/// The split in the folder of a cross-validation.
+const SPLIT: &str = "split.toml";
+/// The scores of all folds together, beside the folds.
+const SCORES: &str = "scores";
+
+/// `scores/scores.json`: what the folds say together.
+#[derive(Serialize)]
+struct CrossVal {
+    task: &'static str,
+    folds: usize,
+    /// Cases that no fold tests: they are always trained on.
+    never_tested: usize,
+    /// Mean of each fold's own mean, in the order of the folds, so that their spread can be seen.
+    per_fold: Vec<Option<f64>>,
+    #[serde(flatten)]
+    scores: Scores,
+}
+
+pub(super) fn run(context: &Context, args: CrossvalArgs) -> Result<()> {
+    let found = crossval(context, &args)?;
+    context.answer(&found, || text(&found, &args.out.out))
+}
+
+fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
+    let out = &args.out.out;
+    let split_file = out.join(SPLIT);
+    let (sets, mut warnings) = data::open(context, &args.dataset)?;
+    let split = choose_split(context, args, &sets)?;
+    enter(args, &split_file, &split)?;
+
+    let mut cases: Vec<CaseScores> = Vec::new();
+    let mut per_fold = Vec::new();
+    let mut basis: Option<Basis> = None;
+    for fold in 0..split.folds {
+        context.console.say(format!("fold {fold} of 0 to {}", split.folds - 1));
+        let scores = one_fold(context, args, &split_file, fold)?;
+        per_fold.push(headline(&scores, args.task));
+        let whole = basis.get_or_insert_with(|| Basis {
+            leak: scores.leak.clone(),
+            part: "test".to_owned(),
+            fold: None,
+            data_sets: Vec::new(),
+            predictions: scores.predictions,
+            models: Vec::new(),
+            compute: scores.compute.clone(),
+            resamples: args.resamples,
+            warnings: std::mem::take(&mut warnings),
+        });
+        scoring::add_sets(&mut whole.data_sets, &scores.data_sets);
+        whole.models.extend(scores.models);
+        for warning in scores.warnings {
+            if !whole.warnings.contains(&warning) {
+                whole.warnings.push(warning);
+            }
+        }
+        cases.extend(scores.cases);
+    }
+    let Some(basis) = basis else { return Err(Usage("the split has no folds".to_owned()).into()) };
+    let scores = scoring::sum_up(cases, basis);
+    let found = CrossVal {
+        task: name(args.task),
+        folds: split.folds,
+        never_tested: split.cases.iter().filter(|e| e.part.is_some()).count(),
+        per_fold,
+        scores,
+    };
+    let staged = Staged::begin(&out.join(SCORES), true)?;
+    output::write_json(&staged.path().join("scores.json"), &found)?;
+    output::write_text(&staged.path().join("scores.csv"), &scoring_table::to_csv(&found.scores)?)?;
+    evaluation_page::write(staged.path(), &found.scores, Vec::new(), Vec::new())?;
+    staged.commit()?;
+    Ok(found)
+}
+
+/// The split that was named, the data sets' own folds, or one by patient.
+fn choose_split(context: &Context, args: &CrossvalArgs, sets: &gg_dataset::Datasets) -> Result<Split> {
+    let fold = FoldArgs { split: args.split.clone(), fold: Some(0) };
+    match args.folds {
+        Some(_) if args.split.is_some() => {
+            Err(Usage("--folds and --split both say how many folds there are; give one".to_owned()).into())
+        }
+        Some(folds) => {
+            let cases: Vec<SplitCase> =
+                sets.split_cases().into_iter().map(|c| SplitCase { fold: None, ..c }).collect();
+            Ok(Split::by_patient(&cases, folds, args.seed)?)
+        }
+        None => Ok(data::choose(context, sets, &fold, args.seed, data::VALIDATION_SHARE)?.split),
+    }
+}
+
+/// Takes the folder: a new one, or with `--resume` the one that was begun with the same split.
+fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<()> {
+    let out = &args.out.out;
+    let text = split.to_toml()?;
+    if args.resume && out.is_dir() {
+        let begun = std::fs::read_to_string(split_file)
+            .with_context(|| format!("{} holds no cross-validation to resume", out.display()))?;
+        if begun != text {
+            return Err(Usage(format!(
+                "{} was begun with another split; resume with the same data, folds and seed",
+                out.display()
+            ))
+            .into());
+        }
+        return output::sweep(out);
+    }
+    output::claim(out, args.out.force, &[SPLIT])?;
+    output::write_text(split_file, &text)
+}
+
+/// Trains one fold, unless it is trained already, and scores it.
+fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -> Result<Scores> {
+    let dir = args.out.out.join(format!("fold-{fold}"));
+    let run = dir.join("run");
+    let bundle = run.join(BUNDLE);
+    let fold_args = FoldArgs { split: Some(split.to_owned()), fold: Some(fold) };
+    let cache =
+        CacheArgs { cache: Some(args.cache.cache.clone().unwrap_or_else(|| args.out.out.join("cache"))) };
+    if !bundle.is_file() {
+        train(
+            context,
+            &TrainArgs {
+                task: args.task,
+                dataset: args.dataset.clone(),
+                out: OutArgs { out: run.clone(), force: false },
+                resume: args.resume,
+                seed: Some(args.seed),
+                name: None,
+                licence: args.licence.clone(),
+                store: args.store,
+                precision: args.precision,
+                cache: cache.clone(),
+                fold: fold_args.clone(),
+                settings: args.settings.clone(),
+                read: args.read.clone(),
+            },
+        )?;
+    }
+    let mut model = vec![bundle];
+    if let Some(lungs) = &args.lung {
+        model.push(lungs.join(format!("fold-{fold}")).join("run").join(BUNDLE));
+    }
+    evaluate(
+        context,
+        &EvaluateArgs {
+            dataset: args.dataset.clone(),
+            model,
+            pred: None,
+            part: PartName::Test,
+            out: OutArgs { out: dir.join("scores"), force: true },
+            cache,
+            fold: fold_args,
+            read: args.read.clone(),
+            resamples: args.resamples,
+            precision: None,
+        },
+    )
+    .with_context(|| format!("fold {fold}"))
+}
+
+fn name(task: TaskName) -> &'static str {
+    match task {
+        TaskName::Classify => "classify",
+        TaskName::Lung => "lung",
+        TaskName::Infection => "infection",
+    }
+}
+
+/// The one number of a task: mean Dice over volumes, or AUROC over slices.
+pub(super) fn headline(scores: &Scores, task: TaskName) -> Option<f64> {
+    match task {
+        TaskName::Classify => scores.classification.as_ref()?.scores.auroc,
+        TaskName::Lung => scores.lung.as_ref()?.summary.dice.mean,
+        TaskName::Infection => scores.infection.as_ref()?.summary.dice.mean,
+    }
+}
+
+fn text(found: &CrossVal, out: &Path) -> String {
+    let s = &found.scores;
+    let folds: Vec<String> = found.per_fold.iter().map(|f| number(*f, 3)).collect();
+    let mut lines = vec![format!(
+        "{}: {} cases of {} patients, each tested by a network that never saw them; per fold {}",
+        found.task,
+        s.cases.len(),
+        s.patients,
+        folds.join(", ")
+    )];
+    if found.never_tested > 0 {
+        lines.push(format!("{} cases are in no fold and were always trained on", found.never_tested));
+    }
+    for (name, section) in [("lung", &s.lung), ("infection", &s.infection)] {
+        if let Some(section) = section {
+            let d = &section.summary.dice;
+            lines.push(format!(
+                "{name:<10} Dice over volumes {} (95 % interval {} to {}, {} patients)",
+                number(d.mean, 3),
+                number(d.low, 3),
+                number(d.high, 3),
+                d.n_groups
+            ));
+        }
+    }
+    if let Some(b) = &s.infection_by_burden {
+        lines.push(format!(
+            "           over patients with at least {} % infected: {} ({} to {}), pooled {}; in {} other volumes {} % of the \
+             lung found falsely, {} % missed",
+            b.infected_from_percent,
+            number(b.dice.mean, 3),
+            number(b.dice.low, 3),
+            number(b.dice.high, 3),
+            number(b.pooled_dice, 3),
+            b.other_volumes,
+            number(b.false_percent_of_lung, 3),
+            number(b.missed_percent_of_lung, 3)
+        ));
+    }
+    if let Some(b) = &s.percent_of_lung {
+        lines.push(format!("percentage error: median {} points", number(b.median_absolute_error, 2)));
+    }
+    if let Some(c) = &s.classification {
+        lines.push(format!(
+            "slices     AUROC {}, F1 {} ({} positive, {} negative)",
+            number(c.scores.auroc, 3),
+            number(c.scores.f1, 3),
+            c.scores.positives,
+            c.scores.negatives
+        ));
+    }
+    lines.push(format!("report: {}", out.join(SCORES).join("report.html").display()));
+    lines.join("\n")
+}

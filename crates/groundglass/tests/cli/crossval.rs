@@ -1,0 +1,67 @@
+//! Every patient is tested once, by networks that never saw them.
+
+use crate::run::{Fixture, TINY, arg, groundglass, json};
+use std::collections::BTreeSet;
+use std::fs;
+
+#[test]
+fn crossval_tests_every_patient_once_and_goes_on_where_it_was_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    let run = |task: &str, out: &str, more: &[&str]| {
+        let out = dir.path().join(out);
+        let mut args =
+            vec!["crossval", task, arg(&set), "--folds", "2", "--resamples", "50", "--out", arg(&out)];
+        args.extend(TINY);
+        args.extend(more);
+        groundglass(&args)
+    };
+    run("lung", "lung", &[]).ok();
+    let lungs = dir.path().join("lung");
+    let ran = run("infection", "infection", &["--lung", arg(&lungs)]).ok();
+    assert!(ran.stdout.contains("tested by a network that never saw them"), "{}", ran.stdout);
+
+    let root = dir.path().join("infection");
+    let out = root.join("scores");
+    let scores = json(&out.join("scores.json"));
+    let cases: Vec<&str> =
+        scores["cases"].as_array().unwrap().iter().map(|c| c["case_id"].as_str().unwrap()).collect();
+    assert_eq!(cases.len(), 6);
+    assert_eq!(cases.iter().collect::<BTreeSet<_>>().len(), 6);
+    assert_eq!(scores["per_fold"].as_array().unwrap().len(), 2);
+    assert_eq!(scores["models"].as_array().unwrap().len(), 4); // lung and infection of each fold
+    assert_eq!(scores["data_sets"][0]["cases"], 6);
+    let told = &scores["infection_by_burden"];
+    assert_eq!(told["infected_volumes"].as_u64().unwrap() + told["other_volumes"].as_u64().unwrap(), 6);
+    assert!(
+        scores["warnings"].as_array().unwrap().iter().all(|w| w["code"] != "scored_on_training_patients")
+    );
+    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("Bland"));
+
+    // Stopped after the first fold: the second is trained again, and all comes out the same.
+    let whole = fs::read(out.join("scores.json")).unwrap();
+    fs::remove_dir_all(root.join("fold-1")).unwrap();
+    fs::remove_file(out.join("scores.json")).unwrap();
+    run("infection", "infection", &["--lung", arg(&lungs), "--resume"]).ok();
+    assert!(fs::read(out.join("scores.json")).unwrap() == whole);
+    run("infection", "infection", &["--seed", "9", "--resume"]).refused(2, &["another split"]);
+}
+
+#[test]
+fn crossval_of_the_classifier_pools_folds_with_a_threshold_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    let out = dir.path().join("out");
+    let mut args =
+        vec!["crossval", "classify", arg(&set), "--folds", "2", "--resamples", "50", "--out", arg(&out)];
+    args.extend(TINY);
+    groundglass(&args).ok();
+    let scores = json(&out.join("scores/scores.json"));
+    let thresholds: BTreeSet<String> =
+        scores["models"].as_array().unwrap().iter().map(|m| m["threshold"].to_string()).collect();
+    let pooled = &scores["classification"]["scores"];
+    assert_eq!(pooled["threshold"].is_null(), thresholds.len() > 1, "{thresholds:?}");
+    let confusion = &pooled["confusion"];
+    let n: u64 = ["tp", "fp", "fn", "tn"].iter().map(|k| confusion[k].as_u64().unwrap()).sum();
+    assert_eq!(n, 6 * 20);
+}
