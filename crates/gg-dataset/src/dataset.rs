@@ -116,11 +116,6 @@ impl Dataset {
         }
         summary
     }
-
-    /// Marks all cases as good for training only, e.g. because their patients are unknown.
-    pub fn train_only(&mut self) {
-        self.cases.iter_mut().for_each(|c| c.part = Some(Part::Train));
-    }
 }
 
 /// Several data sets used together: case names are unique, and a patient has one name in all of them.

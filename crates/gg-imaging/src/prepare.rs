@@ -34,13 +34,6 @@ pub enum DropReason {
     Trimmed,
 }
 
-/// The geometry alone, from the image alone: what [`prepare`] would cut.
-pub fn plan(ct: &CtVolume, map: &AxisMap, config: &PrepareConfig) -> Warned<Vec<SliceWay>> {
-    let (recipe, mut warnings) = Recipe::new(ct, map, config);
-    let boxes = recipe.boxes(&mut warnings);
-    Warned::new(recipe.ways(&boxes), warnings)
-}
-
 /// The pictures and the ways back.
 pub fn prepare(ct: &CtVolume, map: &AxisMap, config: &PrepareConfig) -> Warned<Prepared> {
     let (recipe, mut warnings) = Recipe::new(ct, map, config);

@@ -30,6 +30,6 @@ pub use predict::{PREDICT_BATCH, Predictor};
 pub use schedule::{EarlyStopping, Position, Progress, Schedule, Unit};
 pub use scoring::PartScores;
 pub use store::{Precision, StoreError};
-pub use train::{EpochRow, Observer, Silent, StepInfo, TrainError, TrainOutcome, TrainRun, train};
+pub use train::{EpochRow, Observer, StepInfo, TrainError, TrainOutcome, TrainRun, train};
 pub use train_config::{ClassWeights, Select, TrainConfig};
 pub use weights::{Tensor, Weights, WeightsError};

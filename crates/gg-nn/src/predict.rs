@@ -1,6 +1,6 @@
 //! A model in use: weights are given to the engine once, slices go through in small batches, probabilities come out.
 
-use crate::bundle::{Bundle, BundleInfo};
+use crate::bundle::Bundle;
 use crate::engine::{Arithmetic, Engine, EngineError, Images, engine_for};
 use crate::loss::sigmoid;
 
@@ -10,7 +10,7 @@ pub const PREDICT_BATCH: usize = 8;
 /// A bundle ready to predict.
 pub struct Predictor {
     engine: Box<dyn Engine>,
-    info: BundleInfo,
+    size: usize,
     channels: usize,
 }
 
@@ -21,22 +21,9 @@ impl Predictor {
     /// Weights that do not fit.
     pub fn load(bundle: &Bundle, arithmetic: Arithmetic) -> Result<Self, EngineError> {
         let graph = bundle.graph()?;
-        Self::with_engine(bundle, engine_for(&graph, arithmetic))
-    }
-
-    /// Takes a model over, on an engine made for its graph.
-    ///
-    /// # Errors
-    /// Weights that do not fit.
-    pub fn with_engine(bundle: &Bundle, mut engine: Box<dyn Engine>) -> Result<Self, EngineError> {
+        let mut engine = engine_for(&graph, arithmetic);
         engine.set_weights(&bundle.weights)?;
-        let channels = bundle.graph()?.in_channels();
-        Ok(Self { engine, info: bundle.info.clone(), channels })
-    }
-
-    /// The model's description.
-    pub fn info(&self) -> &BundleInfo {
-        &self.info
+        Ok(Self { engine, size: bundle.info.prepare.size, channels: graph.in_channels() })
     }
 
     /// Name of the engine, for manifests.
@@ -62,7 +49,7 @@ impl Predictor {
     /// # Errors
     /// A slice of another size than the model's preparation says, another number of channels.
     pub fn predict(&mut self, pictures: &[Vec<&[u8]>]) -> Result<Vec<Vec<f32>>, EngineError> {
-        let size = self.info.prepare.size;
+        let size = self.size;
         let plane = size * size;
         let mut values = Vec::with_capacity(pictures.len() * self.channels * plane);
         for channels in pictures {

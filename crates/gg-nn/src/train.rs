@@ -98,11 +98,6 @@ pub trait Observer {
     fn epoch(&mut self, _row: &EpochRow) {}
 }
 
-/// Watches nothing.
-pub struct Silent;
-
-impl Observer for Silent {}
-
 /// A finished run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOutcome {
@@ -118,8 +113,6 @@ pub struct TrainOutcome {
     pub rows: Vec<EpochRow>,
     /// Steps taken.
     pub steps: u64,
-    /// Whether early stopping ended the run.
-    pub stopped_early: bool,
 }
 
 /// A run that cannot start, go on or end.
@@ -214,7 +207,6 @@ pub fn train(
         best_epoch: at.state.best_epoch,
         threshold: val.as_ref().map_or(0.5, |v| v.threshold),
         val,
-        stopped_early: at.state.epoch < run.config.epochs,
         steps: at.state.step,
         rows: at.state.rows,
     })

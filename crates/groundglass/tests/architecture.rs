@@ -52,12 +52,17 @@ fn crates() -> BTreeMap<String, toml::Table> {
         .collect()
 }
 
-fn dependencies(manifest: &toml::Table) -> Vec<String> {
-    manifest
-        .get("dependencies")
-        .and_then(|d| d.as_table())
-        .map_or(Vec::new(), |t| t.keys().cloned().collect())
+fn keys(manifest: &toml::Table, table: &str) -> Vec<String> {
+    manifest.get(table).and_then(|d| d.as_table()).map_or(Vec::new(), |t| t.keys().cloned().collect())
 }
+
+fn dependencies(manifest: &toml::Table) -> Vec<String> {
+    keys(manifest, "dependencies")
+}
+
+/// What the tests of a crate may use besides: what makes input for them, and the crates before it.
+const TESTS_MAY_USE: &[(&str, &[&str])] =
+    &[("gg-imaging", &["gg-io"]), ("gg-eval", &["gg-phantom"]), ("gg-report", &["gg-phantom"])];
 
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -85,6 +90,11 @@ fn a_crate_uses_only_the_crates_before_it() {
         let allowed = position.map(|p| MAY_USE[p].1).unwrap_or_else(|| panic!("{name} is not in the list"));
         for dependency in dependencies(manifest).iter().filter(|d| crates.contains_key(*d)) {
             assert!(allowed.contains(&dependency.as_str()), "{name} must not use {dependency}");
+        }
+        let besides = TESTS_MAY_USE.iter().find(|(n, _)| n == name).map_or(&[][..], |(_, more)| more);
+        for dependency in keys(manifest, "dev-dependencies").iter().filter(|d| crates.contains_key(*d)) {
+            let known = [allowed, besides, &["gg-testkit"]].concat();
+            assert!(known.contains(&dependency.as_str()), "tests of {name} must not use {dependency}");
         }
     }
     assert_eq!(crates.len(), MAY_USE.len());

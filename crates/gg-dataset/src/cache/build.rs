@@ -72,7 +72,7 @@ impl Cache {
         if missing {
             return Err(CacheError::ThreadLost);
         }
-        Ok(Self::assemble(&cases, stored, prepare))
+        Ok(Self::assemble(&cases, stored, prepare.size))
     }
 }
 

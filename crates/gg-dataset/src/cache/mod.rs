@@ -12,9 +12,9 @@ mod single;
 use crate::CacheError;
 use crate::case::Case;
 use crate::sample::{Sample, SampleInfo, SampleSource, Task};
-use crate::split::{Part, Parts, SplitCase};
+use crate::split::{Part, Parts};
 use file::Header;
-use gg_imaging::{DropReason, PrepareConfig, SliceWay};
+use gg_imaging::{DropReason, SliceWay};
 use gg_io::ReadOptions;
 use gg_volume::{IntensityKind, Warning};
 use serde::Serialize;
@@ -117,7 +117,6 @@ pub struct CacheSummary {
 #[derive(Debug)]
 pub struct Cache {
     size: usize,
-    prepare: PrepareConfig,
     cases: Vec<CachedCase>,
     infos: Vec<SampleInfo>,
     stored: Vec<Stored>,
@@ -134,7 +133,7 @@ struct Stored {
 }
 
 impl Cache {
-    fn assemble(cases: &[&Case], stored: Vec<Stored>, prepare: &PrepareConfig) -> Self {
+    fn assemble(cases: &[&Case], stored: Vec<Stored>, size: usize) -> Self {
         let mut infos = Vec::new();
         let mut cached = Vec::new();
         for (index, (case, s)) in cases.iter().zip(&stored).enumerate() {
@@ -158,33 +157,12 @@ impl Cache {
             });
         }
         let reused = stored.iter().filter(|s| s.reused).count();
-        Self { size: prepare.size, prepare: prepare.clone(), cases: cached, infos, stored, reused }
+        Self { size, cases: cached, infos, stored, reused }
     }
 
     /// All cases, in the order of the data sets.
     pub fn cases(&self) -> &[CachedCase] {
         &self.cases
-    }
-
-    /// How the slices were prepared.
-    pub fn prepare(&self) -> &PrepareConfig {
-        &self.prepare
-    }
-
-    /// What a split needs to know, with numbers of slices and of positive slices.
-    pub fn split_cases(&self) -> Vec<SplitCase> {
-        let positives = |labels: &Vec<Option<bool>>| labels.iter().filter(|&&l| l == Some(true)).count();
-        self.cases
-            .iter()
-            .map(|c| SplitCase {
-                case: c.case_id.clone(),
-                patient: c.patient.clone(),
-                slices: Some(c.canonical_shape[0]),
-                positives: c.slice_infected.as_ref().map(positives),
-                fold: c.fold,
-                part: c.part,
-            })
-            .collect()
     }
 
     /// Samples of a part that have what a task learns from, in the cache's order.
@@ -199,13 +177,6 @@ impl Cache {
     /// Leaves out samples without an infected pixel (the paper trains infection on positive slices only).
     pub fn without_blank(&self, samples: &[usize]) -> Vec<usize> {
         samples.iter().copied().filter(|&i| self.infos[i].infection_pixels.is_some_and(|n| n > 0)).collect()
-    }
-
-    /// Cases that a split does not know: an error where it was made of other data sets.
-    pub fn cases_missing_from(&self, parts: &Parts) -> Vec<&str> {
-        let known =
-            |c: &CachedCase| (0..c.canonical_shape[0]).any(|z| parts.part_of(&c.case_id, z).is_some());
-        self.cases.iter().filter(|c| !known(c)).map(|c| c.case_id.as_str()).collect()
     }
 
     /// Counts.

@@ -87,7 +87,7 @@ fn a_split_of_joined_sets_keeps_a_patient_on_one_side() {
         assert_eq!(parts.part_of("a2", 0), parts.part_of("b2", 0));
     }
     let mut train_only = sets.clone();
-    train_only.sets[1].train_only();
+    train_only.sets[1].cases.iter_mut().for_each(|c| c.part = Some(Part::Train));
     let split = Split::by_patient(&train_only.split_cases(), 2, 1);
     // The patients of the training set are no longer free, so one is left to deal.
     assert_eq!(

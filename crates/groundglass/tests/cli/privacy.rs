@@ -4,6 +4,7 @@ use crate::run::{Fixture, arg, files, groundglass};
 use gg_io::DicomText;
 use gg_phantom::{PhantomSpec, phantom};
 use std::fs;
+use std::path::Path;
 
 /// In every text attribute, file name and folder name of the input.
 const MARKER: &str = "ZQXPATIENT";
@@ -126,4 +127,75 @@ fn a_failed_case_names_no_path_in_the_summary() {
     assert!(!summary.contains(MARKER), "{summary}");
     assert!(out.join("case-002/report.html").is_file(), "the other case was done");
     assert!(!out.join("case-001").exists());
+}
+
+/// Patients of a data set of DICOM series: the folder that holds it, every text attribute, the UIDs and the names of the
+/// files carry the marker; the names of cases and patients are the user's, from the folders of the series and the table.
+fn marked_set(root: &Path) {
+    let mut table = String::from("ct_scan,lung_mask,infection_mask,lung_and_infection_mask,patient\n");
+    for i in 1..=6u64 {
+        let made = phantom(&PhantomSpec::new(i, [12, 48, 48], if i % 2 == 0 { 20.0 } else { 0.0 }));
+        let text = DicomText { uid_root: UID.to_owned(), ..DicomText::marked(MARKER) };
+        gg_io::write_dicom_series(&root.join(format!("ct_scans/scan-{i}")), &made.ct, &text).unwrap();
+        for (kind, labels) in [("lung_mask", &made.lung), ("infection_mask", &made.infection)] {
+            fs::create_dir_all(root.join(kind)).unwrap();
+            let path = root.join(format!("{kind}/scan-{i}.nii.gz"));
+            gg_io::write_labels_nifti(&path, labels, &made.ct.grid).unwrap();
+        }
+        table += &format!(
+            "ct_scans/scan-{i},lung_mask/scan-{i}.nii.gz,infection_mask/scan-{i}.nii.gz,,person-{i}\n"
+        );
+    }
+    fs::write(root.join("metadata.csv"), table).unwrap();
+}
+
+/// Start of every UID of the marked set.
+const UID: &str = "1.2.826.0.424242";
+
+#[test]
+fn what_dicom_says_of_patients_reaches_no_output_of_a_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join(format!("study-{MARKER}"));
+    marked_set(&set);
+    let out = dir.path().join("out");
+    let [prepared, cache, run, scores, split] =
+        ["prepared", "cache", "run", "scores", "split.toml"].map(|n| out.join(n));
+    let mut train = vec!["train", "infection", arg(&set), "--out", arg(&run), "--split", arg(&split)];
+    train.extend(crate::run::TINY);
+    let model = run.join("model.safetensors");
+    fs::create_dir(&out).unwrap();
+    for args in [
+        vec!["prepare", arg(&set), "--out", arg(&prepared), "--set", "prepare.size=32"],
+        vec!["split", arg(&set), "--folds", "3", "--out", arg(&split)],
+        train,
+        vec!["evaluate", arg(&set), "--model", arg(&model), "--split", arg(&split), "--resamples", "20"],
+    ] {
+        let mut args = [&args[..], &["--json"]].concat();
+        if args[0] == "evaluate" {
+            args.extend(["--out", arg(&scores)]);
+        }
+        let ran = groundglass(&args).ok();
+        assert!(!ran.stdout.contains(MARKER) && !ran.stdout.contains(UID), "{}: {}", args[0], ran.stdout);
+        // Logs may name the data set's folder, and nothing that stands in its files.
+        let logs = ran.stderr.replace(arg(&set), "SET");
+        assert!(!logs.contains(MARKER) && !logs.contains(UID), "{}: {logs}", args[0]);
+    }
+    let written = files(&out);
+    for folder in ["prepared/", "cache/", "run/", "scores/", "split.toml"] {
+        assert!(written.keys().any(|n| n.starts_with(folder)), "{folder}: {:?}", written.keys());
+    }
+    assert!(cache.is_dir());
+    let place = arg(dir.path());
+    for (name, bytes) in &written {
+        for word in [MARKER, UID, place] {
+            assert!(!name.contains(word), "{name}");
+            assert!(!bytes.windows(word.len()).any(|w| w == word.as_bytes()), "{word} in {name}");
+        }
+    }
+    // Cases keep the names that the data set gives them; a model keeps no name at all.
+    assert!(String::from_utf8_lossy(&written["split.toml"]).contains("person-3"));
+    for name in ["run/model.safetensors", "run/manifest.json", "run/report.html"] {
+        let text = String::from_utf8_lossy(&written[name]);
+        assert!(!text.contains("person-") && !text.contains("scan-"), "{name}");
+    }
 }

@@ -1,0 +1,139 @@
+//! Making a split: patients or slices dealt to folds, or the folds of the data set's own table.
+//!
+//! Folds are dealt evenly to shuffled patients in [`DEALS`] random deals, of which the one with the most equal numbers of
+//! cases, slices and positive slices is kept: deterministic by seed.
+
+use super::{Part, Split, SplitCase, SplitEntry, SplitError, SplitKind};
+use crate::random::{Purpose, Stream};
+use std::collections::BTreeMap;
+
+/// Random deals among which the most even one is kept.
+const DEALS: u64 = 200;
+
+impl Split {
+    /// Deals whole patients to folds. Cases with a stated `part` keep it (they are never tested unless it says so);
+    /// where all have one, the split is that of the table.
+    ///
+    /// # Errors
+    /// [`SplitError::TooSmall`] where there are fewer patients than folds.
+    pub fn by_patient(cases: &[SplitCase], folds: usize, seed: u64) -> Result<Self, SplitError> {
+        if folds < 2 {
+            return Err(SplitError::Folds(folds));
+        }
+        // A patient with one case of fixed part is fixed as a whole: it must not be tested elsewhere.
+        let fixed = fixed_parts(cases)?;
+        let mut loads: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
+        for c in cases.iter().filter(|c| !fixed.contains_key(c.patient.as_str())) {
+            let load = loads.entry(&c.patient).or_default();
+            let add = [1.0, c.slices.unwrap_or(0) as f64, c.positives.unwrap_or(0) as f64];
+            load.iter_mut().zip(add).for_each(|(l, a)| *l += a);
+        }
+        if loads.is_empty() && !fixed.is_empty() {
+            // Nothing is left to deal: the table has said it all, as for single pictures of unknown patients.
+            return Self::from_table(cases, seed);
+        }
+        if loads.len() < folds {
+            return Err(SplitError::TooSmall { found: loads.len(), folds });
+        }
+        let patients: Vec<(&str, [f64; 3])> = loads.into_iter().collect();
+        let fold_of = deal(&patients, folds, seed);
+        let entries = cases.iter().map(|c| {
+            let part = fixed.get(c.patient.as_str()).copied();
+            entry(c, part.is_none().then(|| fold_of[c.patient.as_str()]), part)
+        });
+        Self::checked(SplitKind::Patient, seed, folds, entries.collect())
+    }
+
+    /// Takes the folds or parts that the data set's own table states. Cases without one go with their patient's
+    /// other cases, else to training.
+    ///
+    /// # Errors
+    /// [`SplitError`] where nothing is stated or a patient stands in two folds.
+    pub fn from_table(cases: &[SplitCase], seed: u64) -> Result<Self, SplitError> {
+        if cases.iter().all(|c| c.fold.is_none() && c.part.is_none()) {
+            return Err(SplitError::NoTable);
+        }
+        let fixed = fixed_parts(cases)?;
+        let fold_of: BTreeMap<&str, usize> =
+            cases.iter().filter_map(|c| Some((c.patient.as_str(), c.fold?))).collect();
+        let folds = fold_of.values().max().map_or(0, |&f| f + 1);
+        let entries = cases.iter().map(|c| {
+            let fold = c.fold.or_else(|| fold_of.get(c.patient.as_str()).copied());
+            match (fold, fixed.get(c.patient.as_str())) {
+                (None, part) => entry(c, None, Some(part.copied().unwrap_or(Part::Train))),
+                (fold, None) => entry(c, fold, None),
+                // A patient of known fold may be tested: no set that is always trained on may hold it.
+                (fold, Some(Part::Train)) => entry(c, fold, None),
+                (_, Some(&part)) => entry(c, None, Some(part)),
+            }
+        });
+        Self::checked(SplitKind::Patient, seed, folds, entries.collect())
+    }
+
+    /// Deals single slices to folds: patients leak between training and test.
+    ///
+    /// # Errors
+    /// [`SplitError`] where a case's number of slices is unknown or there are fewer slices than folds.
+    pub fn by_slice(cases: &[SplitCase], folds: usize, seed: u64) -> Result<Self, SplitError> {
+        if folds < 2 {
+            return Err(SplitError::Folds(folds));
+        }
+        let counts: Vec<usize> = cases
+            .iter()
+            .map(|c| c.slices.ok_or_else(|| SplitError::SlicesUnknown(c.case.clone())))
+            .collect::<Result<_, _>>()?;
+        let total: usize = counts.iter().sum();
+        if total < folds {
+            return Err(SplitError::TooSmall { found: total, folds });
+        }
+        let mut dealt: Vec<usize> = (0..total).map(|i| i % folds).collect();
+        Stream::new(seed, Purpose::Folds, 1, 0).shuffle(&mut dealt);
+        let mut rest = dealt.as_slice();
+        let entries = cases.iter().zip(counts).map(|(c, n)| {
+            let (mine, others) = rest.split_at(n);
+            rest = others;
+            SplitEntry { slice_folds: Some(mine.to_vec()), ..entry(c, None, None) }
+        });
+        Self::checked(SplitKind::Slice, seed, folds, entries.collect())
+    }
+}
+
+fn entry(c: &SplitCase, fold: Option<usize>, part: Option<Part>) -> SplitEntry {
+    SplitEntry { case: c.case.clone(), patient: c.patient.clone(), fold, part, slice_folds: None }
+}
+
+/// The part of every patient that has one stated.
+fn fixed_parts(cases: &[SplitCase]) -> Result<BTreeMap<&str, Part>, SplitError> {
+    let mut fixed: BTreeMap<&str, Part> = BTreeMap::new();
+    for c in cases {
+        if let Some(part) = c.part
+            && *fixed.entry(&c.patient).or_insert(part) != part
+        {
+            return Err(SplitError::PatientTorn(c.case.clone()));
+        }
+    }
+    Ok(fixed)
+}
+
+/// The most even of [`DEALS`] random deals; loads are cases, slices and positive slices of each patient.
+fn deal<'a>(patients: &[(&'a str, [f64; 3])], folds: usize, seed: u64) -> BTreeMap<&'a str, usize> {
+    let totals: [f64; 3] = std::array::from_fn(|k| patients.iter().map(|p| p.1[k]).sum());
+    let mut best: Option<(f64, Vec<usize>)> = None;
+    for round in 0..DEALS {
+        let mut dealt: Vec<usize> = (0..patients.len()).map(|i| i % folds).collect();
+        Stream::new(seed, Purpose::Folds, 0, round).shuffle(&mut dealt);
+        let mut loads = vec![[0.0; 3]; folds];
+        for ((_, load), &f) in patients.iter().zip(&dealt) {
+            loads[f].iter_mut().zip(load).for_each(|(l, a)| *l += a);
+        }
+        let cost: f64 = (0..3)
+            .filter(|&k| totals[k] > 0.0)
+            .map(|k| loads.iter().map(|l| (l[k] * folds as f64 / totals[k] - 1.0).powi(2)).sum::<f64>())
+            .sum();
+        if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+            best = Some((cost, dealt));
+        }
+    }
+    let dealt = best.map(|b| b.1).unwrap_or_default();
+    patients.iter().map(|p| p.0).zip(dealt).collect()
+}

@@ -1,0 +1,178 @@
+//! Splits: who is dealt where, and what is refused.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Cases named `c0..`, each of the patient with the given number.
+fn cases(patients: &[usize]) -> Vec<SplitCase> {
+    let case = |(i, p): (usize, &usize)| SplitCase {
+        case: format!("c{i}"),
+        patient: format!("p{p}"),
+        slices: Some(10 + 7 * i % 5),
+        ..SplitCase::default()
+    };
+    patients.iter().enumerate().map(case).collect()
+}
+
+fn patients_of(cases: &[SplitCase], names: &[&str]) -> BTreeSet<String> {
+    cases.iter().filter(|c| names.contains(&c.case.as_str())).map(|c| c.patient.clone()).collect()
+}
+
+#[test]
+fn too_few_patients_are_named_with_the_number_that_would_do() {
+    let error = Split::by_patient(&cases(&[0, 0, 1]), 5, 1).unwrap_err();
+    assert_eq!(error.to_string(), "data set too small to split: found 2 patients, right would be at least 5");
+    assert_eq!(Split::by_patient(&cases(&[0, 1]), 1, 1).unwrap_err(), SplitError::Folds(1));
+}
+
+#[test]
+fn leaving_one_patient_out_tests_each_patient_once() {
+    let cases = cases(&[0, 1, 1, 2, 3]);
+    let split = Split::by_patient(&cases, 4, 7).unwrap();
+    let mut tested = BTreeSet::new();
+    for fold in 0..4 {
+        let parts = split.parts(fold).unwrap();
+        let test = patients_of(&cases, &parts.test());
+        assert_eq!((test.len(), parts.val().is_empty(), parts.train().is_empty()), (1, false, false));
+        tested.extend(test);
+    }
+    assert_eq!(tested.len(), 4);
+    assert_eq!(split.parts(4).unwrap_err().to_string(), "fold 4 was asked for, right would be 0 to 3");
+}
+
+#[test]
+fn folds_hold_equal_numbers_of_slices_and_positives() {
+    let case = |i: usize| SplitCase {
+        case: format!("c{i}"),
+        patient: format!("p{i}"),
+        slices: Some(if i < 5 { 200 } else { 20 }),
+        positives: Some(if i.is_multiple_of(2) { 20 } else { 0 }),
+        ..SplitCase::default()
+    };
+    let cases: Vec<SplitCase> = (0..20).map(case).collect();
+    let split = Split::by_patient(&cases, 5, 3).unwrap();
+    for fold in 0..5 {
+        let of: Vec<&SplitCase> =
+            cases.iter().zip(&split.cases).filter(|(_, e)| e.fold == Some(fold)).map(|(c, _)| c).collect();
+        assert_eq!(of.len(), 4);
+        let slices: usize = of.iter().filter_map(|c| c.slices).sum();
+        assert!((200..=500).contains(&slices), "fold {fold} has {slices} slices");
+    }
+}
+
+#[test]
+fn the_seed_decides_and_nothing_else() {
+    let cases = cases(&(0..12).collect::<Vec<_>>());
+    let of = |seed| Split::by_patient(&cases, 3, seed).unwrap();
+    assert_eq!(of(1), of(1));
+    assert_ne!(of(1), of(2));
+}
+
+#[test]
+fn the_folds_of_a_table_are_kept_and_other_sets_follow_their_patients() {
+    let mut cases = cases(&[0, 1, 2, 0, 9]);
+    for (c, fold) in cases.iter_mut().zip([Some(0), Some(1), Some(2), None, None]) {
+        c.fold = fold;
+    }
+    let split = Split::from_table(&cases, 1).unwrap();
+    let folds: Vec<Option<usize>> = split.cases.iter().map(|e| e.fold).collect();
+    assert_eq!((split.folds, folds), (3, vec![Some(0), Some(1), Some(2), Some(0), None]));
+    assert_eq!(split.parts(0).unwrap().part_of("c4", 0), Some(Part::Train));
+    assert_eq!(split.parts(0).unwrap().part_of("c3", 5), Some(Part::Test));
+    cases[3].fold = Some(1);
+    assert!(matches!(Split::from_table(&cases, 1), Err(SplitError::PatientTorn(_))));
+    cases.iter_mut().for_each(|c| c.fold = None);
+    assert_eq!(Split::from_table(&cases, 1), Err(SplitError::NoTable));
+}
+
+#[test]
+fn stated_parts_are_kept_and_a_missing_test_part_is_remarked() {
+    let mut cases = cases(&[0, 1, 2]);
+    for (c, part) in cases.iter_mut().zip([Part::Train, Part::Train, Part::Val]) {
+        c.part = Some(part);
+    }
+    let parts = Split::from_table(&cases, 1).unwrap().parts(0).unwrap();
+    assert_eq!((parts.train(), parts.val(), parts.test()), (vec!["c0", "c1"], vec!["c2"], vec![]));
+    assert_eq!(parts.warnings[0].code, "no_test_part");
+}
+
+#[test]
+fn a_set_for_training_only_is_never_tested() {
+    let mut cases = cases(&[0, 1, 2, 3, 8, 9]);
+    cases[4].part = Some(Part::Train);
+    cases[5].part = Some(Part::Train);
+    let split = Split::by_patient(&cases, 4, 1).unwrap();
+    for fold in 0..4 {
+        let parts = split.parts(fold).unwrap();
+        assert!(["c4", "c5"].iter().all(|c| parts.part_of(c, 0) == Some(Part::Train)));
+    }
+}
+
+#[test]
+fn a_split_holds_for_other_scans_of_its_patients() {
+    let split = Split::by_patient(&cases(&[0, 1, 2]), 3, 1).unwrap();
+    let parts = split.parts(1).unwrap();
+    for (c, p) in [("c0", "p0"), ("c1", "p1"), ("c2", "p2")] {
+        assert_eq!(parts.part_for("a later scan", p, 3), parts.part_of(c, 0));
+        assert_eq!(parts.part_for(c, "no table said so", 3), parts.part_of(c, 0));
+    }
+    assert_eq!(parts.part_for("new", "new", 0), None);
+}
+
+#[test]
+fn a_split_by_slice_says_that_patients_leak() {
+    let cases = cases(&[0, 1]);
+    let split = Split::by_slice(&cases, 5, 1).unwrap();
+    assert!(split.leaking());
+    assert!(split.to_toml().unwrap().starts_with("# patients leak between training and test\n"));
+    let parts = split.parts(2).unwrap();
+    assert_eq!(parts.warnings[0].message, "patients leak between training and test");
+    let total: usize = cases.iter().filter_map(|c| c.slices).sum();
+    let of = |part| {
+        let slices = cases.iter().flat_map(|c| (0..c.slices.unwrap()).map(move |z| (c.case.as_str(), z)));
+        slices.filter(|(c, z)| parts.part_of(c, *z) == Some(part)).count()
+    };
+    assert_eq!(of(Part::Test), total / 5 + usize::from(2 < total % 5));
+    assert_eq!(of(Part::Train) + of(Part::Val) + of(Part::Test), total);
+    assert!(of(Part::Val) > 0);
+}
+
+#[test]
+fn a_split_file_comes_back_and_faults_are_refused() {
+    for split in [Split::by_patient(&cases(&[0, 1, 2]), 2, 5), Split::by_slice(&cases(&[0, 1, 2]), 2, 5)] {
+        let split = split.unwrap();
+        assert_eq!(Split::from_toml(&split.to_toml().unwrap()).unwrap(), split);
+    }
+    let check = |text: &str, expected: &str| {
+        let error = Split::from_toml(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let head = "version = 1\nkind = \"patient\"\nseed = 1\nfolds = 2\n";
+    check("version = 2\nnews = true\n", "version 2, right would be 1");
+    check("hello", "no split file");
+    check(&format!("{head}[[case]]\ncase = \"a\"\npatient = \"p\"\n"), "`a` has no single place");
+    let torn = "[[case]]\ncase = \"a\"\npatient = \"p\"\nfold = 0\n[[case]]\ncase = \"b\"\npatient = \"p\"\nfold = 1\n";
+    check(&format!("{head}{torn}"), "one patient stand in different folds");
+    check(&format!("{head}[[case]]\ncase = \"a\"\npatient = \"p\"\nfold = 2\n"), "fold 2 was asked for");
+    check(&format!("{head}typo = 1\n"), "unknown field");
+}
+
+proptest! {
+    #[test]
+    fn no_patient_stands_in_two_parts(
+        patients in proptest::collection::vec(0usize..12, 1..40), folds in 2usize..7, seed: u64,
+    ) {
+        let cases = cases(&patients);
+        let distinct: BTreeSet<usize> = patients.iter().copied().collect();
+        let split = Split::by_patient(&cases, folds, seed);
+        prop_assert_eq!(split.is_ok(), distinct.len() >= folds);
+        let Ok(split) = split else { return Ok(()) };
+        for fold in 0..folds {
+            let parts = split.parts(fold).unwrap();
+            let sets = [parts.train(), parts.val(), parts.test()].map(|names| patients_of(&cases, &names));
+            prop_assert!(sets[0].is_disjoint(&sets[1]) && sets[0].is_disjoint(&sets[2]) && sets[1].is_disjoint(&sets[2]));
+            prop_assert_eq!(sets.iter().map(BTreeSet::len).sum::<usize>(), distinct.len());
+            prop_assert!(!sets[0].is_empty() && !sets[2].is_empty());
+        }
+    }
+}
