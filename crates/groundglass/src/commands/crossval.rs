@@ -122,7 +122,7 @@ fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<()> {
         }
         return output::sweep(out);
     }
-    output::claim(out, args.out.force, &[SPLIT])?;
+    output::claim(out, args.out.force, &[SPLIT, "cache/*.ggcase", "cache/inputs.json"])?;
     output::write_text(split_file, &text)
 }
 
