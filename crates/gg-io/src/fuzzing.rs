@@ -3,6 +3,7 @@
 
 pub use crate::dicom::fuzz_dicom;
 use crate::nifti::{read_ct_from, write_ct_to};
+pub use crate::pictures::fuzz_picture;
 use crate::{ReadOptions, WriteError};
 
 /// Voxels a fuzzed file may have: small, so that many files pass in a second.

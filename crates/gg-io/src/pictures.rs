@@ -151,6 +151,10 @@ fn read_slice(path: &std::path::Path) -> Result<Slice, ReadError> {
 }
 
 fn decode(bytes: &[u8]) -> Result<DynamicImage, ReadError> {
+    decode_within(bytes, DECODER_BYTES)
+}
+
+fn decode_within(bytes: &[u8], most: u64) -> Result<DynamicImage, ReadError> {
     let format = format_of(bytes).ok_or_else(|| {
         ReadError::Picture("its first bytes are not those of a PNG, JPEG or TIFF file".to_owned())
     })?;
@@ -158,7 +162,7 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, ReadError> {
         return Err(ReadError::Picture("a TIFF of several pages; write one picture per slice".to_owned()));
     }
     let mut limits = Limits::default();
-    limits.max_alloc = Some(DECODER_BYTES);
+    limits.max_alloc = Some(most);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     reader.decode().map_err(|e| ReadError::Picture(e.to_string()))
@@ -224,6 +228,19 @@ fn tiff_has_second_page(bytes: &[u8]) -> bool {
         number(directory + 2 + ENTRY_BYTES * entries, 4)
     };
     (little || bytes.starts_with(b"MM\0*")) && next().is_some_and(|offset| offset != 0)
+}
+
+/// What the fuzzer calls: any bytes may be refused, and nothing but an error may come out. A picture has a value for
+/// each pixel. Says whether the bytes were read.
+pub fn fuzz_picture(bytes: &[u8]) -> bool {
+    /// So that many files pass in a second.
+    const FUZZED_BYTES: u64 = 1 << 24;
+    let Ok(picture) = decode_within(bytes, FUZZED_BYTES) else { return false };
+    let pixels = picture.width() as usize * picture.height() as usize;
+    grey(&picture).is_ok_and(|(values, _)| {
+        assert_eq!(values.len(), pixels, "a value for each pixel");
+        true
+    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@
 //! `golden/scripts/` (Python, pinned in `golden/requirements.txt`, run by hand). No Python runs at test time.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stderr)] // a test that cannot load its truth must fail loudly
 
+mod fuzz;
+
+pub use fuzz::{Random, bend, seeds};
 use safetensors::{Dtype, SafeTensors};
 use std::path::{Path, PathBuf};
 

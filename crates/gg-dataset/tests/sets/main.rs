@@ -3,6 +3,7 @@
 
 mod cache;
 mod fixtures;
+mod fuzz;
 mod joined;
 mod layouts;
 mod real_data;

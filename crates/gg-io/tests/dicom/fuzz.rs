@@ -73,9 +73,9 @@ fn every_cut_is_survived() {
 }
 
 #[test]
-fn past_crashes_stay_fixed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz_seeds/dicom");
-    for entry in std::fs::read_dir(root).into_iter().flatten() {
-        fuzz_dicom(&std::fs::read(entry.unwrap().path()).unwrap());
+fn seeds_and_past_crashes_replay() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz_seeds/dicom");
+    for (name, bytes) in gg_testkit::seeds(&folder) {
+        assert_eq!(fuzz_dicom(&bytes), !name.starts_with("bad"), "{name}");
     }
 }

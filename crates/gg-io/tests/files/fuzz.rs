@@ -1,25 +1,9 @@
 //! The fuzz target, replayed: seeds, what the seeds become under a repeatable mutator, and past crashes.
 
 use crate::raw::{Raw, gzip};
-use gg_io::fuzzing::fuzz_nifti;
+use gg_io::fuzzing::{fuzz_nifti, fuzz_picture};
+use gg_testkit::{Random, bend};
 use std::path::Path;
-
-/// splitmix64, so that the mutations are the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.next() % n as u64) as usize
-    }
-}
 
 /// Fields of the header that mean something: offset and width in bytes.
 const FIELDS: [(usize, usize); 37] = [
@@ -102,11 +86,7 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds.push(gzip(&seeds[0]));
     seeds.push(Vec::new());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz_seeds/nifti");
-    if let Ok(entries) = std::fs::read_dir(folder) {
-        let mut paths: Vec<_> = entries.map(|e| e.unwrap().path()).collect();
-        paths.sort();
-        seeds.extend(paths.iter().map(|p| std::fs::read(p).unwrap()));
-    }
+    seeds.extend(gg_testkit::seeds(&folder).into_iter().map(|(_, bytes)| bytes));
     seeds
 }
 
@@ -165,4 +145,22 @@ fn thousands_of_mutated_files_are_survived() {
     }
     // Otherwise the way back is not tested at all.
     assert!(read > all / 10, "only {read} of {all} mutated files were read");
+}
+
+#[test]
+fn pictures_and_what_becomes_of_them_are_survived() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz_seeds/picture");
+    let seeds = gg_testkit::seeds(&folder);
+    let mut random = Random(7);
+    let (mut read, mut all) = (0, 0);
+    for (name, seed) in &seeds {
+        assert_eq!(fuzz_picture(seed), !name.starts_with("bad"), "{name}");
+        for _ in 0..1000 {
+            let mut bytes = seed.clone();
+            bend(&mut bytes, &mut random);
+            read += usize::from(fuzz_picture(&bytes));
+            all += 1;
+        }
+    }
+    assert!(read > all / 20 && read < all, "{read} of {all} mutated pictures were read");
 }
