@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares names so that runs of digits count as numbers; equal numbers with more zeros in front come later.
-pub fn natural_cmp(a: &str, b: &str) -> Ordering {
+pub(crate) fn natural_cmp(a: &str, b: &str) -> Ordering {
     let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
     loop {
         match (x.first(), y.first()) {

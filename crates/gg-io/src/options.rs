@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Largest number of voxels that is read unless the caller says otherwise: 2^31, more than 2,000 slices of 1024 x 1024.
-pub const DEFAULT_MAX_VOXELS: usize = 1 << 31;
+const DEFAULT_MAX_VOXELS: usize = 1 << 31;
 
 /// How to read a CT or a mask.
 #[derive(Debug, Clone, PartialEq)]

@@ -68,11 +68,6 @@ impl<T: Copy> Volume<T> {
         &mut self.data
     }
 
-    /// Gives the values back without a copy.
-    pub fn into_vec(self) -> Vec<T> {
-        self.data
-    }
-
     /// Position of a voxel in [`Volume::data`].
     pub fn index(&self, z: usize, y: usize, x: usize) -> usize {
         (z * self.shape[1] + y) * self.shape[2] + x

@@ -1,21 +1,10 @@
 //! Refused input: one clear sentence, the right exit code, nothing half-written.
 
 use crate::dicom_edit::{self, IMAGE_TYPE, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
+use crate::nifti_edit;
 use crate::run::{Fixture, Ran, arg, groundglass};
-use flate2::read::GzDecoder;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// The phantom's CT as an uncompressed NIfTI, changed.
-fn nifti(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
-    let mut bytes = Vec::new();
-    GzDecoder::new(&fs::read(Fixture::get().ct()).unwrap()[..]).read_to_end(&mut bytes).unwrap();
-    change(&mut bytes);
-    let path = dir.join("ct.nii");
-    fs::write(&path, bytes).unwrap();
-    path
-}
 
 /// `analyze` refuses it with exit 1 and these words, and leaves no output.
 #[track_caller]
@@ -77,7 +66,7 @@ fn headers_that_lie_are_refused_without_a_giant_allocation() {
     ];
     for (words, lie) in lies {
         let dir = tempfile::tempdir().unwrap();
-        let path = nifti(dir.path(), lie);
+        let path = nifti_edit::changed(dir.path(), lie);
         refused(&path, words);
     }
 }
@@ -86,7 +75,7 @@ fn headers_that_lie_are_refused_without_a_giant_allocation() {
 fn a_decompression_bomb_is_refused() {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
-    let plain = fs::read(nifti(dir.path(), |_| {})).unwrap();
+    let plain = fs::read(nifti_edit::changed(dir.path(), |_| {})).unwrap();
     let path = dir.path().join("bomb.nii.gz");
     let mut gz = flate2::write::GzEncoder::new(fs::File::create(&path).unwrap(), flate2::Compression::best());
     gz.write_all(&plain).unwrap();
@@ -122,7 +111,7 @@ fn a_mask_in_the_place_of_a_ct_is_refused() {
 fn a_map_of_many_labels_in_the_place_of_a_ct_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     // Blocks of 8 x 8 pixels with the labels 0 to 30, as another program writes organs.
-    let path = nifti(dir.path(), |b| {
+    let path = nifti_edit::changed(dir.path(), |b| {
         for (i, voxel) in b[352..].as_chunks_mut::<2>().0.iter_mut().enumerate() {
             let (z, y, x) = (i / 4096, i / 64 % 64, i % 64);
             *voxel = ((((z / 5) * 7 + (y / 8) * 3 + x / 8) % 31) as i16).to_le_bytes();

@@ -9,6 +9,7 @@ mod crossval;
 mod dicom_edit;
 mod evaluate;
 mod memory;
+mod nifti_edit;
 mod odd_input;
 mod outputs;
 mod predictions;

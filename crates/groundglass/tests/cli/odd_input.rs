@@ -1,12 +1,13 @@
 //! Input that can be lived with: analysed, and every output that has words says what is odd.
 
 use crate::dicom_edit;
+use crate::nifti_edit;
 use crate::run::{Fixture, arg, json};
 use gg_io::DicomText;
 use gg_phantom::{PhantomSpec, phantom};
 use gg_volume::Affine;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// `analyze` works, and the warning stands in the JSON, as its message in the page and on stderr, and as its code in
 /// the summary of several CTs.
@@ -28,22 +29,11 @@ fn warned(ct: &Path, more: &[&str], code: &str) -> serde_json::Value {
     analysis
 }
 
-fn nifti(dir: &Path, change: impl FnOnce(&mut Vec<u8>)) -> PathBuf {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    let gz = fs::read(Fixture::get().ct()).unwrap();
-    flate2::read::GzDecoder::new(&gz[..]).read_to_end(&mut bytes).unwrap();
-    change(&mut bytes);
-    let path = dir.join("ct.nii");
-    fs::write(&path, bytes).unwrap();
-    path
-}
-
 #[test]
 fn no_lung_gives_null_percentages() {
     let dir = tempfile::tempdir().unwrap();
     // Water everywhere: there is no lung to find.
-    let path = nifti(dir.path(), |b| b[352..].fill(0));
+    let path = nifti_edit::changed(dir.path(), |b| b[352..].fill(0));
     let analysis = warned(&path, &["--intensity", "hu"], "no_lung_found");
     assert!(analysis["infection"]["percent_of_lung"].is_null());
 }
@@ -113,7 +103,7 @@ fn an_unreadable_file_inside_the_series_names_the_hole_and_takes_the_millilitres
 fn sform_and_qform_that_disagree_are_remarked() {
     let dir = tempfile::tempdir().unwrap();
     // the quaternion's offset, qoffset_x at byte 268
-    let path = nifti(dir.path(), |b| b[268..272].copy_from_slice(&512f32.to_le_bytes()));
+    let path = nifti_edit::changed(dir.path(), |b| b[268..272].copy_from_slice(&512f32.to_le_bytes()));
     warned(&path, &[], "sform_qform_disagree");
 }
 
@@ -128,7 +118,7 @@ fn grey_values_of_unknown_kind_are_said_to_be() {
 fn without_orientation_there_are_no_sides_unless_stated() {
     let dir = tempfile::tempdir().unwrap();
     // qform_code at 252, sform_code at 254
-    let path = nifti(dir.path(), |b| b[252..256].fill(0));
+    let path = nifti_edit::changed(dir.path(), |b| b[252..256].fill(0));
     let analysis = warned(&path, &[], "orientation_unknown");
     assert!(analysis["lung"]["right"].is_null() && analysis["infection"]["zones"].is_null());
     assert!(analysis["lung"]["ml"].is_null(), "no millilitres without a coded affine");
@@ -142,12 +132,12 @@ fn without_orientation_there_are_no_sides_unless_stated() {
 fn slices_from_head_to_feet_give_the_same_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let f = Fixture::get();
-    let plain = nifti(dir.path(), |_| {});
+    let plain = nifti_edit::changed(dir.path(), |_| {});
     let turned = dir.path().join("turned");
     fs::create_dir(&turned).unwrap();
     // Turn the slices and the third axis of both forms: the same body, stored the other way round.
     let [nx, ny, nz] = [64usize, 64, 20];
-    let path = nifti(&turned, |b| {
+    let path = nifti_edit::changed(&turned, |b| {
         let slice = nx * ny * 2;
         let data = b[352..].to_vec();
         for z in 0..nz {

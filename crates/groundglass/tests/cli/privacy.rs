@@ -1,5 +1,6 @@
 //! Nothing that could name a patient leaves the reader.
 
+use crate::nifti_edit::unzipped;
 use crate::run::{Fixture, arg, files, groundglass};
 use gg_io::DicomText;
 use gg_phantom::{PhantomSpec, phantom};
@@ -94,13 +95,6 @@ fn the_names_of_pictures_reach_no_summary() {
     assert!(ran.stderr.contains(&format!("`{MARKER}*_a`")), "stderr names them: {}", ran.stderr);
     let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
     assert!(summary.contains("2 series") && !summary.contains(MARKER), "{summary}");
-}
-
-fn unzipped(bytes: &[u8]) -> Vec<u8> {
-    use std::io::Read;
-    let mut content = Vec::new();
-    flate2::read::GzDecoder::new(bytes).read_to_end(&mut content).unwrap();
-    content
 }
 
 /// No file holds the marker, in its name or its content.
