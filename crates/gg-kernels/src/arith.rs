@@ -16,6 +16,14 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// Numbers in a 32-bit word.
+    pub(crate) fn per_word(self) -> usize {
+        match self {
+            Self::Fp32 => Fp32::PER_WORD,
+            Self::Bf16 => Bf16::PER_WORD,
+        }
+    }
+
     /// `fp32` or `bf16`.
     pub fn name(self) -> &'static str {
         match self {
@@ -36,6 +44,8 @@ pub(crate) trait Arith: Copy + 'static {
     unsafe fn enter<S: Simd, K: Kernel>(kernel: K) -> K::Out;
     /// `acc` plus the products of the numbers of each word.
     unsafe fn dot<S: Simd>(acc: S::V, words: S::V, weights: S::V) -> S::V;
+    /// The word of two numbers: the first alone where a word holds one.
+    unsafe fn word<S: Simd>(low: S::V, high: S::V) -> S::V;
     /// Stores the channels of one pixel as words.
     unsafe fn store<S: Simd>(p: *mut f32, v: S::V);
 }
@@ -57,6 +67,10 @@ impl Arith for Fp32 {
         S::fma(words, weights, acc)
     }
     #[inline(always)]
+    unsafe fn word<S: Simd>(low: S::V, _high: S::V) -> S::V {
+        low
+    }
+    #[inline(always)]
     unsafe fn store<S: Simd>(p: *mut f32, v: S::V) {
         S::store(p, v)
     }
@@ -71,6 +85,10 @@ impl Arith for Bf16 {
     #[inline(always)]
     unsafe fn dot<S: Simd>(acc: S::V, words: S::V, weights: S::V) -> S::V {
         S::dot2(acc, words, weights)
+    }
+    #[inline(always)]
+    unsafe fn word<S: Simd>(low: S::V, high: S::V) -> S::V {
+        S::pair_bf16(low, high)
     }
     #[inline(always)]
     unsafe fn store<S: Simd>(p: *mut f32, v: S::V) {

@@ -40,7 +40,6 @@ impl<A: Arith> Kernel for Peak<A> {
 /// # Panics
 /// In bf16 on a processor without it.
 pub fn fma_peak(isa: Isa, precision: Precision, threads: usize, rounds: usize) -> f64 {
-    let per_word = if precision == Precision::Bf16 { Bf16::PER_WORD } else { Fp32::PER_WORD };
     let run = || match precision {
         Precision::Fp32 => isa.run(Peak::<Fp32>(PhantomData)),
         Precision::Bf16 => isa.run_bf16(Peak::<Bf16>(PhantomData)),
@@ -53,7 +52,7 @@ pub fn fma_peak(isa: Isa, precision: Precision, threads: usize, rounds: usize) -
                 scope.spawn(|| std::hint::black_box(run()));
             }
         });
-        let flops = (2 * STEPS * CHAINS * per_word * isa.lanes() * threads) as f64;
+        let flops = (2 * STEPS * CHAINS * precision.per_word() * isa.lanes() * threads) as f64;
         best = best.max(flops / start.elapsed().as_secs_f64() / 1e9);
     }
     best

@@ -192,9 +192,9 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         assert!(y.get().iter().all(|v| v.is_finite()), "lanes without channel hold zeros");
 
         // The same with a quarter of the multiplications.
-        let mut transformed = vec![f32::NAN; plan.winograd_len(isa)];
+        let mut transformed = vec![f32::NAN; plan.winograd_len(isa, Precision::Fp32)];
         if kernel == 3 {
-            plan.pack_winograd(isa, &packed, &mut transformed);
+            plan.pack_winograd(isa, Precision::Fp32, &packed, &mut transformed);
             let mut y = Blocked::empty(isa, o);
             let mut sums = ChannelSums::default();
             let dest = Dest { data: &mut y.0[1..], channels: out };
@@ -202,6 +202,7 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
             forward_winograd(
                 isa,
                 &plan,
+                Precision::Fp32,
                 size,
                 &sources,
                 &transformed,
@@ -236,7 +237,17 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         if kernel == 3 {
             let mut y = Blocked::empty(isa, o);
             let dest = Dest { data: &mut y.0[1..], channels: out };
-            forward_winograd(isa, &plan, (n, h, w), &sources, &transformed, &mut [dest], after, None);
+            forward_winograd(
+                isa,
+                &plan,
+                Precision::Fp32,
+                (n, h, w),
+                &sources,
+                &transformed,
+                &mut [dest],
+                after,
+                None,
+            );
             close(&y.plain(isa, o), &with_bias, "forward by Winograd with bias and ReLU");
         }
 
@@ -567,6 +578,54 @@ fn bf16_stays_within_its_rounding_of_fp32() {
             let (right, found) = (run(Precision::Fp32, &packed), run(Precision::Bf16, &words));
             close(&found.0, &to_f64(&right.0), "forward");
             close(&found.1, &to_f64(&right.1), "gradient of the weights");
+        }
+    }
+}
+
+#[test]
+fn winograd_in_bf16_stays_within_its_rounding_of_three_loops() {
+    for isa in Isa::available().into_iter().filter(|isa| isa.has_bf16()) {
+        for (n, h, w, ins, out) in
+            [(2, 9, 13, vec![16, 7], 33), (1, 16, 40, vec![64], 32), (3, 8, 8, vec![33, 32], 48)]
+        {
+            let all: usize = ins.iter().sum();
+            let plan = ConvPlan::new(3, &ins, out);
+            let weights = noise(out * all * 9, 1);
+            let mut packed = vec![0.0; plan.packed_len(isa)];
+            plan.pack(isa, &weights, &mut packed);
+            let mut words = vec![f32::NAN; plan.winograd_len(isa, Precision::Bf16)];
+            plan.pack_winograd(isa, Precision::Bf16, &packed, &mut words);
+            let parts: Vec<Vec<f32>> = ins.iter().map(|c| noise(n * c * h * w, *c as u32)).collect();
+            let mut x = Vec::new();
+            for image in 0..n {
+                for (part, c) in parts.iter().zip(&ins) {
+                    x.extend(to_f64(&part[image * c * h * w..][..c * h * w]));
+                }
+            }
+            let right = conv_plain(&x, &weights, Shape::new(n, all, h, w), out, 3);
+            let blocked: Vec<_> =
+                parts.iter().zip(&ins).map(|(p, c)| Blocked::new(isa, p, Shape::new(n, *c, h, w))).collect();
+            let sources: Vec<_> = blocked.iter().zip(&ins).map(|(b, c)| Source::plain(b.get(), *c)).collect();
+            let o = Shape::new(n, out, h, w);
+            let mut y = Blocked::empty(isa, o);
+            let dest = Dest { data: &mut y.0[1..], channels: out };
+            let size = (n, h, w);
+            forward_winograd(
+                isa,
+                &plan,
+                Precision::Bf16,
+                size,
+                &sources,
+                &words,
+                &mut [dest],
+                After::NONE,
+                None,
+            );
+            let norm = |f: &dyn Fn(usize) -> f64| (0..right.len()).map(|i| f(i).powi(2)).sum::<f64>();
+            let found = y.plain(isa, o);
+            let share = (norm(&|i| f64::from(found[i]) - right[i]) / norm(&|i| right[i])).sqrt();
+            assert!(share < 0.02, "{share}");
+            assert!(y.get().iter().all(|v| v.is_finite()), "lanes without channel hold zeros");
         }
     }
 }

@@ -8,13 +8,14 @@
 use super::panel::{Block, fill};
 use super::plan::{ConvPlan, Sampling};
 use super::winograd::{IN, Inputs, OUT, PLACES, sum_weights, widen_gradient};
-use crate::arith::Fp32;
+use crate::arith::{Fp32, Precision};
 use crate::buffer::{Shared, with_scratch};
 use crate::layout::cut;
 use crate::simd::{Kernel, Simd};
 use crate::source::Source;
 use crate::{Buffer, Isa};
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
 /// Floats of transformed inputs at once, to aim at.
 const CHUNK: usize = 256 * 1024;
@@ -75,7 +76,7 @@ pub fn backward_weights_winograd(
     let pairs = outs.len().div_ceil(2);
     let groups = pairs.div_ceil(PAIRS);
     let splits = TASKS.div_ceil(groups).min(chunks).max(1);
-    let long = plan.winograd_len(isa);
+    let long = plan.winograd_len(isa, Precision::Fp32);
     partial.reserve(splits * long);
     let target = Shared::new(partial);
     let job = Job { isa, inputs, ins, gradient, outs, size: (h, w), across, down, rows };
@@ -187,7 +188,8 @@ impl Kernel for Task<'_> {
                         );
                         let to = inputs.add((b * sizes.tiles + first) * S::L);
                         let (width, tiles) = (sizes.panel_width, job.across);
-                        S::enter(Inputs { panel, width, tiles, to, place: sizes.input_place });
+                        let place = sizes.input_place;
+                        S::enter(Inputs::<Fp32> { panel, width, tiles, to, place, precision: PhantomData });
                     }
                     for out in ends.0..ends.1 {
                         let block = &job.outs[out];

@@ -102,14 +102,23 @@ pub(super) fn load(isa: Isa, program: &Program, weights: &Weights, params: &mut 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Way {
     Direct(Precision),
-    /// In fp32, which with a quarter of the multiplications is faster than bf16 too.
-    Winograd,
+    /// A 3x3 convolution with a quarter of the multiplications.
+    Winograd(Precision),
 }
 
 impl Way {
     /// The fastest for images of this size; whether there are several makes no difference.
     pub(super) fn of(isa: Isa, plan: &ConvPlan, precision: Precision, size: (usize, usize)) -> Self {
-        if plan.suits_winograd(isa, size) { Self::Winograd } else { Self::Direct(precision) }
+        if plan.suits_winograd(isa, size) { Self::Winograd(precision) } else { Self::Direct(precision) }
+    }
+
+    /// The same for training, where gradients are to be no noisier than direct sums in bf16: by Winograd in fp32, which
+    /// is faster than those.
+    pub(super) fn in_training(isa: Isa, plan: &ConvPlan, precision: Precision, size: (usize, usize)) -> Self {
+        match Self::of(isa, plan, precision, size) {
+            Self::Winograd(_) => Self::Winograd(Precision::Fp32),
+            direct => direct,
+        }
     }
 
     /// Packed weights as this way multiplies them; `None` where that is how they are.
@@ -127,9 +136,9 @@ impl Way {
                 Some(words)
             }
             Self::Direct(_) => None,
-            Self::Winograd => {
-                let mut transformed = pool.take(plan.winograd_len(isa));
-                plan.pack_winograd(isa, packed, &mut transformed);
+            Self::Winograd(precision) => {
+                let mut transformed = pool.take(plan.winograd_len(isa, precision));
+                plan.pack_winograd(isa, precision, packed, &mut transformed);
                 Some(transformed)
             }
         }
@@ -149,7 +158,9 @@ impl Way {
             Self::Direct(precision) => {
                 forward(isa, plan, precision, size, sources, weights, dests, after, sums);
             }
-            Self::Winograd => forward_winograd(isa, plan, size, sources, weights, dests, after, sums),
+            Self::Winograd(precision) => {
+                forward_winograd(isa, plan, precision, size, sources, weights, dests, after, sums);
+            }
         }
     }
 
@@ -167,7 +178,7 @@ impl Way {
             Self::Direct(precision) => {
                 backward_weights(isa, plan, precision, size, inputs, gradient, out, partial);
             }
-            Self::Winograd => backward_weights_winograd(isa, plan, size, inputs, gradient, out, partial),
+            Self::Winograd(_) => backward_weights_winograd(isa, plan, size, inputs, gradient, out, partial),
         }
     }
 }

@@ -152,7 +152,7 @@ fn forward_pass(
                 let dest = Dest { data: &mut out, channels: step.channels };
                 let sums = step.norm.is_some().then_some(&mut sums);
                 let size = (n, grid(step, h), grid(step, w));
-                let way = Way::of(isa, plan, engine.precision, (size.1, size.2));
+                let way = Way::in_training(isa, plan, engine.precision, (size.1, size.2));
                 let own = way.weights(isa, plan, &params.weights, pool);
                 let weights = own.as_ref().unwrap_or(&params.weights);
                 way.convolve(isa, plan, size, (&inputs, weights), &mut [dest], (after, sums));
@@ -278,7 +278,7 @@ fn backward_pass(
                 let size = (n, grid(step, h), grid(step, w));
                 let read = sources(engine, pass, images, step)?;
                 let mut packed = pool.take(plan.packed_len(isa));
-                let way = Way::of(isa, plan, engine.precision, (size.1, size.2));
+                let way = Way::in_training(isa, plan, engine.precision, (size.1, size.2));
                 way.backward_weights(isa, plan, size, &read, &gradient, (&mut packed, &mut partial));
                 let name = format!("{name}.weight");
                 let shape = engine.graph.params.iter().find(|p| p.name == name).map(|p| p.shape.clone());
@@ -291,7 +291,7 @@ fn backward_pass(
                     let back = plan.backward();
                     let mut packed = pool.take(back.packed_len(isa));
                     plan.pack_backward(isa, &params.weights, &mut packed);
-                    let way = Way::of(isa, &back, engine.precision, (size.1, size.2));
+                    let way = Way::in_training(isa, &back, engine.precision, (size.1, size.2));
                     let own = way.weights(isa, &back, &packed, pool);
                     let weights = own.as_ref().unwrap_or(&packed);
                     let mut dests: Vec<Dest<'_>> = fresh
