@@ -31,4 +31,4 @@ pub use load::LoadedCase;
 pub use mask::{Binary, Laid, Structure, UnknownLabels, binary, labels_present, lay};
 pub use neighbours::neighbours;
 pub use sample::{MemorySamples, Sample, SampleInfo, SampleSource, Task};
-pub use split::{Part, Parts, Split, SplitCase, SplitEntry, SplitError, SplitKind};
+pub use split::{Part, Parts, Split, SplitCase, SplitEntry, SplitError, SplitKind, VALIDATION_SHARE};

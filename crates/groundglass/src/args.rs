@@ -206,6 +206,8 @@ pub(crate) struct SplitArgs {
     /// Replace an existing file
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -404,9 +406,9 @@ pub(crate) struct CrossvalArgs {
     /// Go on with the fold and the step where an earlier run was stopped
     #[arg(long)]
     pub(crate) resume: bool,
-    /// Seed of the folds, of weights, order and augmentation
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    /// Seed of the folds, of weights, order and augmentation (default: the settings' seed)
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// Licence of the weights, kept in the bundles
     #[arg(long, value_name = "TEXT", default_value = "as the licence of the training data allows")]
     pub(crate) licence: String,

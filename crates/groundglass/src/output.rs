@@ -78,12 +78,18 @@ impl Staged {
             let moved = old.path().join("old");
             fs::rename(&dest, &moved).with_context(failed)?;
             if let Err(error) = fs::rename(work.path(), &dest) {
-                fs::rename(&moved, &dest).with_context(failed)?; // the old results come back
+                if fs::rename(&moved, &dest).is_err() {
+                    // They cannot come back: at least they stay where they were moved to.
+                    let kept = old.keep();
+                    return Err(error)
+                        .with_context(|| format!("{}; the old one is in {}", failed(), kept.display()));
+                }
                 return Err(error).with_context(failed);
             }
             let _ = work.keep(); // it lies at its place now
         } else {
-            fs::rename(work.keep(), &dest).with_context(failed)?;
+            fs::rename(work.path(), &dest).with_context(failed)?;
+            let _ = work.keep();
         }
         Ok(())
     }

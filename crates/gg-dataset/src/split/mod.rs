@@ -16,7 +16,7 @@ use thiserror::Error;
 /// Version of the file format.
 const VERSION: u32 = 1;
 /// Share of the patients outside the test fold that validate, unless the file says otherwise.
-const VALIDATION_SHARE: f64 = 0.2;
+pub const VALIDATION_SHARE: f64 = 0.2;
 
 /// What a split is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -209,9 +209,9 @@ fn finding(cases: &[AuditedCase], found: Duplicate) -> Finding {
 fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimism> {
     let out = &args.out.out;
     let (sets, _) = data::open(context, &args.dataset)?;
-    let cases: Vec<SplitCase> = data::with_slice_counts(&sets)?;
+    let cases: Vec<SplitCase> = data::with_slice_counts(&sets, &args.read.options())?;
     let chosen = FoldArgs { split: args.split.clone(), fold: None };
-    let by_patient = data::choose(context, &sets, &chosen, args.seed, data::VALIDATION_SHARE)?.split;
+    let by_patient = data::choose(context, &sets, &chosen, args.seed, gg_dataset::VALIDATION_SHARE)?.split;
     if by_patient.leaking() {
         bail!("--measure compares a split by patient with one by slice; the split given is by slice already");
     }

@@ -10,6 +10,7 @@ use crate::failure::Usage;
 use crate::output::{self, Staged};
 use crate::scoring::{self, Basis, CaseScores, Scores};
 use crate::scoring_table;
+use crate::settings::Settings;
 use crate::words::number;
 use anyhow::{Context as _, Result};
 use gg_dataset::{Split, SplitCase};
@@ -43,7 +44,9 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let out = &args.out.out;
     let split_file = out.join(SPLIT);
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
-    let split = choose_split(context, args, &sets)?;
+    let settings = Settings::resolve(&args.settings)?;
+    let seed = args.seed.unwrap_or(settings.seed);
+    let split = choose_split(context, args, &sets, seed, settings.validation_share)?;
     enter(args, &split_file, &split)?;
 
     let mut cases: Vec<CaseScores> = Vec::new();
@@ -91,19 +94,35 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
 }
 
 /// The split that was named, the data sets' own folds, or one by patient.
-fn choose_split(context: &Context, args: &CrossvalArgs, sets: &gg_dataset::Datasets) -> Result<Split> {
+fn choose_split(
+    context: &Context,
+    args: &CrossvalArgs,
+    sets: &gg_dataset::Datasets,
+    seed: u64,
+    validation_share: f64,
+) -> Result<Split> {
     let fold = FoldArgs { split: args.split.clone(), fold: Some(0) };
-    match args.folds {
+    let split = match args.folds {
         Some(_) if args.split.is_some() => {
-            Err(Usage("--folds and --split both say how many folds there are; give one".to_owned()).into())
+            return Err(
+                Usage("--folds and --split both say how many folds there are; give one".to_owned()).into()
+            );
         }
         Some(folds) => {
             let cases: Vec<SplitCase> =
                 sets.split_cases().into_iter().map(|c| SplitCase { fold: None, ..c }).collect();
-            Ok(Split::by_patient(&cases, folds, args.seed)?)
+            Split { validation_share, ..Split::by_patient(&cases, folds, seed)? }
         }
-        None => Ok(data::choose(context, sets, &fold, args.seed, data::VALIDATION_SHARE)?.split),
+        None => data::choose(context, sets, &fold, seed, validation_share)?.split,
+    };
+    if split.leaking() {
+        return Err(Usage(format!(
+            "with a split by slice {}; a cross-validation takes a split by patient, `audit --measure` shows what slices do",
+            data::LEAK
+        ))
+        .into());
     }
+    Ok(split)
 }
 
 /// Takes the folder: a new one, or with `--resume` the one that was begun with the same split.
@@ -134,26 +153,25 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
     let fold_args = FoldArgs { split: Some(split.to_owned()), fold: Some(fold) };
     let cache =
         CacheArgs { cache: Some(args.cache.cache.clone().unwrap_or_else(|| args.out.out.join("cache"))) };
-    if !bundle.is_file() {
-        train(
-            context,
-            &TrainArgs {
-                task: args.task,
-                dataset: args.dataset.clone(),
-                out: OutArgs { out: run.clone(), force: false },
-                resume: args.resume,
-                seed: Some(args.seed),
-                name: None,
-                licence: args.licence.clone(),
-                store: args.store,
-                precision: args.precision,
-                cache: cache.clone(),
-                fold: fold_args.clone(),
-                settings: args.settings.clone(),
-                read: args.read.clone(),
-            },
-        )?;
-    }
+    // A fold that is trained already only has its settings, split, data and precision compared.
+    train(
+        context,
+        &TrainArgs {
+            task: args.task,
+            dataset: args.dataset.clone(),
+            out: OutArgs { out: run.clone(), force: false },
+            resume: args.resume,
+            seed: args.seed,
+            name: None,
+            licence: args.licence.clone(),
+            store: args.store,
+            precision: args.precision,
+            cache: cache.clone(),
+            fold: fold_args.clone(),
+            settings: args.settings.clone(),
+            read: args.read.clone(),
+        },
+    )?;
     let mut model = vec![bundle];
     if let Some(lungs) = &args.lung {
         model.push(lungs.join(format!("fold-{fold}")).join("run").join(BUNDLE));

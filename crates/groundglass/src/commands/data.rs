@@ -20,8 +20,6 @@ use std::path::{Path, PathBuf};
 
 /// Folds where neither a split file nor the data set's table says otherwise.
 const DEFAULT_FOLDS: usize = 5;
-/// Share of the patients outside the test fold that validate, where no settings say it.
-pub(crate) const VALIDATION_SHARE: f64 = 0.2;
 
 pub(crate) use crate::manifest::LEAK;
 
@@ -163,15 +161,14 @@ pub(crate) fn load(
 }
 
 /// Tables rarely say how many slices a volume has: the files do.
-pub(crate) fn with_slice_counts(sets: &Datasets) -> Result<Vec<SplitCase>> {
+pub(crate) fn with_slice_counts(sets: &Datasets, read: &ReadOptions) -> Result<Vec<SplitCase>> {
     cases(sets)
         .map(|(_, case)| {
             let mut split_case = case.split_case();
             if split_case.slices.is_none()
                 && let CtSource::File(path) = &case.ct
             {
-                let seen = gg_io::read_ct(path, &ReadOptions::default())
-                    .with_context(|| path.display().to_string())?;
+                let seen = gg_io::read_ct(path, read).with_context(|| path.display().to_string())?;
                 let grid = &seen.value.ct.grid;
                 split_case.slices = Some(grid.axis_map().canonical_shape(grid.shape)[0]);
             }

@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     let cases = sets.split_cases();
     let stated: BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
     let split = if args.by_slice {
-        Split::by_slice(&data::with_slice_counts(&sets)?, args.folds, args.seed)?
+        Split::by_slice(&data::with_slice_counts(&sets, &args.read.options())?, args.folds, args.seed)?
     } else if stated.len() == args.folds && !args.ignore_table {
         context.console.say("taking the folds of the data set's own table; --ignore-table draws new ones");
         Split::from_table(&cases, args.seed)?

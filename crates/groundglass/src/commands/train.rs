@@ -196,7 +196,6 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         settings: settings.clone(),
     };
     let path = args.out.out.join(BUNDLE);
-    write_bundle(&path, task, args, &settings, &manifest, &outcome)?;
     output::write_json(&args.out.out.join("manifest.json"), &manifest)?;
     training_page::write(
         &args.out.out,
@@ -207,6 +206,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         &outcome,
         &warnings,
     )?;
+    // Last: where it lies, the run is whole.
+    write_bundle(&path, task, args, &settings, &manifest, &outcome)?;
     Ok(Trained {
         task,
         bundle: path,

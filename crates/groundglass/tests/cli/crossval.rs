@@ -45,6 +45,8 @@ fn crossval_tests_every_patient_once_and_goes_on_where_it_was_stopped() {
     run("infection", "infection", &["--lung", arg(&lungs), "--resume"]).ok();
     assert!(fs::read(out.join("scores.json")).unwrap() == whole);
     run("infection", "infection", &["--seed", "9", "--resume"]).refused(2, &["another split"]);
+    run("infection", "infection", &["--set", "infection.train.epochs=1", "--resume"])
+        .refused(2, &["other settings"]);
 }
 
 #[test]
@@ -64,4 +66,16 @@ fn crossval_of_the_classifier_pools_folds_with_a_threshold_each() {
     let confusion = &pooled["confusion"];
     let n: u64 = ["tp", "fp", "fn", "tn"].iter().map(|k| confusion[k].as_u64().unwrap()).sum();
     assert_eq!(n, 6 * 20);
+}
+
+#[test]
+fn crossval_refuses_a_split_by_slice() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    let split = dir.path().join("split.toml");
+    groundglass(&["split", arg(&set), "--by-slice", "--profile", "paper", "--out", arg(&split)]).ok();
+    let out = dir.path().join("out");
+    groundglass(&["crossval", "lung", arg(&set), "--split", arg(&split), "--out", arg(&out)])
+        .refused(2, &["patients leak", "audit --measure"]);
+    assert!(!out.exists());
 }

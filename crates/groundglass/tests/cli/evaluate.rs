@@ -56,7 +56,7 @@ fn the_test_part_is_that_of_the_split_that_the_model_was_trained_with() {
     let dir = tempfile::tempdir().unwrap();
     let f = Fixture::get();
     let (set, run) = (f.set(), dir.path().join("run"));
-    let mut args = vec!["train", "lung", arg(&set), "--seed", "2", "--out", arg(&run)];
+    let mut args = vec!["train", "lung", arg(&set), "--seed", "2", "--fold", "1", "--out", arg(&run)];
     args.extend(TINY);
     args.extend(["--set", "lung.train.epochs=1"]);
     groundglass(&args).ok();
@@ -68,12 +68,30 @@ fn the_test_part_is_that_of_the_split_that_the_model_was_trained_with() {
         json(&out.join("scores.json"))
     };
     let by_model = scored("model", &model, &["--part", "test"]);
-    let by_file = scored("file", &model, &["--split", arg(&split), "--fold", "0"]);
+    let by_file = scored("file", &model, &["--split", arg(&split), "--fold", "1"]);
     assert_eq!(case_ids(&by_model), case_ids(&by_file));
     let other_seed = scored("other", &first, &["--part", "test"]);
     assert_ne!(case_ids(&by_model), case_ids(&other_seed), "this seed does not tell the two splits apart");
     let codes = by_model["warnings"].to_string();
     assert!(!codes.contains("trained_on"), "{codes}");
+
+    let other = f.bundle("infection"); // holds out fold 0
+    let out = dir.path().join("refused");
+    let both =
+        ["evaluate", arg(&set), "--model", arg(&model), arg(&other), "--part", "test", "--out", arg(&out)];
+    groundglass(&both).refused(2, &["different folds (0, 1)", "--fold"]);
+    assert!(!out.exists());
+    // The same data under another split file: its test part cannot be guessed.
+    let drawn = dir.path().join("drawn.toml");
+    groundglass(&["split", arg(&set), "--folds", "2", "--seed", "7", "--out", arg(&drawn)]).ok();
+    let run = dir.path().join("drawn");
+    let mut args = vec!["train", "lung", arg(&set), "--split", arg(&drawn), "--out", arg(&run)];
+    args.extend(TINY);
+    args.extend(["--set", "lung.train.epochs=1"]);
+    groundglass(&args).ok();
+    let model = run.join("model.safetensors");
+    let alone = ["evaluate", arg(&set), "--model", arg(&model), "--part", "test", "--out", arg(&out)];
+    groundglass(&alone).refused(2, &["cannot be drawn again", "--split"]);
 }
 
 #[test]

@@ -1,16 +1,17 @@
 //! Which cases are scored: all, or a part of a split.
 
 use super::super::{Context, data};
-use crate::args::{EvaluateArgs, PartName};
+use crate::args::{EvaluateArgs, FoldArgs, PartName};
+use crate::failure::Usage;
 use crate::manifest::Training;
 use crate::pipeline::Models;
 use anyhow::Result;
-use gg_dataset::{Case, Datasets, Part, Parts};
+use gg_dataset::{Case, Datasets, Part, Parts, VALIDATION_SHARE};
 use gg_volume::Warning;
+use std::collections::BTreeSet;
 
-/// Seed and validation share of the split where neither a split file nor a model tells them.
+/// Seed of the split where neither a split file nor a model tells it.
 const DEFAULT_SEED: u64 = 1;
-const DEFAULT_SHARE: f64 = 0.2;
 
 /// The cases to score.
 pub(super) struct Chosen {
@@ -58,10 +59,33 @@ pub(super) fn choose(
         PartName::Val => (Part::Val, "val"),
         PartName::Train => (Part::Train, "train"),
     };
-    let trained = models.all().find_map(|m| Training::of(&m.bundle));
+    let trained: Vec<Training> = models.all().filter_map(|m| Training::of(&m.bundle)).collect();
     let (seed, validation_share) =
-        trained.map_or((DEFAULT_SEED, DEFAULT_SHARE), |t| (t.seed, t.settings.validation_share));
-    let chosen = data::choose(context, sets, &args.fold, seed, validation_share)?;
+        trained.first().map_or((DEFAULT_SEED, VALIDATION_SHARE), |t| (t.seed, t.settings.validation_share));
+    let held_out: BTreeSet<usize> = trained.iter().map(|t| t.fold).collect();
+    let fold = match (args.fold.fold, held_out.len()) {
+        (None, 2..) => {
+            return Err(Usage(format!(
+                "the models hold out different folds ({}); say with --fold which one is scored",
+                held_out.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+            ))
+            .into());
+        }
+        (given, _) => given.or(held_out.first().copied()),
+    };
+    let chosen =
+        data::choose(context, sets, &FoldArgs { fold, ..args.fold.clone() }, seed, validation_share)?;
+    // Asked for by the part's name alone, it must be the very split that the models were trained under.
+    if !split_given {
+        let drawn = crate::manifest::sha256(chosen.split.to_toml()?.as_bytes());
+        if trained.iter().any(|t| t.split_sha256 != drawn) {
+            return Err(Usage(format!(
+                "the `{name}` part of the models' training cannot be drawn again from these data sets alone; give the \
+                 split.toml of their run folder with --split, or a fold with --fold"
+            ))
+            .into());
+        }
+    }
     Ok(Chosen {
         name,
         fold: Some(chosen.fold),
