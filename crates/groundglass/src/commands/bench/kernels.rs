@@ -1,12 +1,13 @@
 //! Each convolution of the U-Net by itself, forward and both backward passes, as a share of the multiply-add units' peak.
 //!
 //! What changes the layout of weights and gradients for the kernel counts as its time; tensors stay in the kernels'
-//! layout through the whole network. Peak and kernel are measured in turns, and the best round of each is taken, so that
-//! a machine that is busy for a moment harms neither alone.
+//! layout through the whole network. By Winograd a 3x3 convolution makes a quarter of the multiplications that it is
+//! counted with. Peak and kernel are measured in turns, and the best round of each is taken, so that a machine that is
+//! busy for a moment harms neither alone.
 
 use gg_kernels::{
     After, Buffer, ChannelSums, ConvPlan, Dest, Gradient, Isa, Precision, Read, Shape, Source,
-    backward_weights, fma_peak, forward,
+    backward_weights, backward_weights_winograd, fma_peak, forward, forward_winograd,
 };
 use gg_nn::engine::Arithmetic;
 use serde::{Deserialize, Serialize};
@@ -129,72 +130,113 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
         .map(|(&c, d)| if plan.plane { Source::plane(d) } else { Source::active(d, c, &scale, &shift, 0.0) })
         .collect();
     let plain = noise(taps * out * ins.iter().sum::<usize>());
-    let mut packed = Buffer::zeros(plan.packed_len(isa));
-    let mut words = Buffer::zeros(plan.packed_len(isa) / 2);
-    let half = precision == Precision::Bf16 && !plan.plane;
-    let mut add = |kernel: &str, secs: f64| {
-        speeds.push(KernelSpeed {
-            precision: precision.name().to_owned(),
-            layer: layer.name.clone(),
-            kernel: kernel.to_owned(),
-            gflop,
-            ms: 1e3 * secs,
-            gflops: gflop / secs,
-            share_of_peak: 0.0,
-        });
-    };
-
-    let mut y = Buffer::zeros(len(out, side * fine));
-    let mut sums = ChannelSums::default();
-    let secs = clock.best(|| {
-        plan.pack(isa, &plain, &mut packed);
-        let weights = multiplied(isa, plan, half, &packed, &mut words);
-        let dest = Dest { data: &mut y, channels: out };
-        let sums = (plan.kernel == 3).then_some(&mut sums);
-        forward(isa, plan, precision, grid, &sources, weights, &mut [dest], After::NONE, sums);
-    });
-    add(FORWARD, secs);
-
     let (gradient, z) = (noise(len(out, side * fine)), noise(len(out, side * fine)));
     let read = if plan.kernel == 3 { through_norm(&z, &scale, &shift) } else { Read::Plain };
     let gradient = Source { data: &gradient, channels: out, read };
-    if !plan.plane {
-        let back = plan.backward();
-        let mut packed_back = Buffer::zeros(back.packed_len(isa));
-        let mut words = Buffer::zeros(back.packed_len(isa) / 2);
-        let mut dx: Vec<Buffer> = ins.iter().map(|&c| Buffer::zeros(len(c, side))).collect();
-        let secs = clock.best(|| {
-            plan.pack_backward(isa, &packed, &mut packed_back);
-            let weights = multiplied(isa, &back, half, &packed_back, &mut words);
-            let mut dests: Vec<Dest<'_>> =
-                dx.iter_mut().zip(ins).map(|(data, &channels)| Dest { data, channels }).collect();
-            forward(isa, &back, precision, grid, &[gradient], weights, &mut dests, After::NONE, None);
-        });
-        add(DATA, secs);
-    }
-
-    let (mut packed_dw, mut partial) = (Buffer::zeros(plan.packed_len(isa)), Buffer::zeros(0));
+    let mut packed = Buffer::zeros(plan.packed_len(isa));
+    let back = (!plan.plane).then(|| plan.backward());
+    let mut packed_back = Buffer::zeros(packed.len());
+    let mut y = Buffer::zeros(len(out, side * fine));
+    let mut dx: Vec<Buffer> = ins.iter().map(|&c| Buffer::zeros(len(c, side))).collect();
+    let (mut packed_dw, mut partial) = (Buffer::zeros(packed.len()), Buffer::zeros(0));
     let mut dw = plain.clone();
-    let secs = clock.best(|| {
-        backward_weights(isa, plan, precision, grid, &sources, &gradient, &mut packed_dw, &mut partial);
-        plan.unpack(isa, &packed_dw, &mut dw);
-    });
-    add(WEIGHTS, secs);
+    let mut sums = ChannelSums::default();
+
+    let winograd = plan.suits_winograd(isa, (side, side));
+    for way in [Way::Direct, Way::Winograd].into_iter().take(1 + usize::from(winograd)) {
+        let mut own = Buffer::zeros(own_len(isa, plan, precision, way));
+        let mut add = |kernel: &str, secs: f64| {
+            speeds.push(KernelSpeed {
+                precision: precision.name().to_owned(),
+                layer: format!("{}{}", layer.name, if way == Way::Winograd { ", Winograd" } else { "" }),
+                kernel: kernel.to_owned(),
+                gflop,
+                ms: 1e3 * secs,
+                gflops: gflop / secs,
+                share_of_peak: 0.0,
+            });
+        };
+        let secs = clock.best(|| {
+            plan.pack(isa, &plain, &mut packed);
+            let weights = as_multiplied(isa, plan, precision, way, &packed, &mut own);
+            let dest = Dest { data: &mut y, channels: out };
+            let sums = (plan.kernel == 3).then_some(&mut sums);
+            convolve(isa, plan, precision, way, grid, (&sources, weights), &mut [dest], sums);
+        });
+        add(FORWARD, secs);
+        if let Some(back) = &back {
+            let secs = clock.best(|| {
+                plan.pack_backward(isa, &packed, &mut packed_back);
+                let weights = as_multiplied(isa, back, precision, way, &packed_back, &mut own);
+                let mut dests: Vec<Dest<'_>> =
+                    dx.iter_mut().zip(ins).map(|(data, &channels)| Dest { data, channels }).collect();
+                convolve(isa, back, precision, way, grid, (&[gradient], weights), &mut dests, None);
+            });
+            add(DATA, secs);
+        }
+        // By Winograd this one is in fp32 alone.
+        if way == Way::Winograd && precision == Precision::Bf16 {
+            continue;
+        }
+        let secs = clock.best(|| {
+            let packed_dw = &mut packed_dw;
+            if way == Way::Winograd {
+                backward_weights_winograd(isa, plan, grid, &sources, &gradient, packed_dw, &mut partial);
+            } else {
+                backward_weights(isa, plan, precision, grid, &sources, &gradient, packed_dw, &mut partial);
+            }
+            plan.unpack(isa, packed_dw, &mut dw);
+        });
+        add(WEIGHTS, secs);
+    }
+}
+
+/// How the kernel multiplies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Direct,
+    Winograd,
+}
+
+/// Floats of the weights as the kernel multiplies them; none where that is how they are packed.
+fn own_len(isa: Isa, plan: &ConvPlan, precision: Precision, way: Way) -> usize {
+    match (way, precision) {
+        (Way::Winograd, _) => plan.winograd_len(isa, precision),
+        (Way::Direct, Precision::Bf16) if !plan.plane => plan.packed_len(isa) / 2,
+        (Way::Direct, _) => 0,
+    }
 }
 
 /// The weights as the kernel multiplies them.
-fn multiplied<'a>(
+fn as_multiplied<'a>(
     isa: Isa,
     plan: &ConvPlan,
-    half: bool,
+    precision: Precision,
+    way: Way,
     packed: &'a Buffer,
-    words: &'a mut Buffer,
+    own: &'a mut Buffer,
 ) -> &'a [f32] {
-    if !half {
-        return packed;
+    match way {
+        Way::Winograd => plan.pack_winograd(isa, precision, packed, own),
+        Way::Direct if own.is_empty() => return packed,
+        Way::Direct => plan.pack_bf16(isa, packed, own),
     }
-    plan.pack_bf16(isa, packed, words);
-    words
+    own
+}
+
+#[allow(clippy::too_many_arguments)] // those of the two kernels
+fn convolve(
+    isa: Isa,
+    plan: &ConvPlan,
+    precision: Precision,
+    way: Way,
+    grid: (usize, usize, usize),
+    (sources, weights): (&[Source<'_>], &[f32]),
+    dests: &mut [Dest<'_>],
+    sums: Option<&mut ChannelSums>,
+) {
+    let run = if way == Way::Winograd { forward_winograd } else { forward };
+    run(isa, plan, precision, grid, sources, weights, dests, After::NONE, sums);
 }
 
 /// The gradient as it comes through batch norm and ReLU.

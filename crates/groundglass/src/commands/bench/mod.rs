@@ -211,11 +211,11 @@ fn table(a: &Answer) -> String {
     for peak in &a.peaks {
         lines.push(String::new());
         lines.push(format!(
-            "{}: peak {:.0} GFLOP/s; share of it and GFLOP/s of each kernel, packing of weights included",
+            "{}: peak {:.0} GFLOP/s; share of it and GFLOP/s of each kernel, packing of weights included; by Winograd with a quarter of the multiplications",
             peak.precision, peak.gflops
         ));
         lines.push(format!(
-            "{:<34} {:>14} {:>16} {:>16}",
+            "{:<44} {:>14} {:>16} {:>16}",
             "layer", "forward", "backward data", "backward weights"
         ));
         let of = |layer: &str, kernel: &str| {
@@ -233,7 +233,7 @@ fn table(a: &Answer) -> String {
         }
         for layer in seen {
             lines.push(format!(
-                "{layer:<34} {:>14} {:>16} {:>16}",
+                "{layer:<44} {:>14} {:>16} {:>16}",
                 of(layer, kernels::FORWARD),
                 of(layer, kernels::DATA),
                 of(layer, kernels::WEIGHTS)
