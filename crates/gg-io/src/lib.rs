@@ -9,6 +9,7 @@ mod dicom;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod hash;
 mod input;
 mod inspect;
@@ -24,6 +25,7 @@ mod scan;
 pub use atomic::atomic_write;
 pub use dicom::{DicomText, write_dicom_series};
 pub use error::{ReadError, WriteError, io_words};
+pub use guard::panic_is_guarded;
 pub use hash::{hex, sha256_hex};
 pub use inspect::{Inspection, VolumeFacts, inspect};
 pub use intensity::detect_intensity;

@@ -112,7 +112,7 @@ fn read_stack(paths: &[PathBuf], options: &ReadOptions, skip: bool) -> Result<St
     let mut warnings = Vec::new();
     if let Some((_, first)) = skipped.first() {
         warnings.push(Warning::new(
-            "unreadable_file",
+            "unreadable_files",
             format!(
                 "{} of {} could not be read and {} left out: {first}",
                 skipped.len(),

@@ -26,6 +26,13 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // A decoder that panics on damaged bytes is caught and reported as a damaged file: that is enough said.
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !gg_io::panic_is_guarded() {
+            told(panic);
+        }
+    }));
     let cli = args::Cli::parse();
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,

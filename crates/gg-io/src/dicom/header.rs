@@ -4,6 +4,7 @@
 
 use super::elements::{PixelPlace, ScanError, Scanned, scan};
 use super::transfer_syntax::{Codec, Syntax, syntax};
+use crate::guard::guarded;
 use crate::io_words;
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
@@ -130,7 +131,7 @@ pub(super) fn parse_header<R: Read + Seek>(
     length: u64,
     file: usize,
 ) -> Result<SliceHeader, Rejected> {
-    let guarded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match scan(reader, length) {
+    let parsed = guarded(|| match scan(reader, length) {
         Ok(scanned) => {
             slice_header(&scanned, file).map_err(|why| Rejected { why, lost: Lost::of(&scanned.object) })
         }
@@ -141,8 +142,8 @@ pub(super) fn parse_header<R: Read + Seek>(
             Err(Rejected { why: NoSlice::Unreadable(words), lost: Lost::default() })
         }
         Err(ScanError::NotDicom) => Err(Rejected { why: NoSlice::NotDicom, lost: Lost::default() }),
-    }));
-    guarded.unwrap_or_else(|_| {
+    });
+    parsed.unwrap_or_else(|| {
         let why = NoSlice::Unreadable("its elements cannot be parsed".to_owned());
         Err(Rejected { why, lost: Lost::default() })
     })

@@ -12,6 +12,7 @@ use super::elements::{Encoding, PixelPlace, Scanned, scan};
 use super::header::{PixelFormat, SliceHeader};
 use super::transfer_syntax::Codec;
 use crate::ReadError;
+use crate::guard::guarded;
 use dicom_core::{DataElement, VR, value::PixelFragmentSequence};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
@@ -30,14 +31,14 @@ pub(super) struct Decoded {
 
 /// Decodes a file's pixels into `out` (rows x columns). Never panics, whatever the bytes are.
 pub(super) fn decode(bytes: &[u8], header: &SliceHeader, out: &mut [f32]) -> Result<Decoded, ReadError> {
-    let guarded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let decoded = guarded(|| {
         let scanned = scan(Cursor::new(bytes), bytes.len() as u64)
             .map_err(|_| wrong("it changed while it was read"))?;
         let data = scanned.inflated.as_deref().unwrap_or(bytes);
         let samples = samples(data, &scanned, header)?;
         Ok(to_values(&samples, &header.format, out))
-    }));
-    guarded.unwrap_or_else(|_| Err(wrong("its pixel data is damaged")))
+    });
+    decoded.unwrap_or_else(|| Err(wrong("its pixel data is damaged")))
 }
 
 fn wrong(words: &str) -> ReadError {

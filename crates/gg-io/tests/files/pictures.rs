@@ -89,7 +89,7 @@ fn one_unreadable_slice_among_many_is_left_out_with_a_remark() {
     assert_eq!(read.value.ct.voxels.shape(), [2, 4, 6]);
     assert_eq!(read.value.slice_files, [0, 2]);
     assert_eq!(read.value.skipped.len(), 2);
-    let warning = read.warnings.iter().find(|w| w.code == "unreadable_file").unwrap();
+    let warning = read.warnings.iter().find(|w| w.code == "unreadable_files").unwrap();
     assert!(warning.message.starts_with("1 of 3 slices could not be read"), "{}", warning.message);
     assert!(!warning.message.contains("2.png"), "no file name in a remark");
 }

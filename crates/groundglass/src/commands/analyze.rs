@@ -219,7 +219,9 @@ fn summary_row(a: &Analysis) -> SummaryRow {
 }
 
 fn failed_row(case_id: &str, error: &anyhow::Error) -> SummaryRow {
-    let reason = error.chain().last().map_or(String::new(), ToString::to_string);
+    let reason = error.chain().last().map_or(String::new(), |cause| {
+        cause.downcast_ref::<std::io::Error>().map_or_else(|| cause.to_string(), gg_io::io_words)
+    });
     SummaryRow {
         case_id: case_id.to_owned(),
         status: "failed",
