@@ -16,16 +16,19 @@ fn survives(bytes: &[u8]) -> bool {
     true
 }
 
+/// `GROUNDGLASS_FUZZ_ROUNDS` asks for more mutations per seed, by hand: 2,000,000 take some minutes.
 #[test]
 fn bundles_and_what_becomes_of_them_are_survived() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz_seeds/bundle");
+    let wanted = std::env::var("GROUNDGLASS_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok());
+    let rounds: usize = wanted.unwrap_or(2000);
     let mut random = Random(11);
     let (mut read, mut all) = (0, 0);
     for (name, seed) in gg_testkit::seeds(&folder) {
         assert_eq!(survives(&seed), !name.starts_with("bad"), "{name}");
         // The description alone decides what is done with the weights; it is bent for itself, its length kept true.
         let text = 8 + u64::from_le_bytes(seed[..8].try_into().unwrap()) as usize;
-        for round in 0..2000 {
+        for round in 0..rounds {
             let mut bytes = seed.clone();
             if round % 2 == 0 || text >= seed.len() {
                 bend(&mut bytes, &mut random);
