@@ -136,7 +136,8 @@ impl Components {
         volume
     }
 
-    fn paint_onto(&self, out: &mut [u8], value: impl Fn(usize) -> u8) {
+    /// Like [`Components::paint`], over what is there; what belongs to no component stays as it is.
+    pub(crate) fn paint_onto(&self, out: &mut [u8], value: impl Fn(usize) -> u8) {
         let values: Vec<u8> = (0..self.list.len()).map(value).collect();
         for run in &self.runs {
             let row = run.row * self.shape[2];

@@ -6,6 +6,11 @@
 //! place. Where even that does not part them, the mask is cut at the valley of its profile along x, and where there
 //! is no valley it is one lung, on the side of the slice's middle where it lies. Small pieces (airways, islands) go
 //! to the lung whose middle is nearer along x. Every voxel of the mask gets a side, no other voxel does.
+//!
+//! # Memory
+//! One byte for each voxel of the mask's bounding box, in which all of this is done in place, beside the mask; the
+//! result comes when that is finished, so that three bytes a voxel are live at most, however wide the box is. What
+//! the search for pieces and the growing add goes with the surface of the mask, and is gone before the result comes.
 
 use crate::components::Components;
 use crate::{Connectivity, binary_erosion};
@@ -22,22 +27,24 @@ const SMALLER_LUNG: f64 = 0.1;
 const APART: f64 = 0.25;
 /// A valley of the profile along x is lower than this share of both its peaks.
 const VALLEY: f64 = 0.6;
+/// A voxel of the mask that has no side yet.
+const OPEN: u8 = 0x40;
+/// The same where it is left over by the erosion.
+const CORE: u8 = 0x80;
 
 /// Labels each voxel of a lung mask (any labels but 0) with [`LUNG_RIGHT`] or [`LUNG_LEFT`].
 ///
 /// # Shape
-/// Mask and result lie on the stored grid, which `map` walks canonically. Takes 2 bytes a voxel of the mask's
-/// bounding box beside the result (4 where islands are left over).
+/// Mask and result lie on the stored grid, which `map` walks canonically.
 pub fn split_lungs(mask: &LabelVolume, map: &AxisMap) -> LabelVolume {
     let stored = mask.shape();
-    let mut out = LabelVolume::filled(stored, 0);
     let Some((low, shape)) = canonical_bounds(mask, map) else {
-        return out;
+        return LabelVolume::filled(stored, 0);
     };
-    let middle = map.canonical_shape(stored)[2] as f64 / 2.0 - low[2] as f64;
-    let mut sides = cut_out(mask, map, low, shape);
-    split_box(&mut sides, shape, middle);
     let [_, h, w] = map.canonical_shape(stored);
+    let mut sides = cut_out(mask, map, low, shape);
+    split_box(&mut sides, shape, w as f64 / 2.0 - low[2] as f64);
+    let mut out = LabelVolume::filled(stored, 0);
     let mut slice = vec![0; h * w];
     for z in 0..shape[0] {
         slice.fill(0);
@@ -69,7 +76,7 @@ fn canonical_bounds(mask: &LabelVolume, map: &AxisMap) -> Option<([usize; 3], [u
     (low[0] != usize::MAX).then(|| (low, std::array::from_fn(|i| high[i] - low[i] + 1)))
 }
 
-/// The bounding box as 0 and 1.
+/// The bounding box as 0 and [`OPEN`].
 fn cut_out(mask: &LabelVolume, map: &AxisMap, low: [usize; 3], shape: [usize; 3]) -> Vec<u8> {
     let [_, h, w] = map.canonical_shape(mask.shape());
     let mut slice = vec![0; h * w];
@@ -77,35 +84,40 @@ fn cut_out(mask: &LabelVolume, map: &AxisMap, low: [usize; 3], shape: [usize; 3]
     for z in 0..shape[0] {
         map.read_slice(mask, low[0] + z, &mut slice);
         for y in 0..shape[1] {
-            out.extend(slice[(low[1] + y) * w + low[2]..][..shape[2]].iter().map(|&v| u8::from(v != 0)));
+            out.extend(
+                slice[(low[1] + y) * w + low[2]..][..shape[2]].iter().map(|&v| if v == 0 { 0 } else { OPEN }),
+            );
         }
     }
     out
 }
 
-/// Replaces the 1 of each voxel by its side. `middle` is the x of the slice's middle.
-fn split_box(mask: &mut [u8], shape: [usize; 3], middle: f64) {
+/// Gives each open voxel its side. `middle` is the x of the slice's middle.
+fn split_box(sides: &mut [u8], shape: [usize; 3], middle: f64) {
     let [_, h, w] = shape;
     for reach in EROSIONS.into_iter().filter(|&r| r as f64 <= MOST_EROSION * w as f64) {
         let side = 2 * reach + 1;
-        let pieces = if reach == 0 {
-            Components::find(mask, shape, Connectivity::Faces, |v| v != 0)
-        } else {
-            let slices = mask.par_chunks(h * w);
-            let eroded: Vec<u8> = slices.flat_map_iter(|s| binary_erosion(s, h, w, side, side)).collect();
-            Components::find(&eroded, shape, Connectivity::Faces, |v| v != 0)
-        };
+        sides.par_chunks_mut(h * w).for_each(|slice| {
+            let eroded = binary_erosion(slice, h, w, side, side);
+            let open = slice.iter_mut().zip(eroded).filter(|(v, _)| **v != 0);
+            open.for_each(|(v, core)| *v = if core != 0 { CORE } else { OPEN });
+        });
+        let pieces = Components::find(sides, shape, Connectivity::Faces, |v| v == CORE);
         let Some(pair) = two_lungs(&pieces, w) else { continue };
         let [right, left] = pair.map(|k| pieces.list[k].centroid[2]);
         let side_of = |x: f64| if (x - right).abs() <= (x - left).abs() { LUNG_RIGHT } else { LUNG_LEFT };
-        let grown = pieces.paint(|k| side_of(pieces.list[k].centroid[2]));
-        grow_within(mask, grown, shape, side_of);
+        pieces.paint_onto(sides, |k| side_of(pieces.list[k].centroid[2]));
+        drop(pieces);
+        grow(sides, shape);
+        // Islands that the erosion ate, each as a whole.
+        let islands = Components::find(sides, shape, Connectivity::Faces, |v| v == OPEN);
+        islands.paint_onto(sides, |k| side_of(islands.list[k].centroid[2]));
         return;
     }
-    let cut = valley(mask, w);
-    let mean = mean_x(mask, w);
+    let cut = valley(sides, w);
+    let mean = mean_x(sides, w);
     let lone = if mean < middle { LUNG_RIGHT } else { LUNG_LEFT };
-    for (i, v) in mask.iter_mut().enumerate().filter(|(_, v)| **v != 0) {
+    for (i, v) in sides.iter_mut().enumerate().filter(|(_, v)| **v != 0) {
         *v = cut.map_or(lone, |cut| if i % w < cut { LUNG_RIGHT } else { LUNG_LEFT });
     }
 }
@@ -124,8 +136,8 @@ fn two_lungs(pieces: &Components, width: usize) -> Option<[usize; 2]> {
     Some(if right_first { [first, second] } else { [second, first] })
 }
 
-/// Grows the sides (`grown`) over the mask, one voxel at a time; what they do not reach goes to the nearer side.
-fn grow_within(mask: &mut [u8], mut grown: Vec<u8>, shape: [usize; 3], side_of: impl Fn(f64) -> u8) {
+/// Grows the sides over the open voxels, one voxel at a time, as far as they reach.
+fn grow(sides: &mut [u8], shape: [usize; 3]) {
     let [nz, h, w] = shape;
     let neighbours = |i: usize| {
         let (z, y, x) = (i / (h * w), i / w % h, i % w);
@@ -140,31 +152,20 @@ fn grow_within(mask: &mut [u8], mut grown: Vec<u8>, shape: [usize; 3], side_of: 
         .into_iter()
         .flatten()
     };
-    let open = |grown: &[u8], mask: &[u8], i: usize| mask[i] != 0 && grown[i] == 0;
+    let sided = |v: u8| v != 0 && v != OPEN;
     let mut front: Vec<usize> =
-        (0..mask.len()).filter(|&i| grown[i] != 0 && neighbours(i).any(|n| open(&grown, mask, n))).collect();
+        (0..sides.len()).filter(|&i| sided(sides[i]) && neighbours(i).any(|n| sides[n] == OPEN)).collect();
     while !front.is_empty() {
         let mut next = Vec::new();
         for &i in &front {
-            for n in neighbours(i).filter(|&n| mask[n] != 0) {
-                if grown[n] == 0 {
-                    grown[n] = grown[i];
+            for n in neighbours(i) {
+                if sides[n] == OPEN {
+                    sides[n] = sides[i];
                     next.push(n);
                 }
             }
         }
         front = next;
-    }
-    if mask.iter().zip(&grown).all(|(&m, &g)| m == 0 || g != 0) {
-        mask.copy_from_slice(&grown);
-        return;
-    }
-    // Islands that the erosion ate, each as a whole.
-    let islands: Vec<u8> = mask.iter().zip(&grown).map(|(&m, &g)| u8::from(m != 0 && g == 0)).collect();
-    let islands = Components::find(&islands, shape, Connectivity::Faces, |v| v != 0);
-    let painted = islands.paint(|k| side_of(islands.list[k].centroid[2]));
-    for (m, (g, island)) in mask.iter_mut().zip(grown.into_iter().zip(painted)) {
-        *m = g.max(island);
     }
 }
 
@@ -264,5 +265,40 @@ mod tests {
         let i = mask.index(0, 0, 35);
         mask.data_mut()[i] = 7;
         assert_eq!(split_lungs(&mask, &AxisMap::IDENTITY).data()[i], LUNG_LEFT);
+    }
+
+    #[test]
+    fn in_a_wide_box_every_island_goes_to_one_lung_as_a_whole() {
+        let shape = [6, 50, 200];
+        // Two blocks joined by a band, which erosion cuts in its middle.
+        let lung = |y: usize, x: usize| {
+            (10..40).contains(&y) && ((10..90).contains(&x) || (110..190).contains(&x))
+                || (20..24).contains(&y) && (90..110).contains(&x)
+        };
+        let mut expected = LabelVolume::filled(shape, 0);
+        for (i, v) in expected.data_mut().iter_mut().enumerate().filter(|(i, _)| lung(i / 200 % 50, i % 200))
+        {
+            *v = if i % 200 < 100 { LUNG_RIGHT } else { LUNG_LEFT };
+        }
+        // In the corners, so that the box is the whole volume, and across the middle.
+        for (z, y, xs, side) in [
+            (0, 0, 0..1, LUNG_RIGHT),
+            (5, 49, 199..200, LUNG_LEFT),
+            (0, 45, 95..103, LUNG_RIGHT),
+            (5, 4, 97..106, LUNG_LEFT),
+        ] {
+            let from = expected.index(z, y, 0);
+            expected.data_mut()[from + xs.start..from + xs.end].fill(side);
+        }
+        let mut mask = expected.map(|v| u8::from(v != 0));
+        assert_eq!(split_lungs(&mask, &AxisMap::IDENTITY), expected);
+        // Any labels do, those that stand for something on the way too.
+        mask.data_mut().iter_mut().enumerate().for_each(|(i, v)| *v *= [1, 2, OPEN, CORE, 255][i % 5]);
+        assert_eq!(split_lungs(&mask, &AxisMap::IDENTITY), expected);
+        let mirrored = AxisMap::from_orientation(Orientation::parse("RPS").unwrap());
+        assert_eq!(
+            split_lungs(&mask, &mirrored),
+            expected.map(|v| [0, LUNG_LEFT, LUNG_RIGHT][usize::from(v)])
+        );
     }
 }
