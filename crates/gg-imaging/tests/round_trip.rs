@@ -107,6 +107,37 @@ fn crop_flip_turn_and_padding_invert_to_the_voxel_in_every_orientation() {
 }
 
 #[test]
+fn every_voxel_comes_back_in_every_orientation_with_and_without_padding() {
+    let stored = [5, 6, 7];
+    let truth = labels(stored);
+    let image = ct(truth.map(f32::from), IntensityKind::LungWindow8bit);
+    for orientation in orientations() {
+        let map = AxisMap::from_orientation(orientation);
+        let [_, h, w] = map.canonical_shape(stored);
+        // Padded, the picture has the slice's scale; not padded, each axis is stretched by a whole number.
+        for (keep_aspect, size) in [(true, h.max(w)), (false, h * w)] {
+            for rotate_quarter_turns in 0..4 {
+                let config = PrepareConfig {
+                    size,
+                    keep_aspect,
+                    rotate_quarter_turns,
+                    clahe_clip: None,
+                    roi: RoiConfig { mode: RoiMode::None, ..RoiConfig::default() },
+                    ..PrepareConfig::default()
+                };
+                let prepared = prepare(&image, &map, &config).value;
+                let slices = prepare_labels(&truth, &map, &prepared.ways);
+                if keep_aspect {
+                    assert_eq!(slices, prepared.images, "{orientation} turn {rotate_quarter_turns}");
+                }
+                let back = restore(&slices, &prepared.ways, &map, stored);
+                assert_eq!(back, truth, "{orientation} turn {rotate_quarter_turns} padded {keep_aspect}");
+            }
+        }
+    }
+}
+
+#[test]
 fn at_identity_scale_bytes_are_equal() {
     let truth = labels([3, 16, 16]);
     let image = ct(truth.map(f32::from), IntensityKind::LungWindow8bit);
