@@ -102,6 +102,16 @@ pub enum ReadError {
         /// Bytes that the header claims.
         claimed: u64,
     },
+    /// Compressed better than any scan could be.
+    #[error(
+        "the header claims {wanted} bytes in a file of {bytes}, no scan compresses so well; refused as a decompression bomb"
+    )]
+    Unscanlike {
+        /// Bytes that the header claims.
+        wanted: u64,
+        /// Bytes of the file.
+        bytes: u64,
+    },
     /// Zero, negative or non-finite distance between voxels.
     #[error("the spacing along {axis} is {found} mm; it must be a positive number")]
     BadSpacing {

@@ -21,6 +21,7 @@ mod options;
 mod pictures;
 mod read;
 mod scan;
+mod tilt;
 
 pub use atomic::atomic_write;
 pub use dicom::{DicomText, write_dicom_series};

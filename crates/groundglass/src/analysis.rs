@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use gg_eval::{Burden, Infected, Part, burden, check_apex};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
-use gg_volume::{AxisMap, Intensity, LabelVolume, Orientation, Warning};
+use gg_volume::{AxisMap, CtVolume, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
 use serde::Serialize;
 use std::path::Path;
 
@@ -127,6 +127,29 @@ pub(crate) struct SliceRow {
     pub(crate) positive: Option<bool>,
 }
 
+/// Healthy lung is mostly air; what is denser than this on average, in HU, and not called infected is none.
+const DENSEST_LUNG_HU: f64 = -300.0;
+
+/// A remark where what was called healthy lung cannot be lung, by its density. Only HU tell.
+fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVolume) -> Option<Warning> {
+    if ct.intensity.kind != IntensityKind::Hu {
+        return None;
+    }
+    let masks = lung.data().iter().zip(infection.data());
+    let healthy = ct.voxels.data().iter().zip(masks).filter(|(_, (l, i))| **l != 0 && **i == 0);
+    let (sum, n) = healthy.fold((0.0, 0u64), |(sum, n), (v, _)| (sum + f64::from(*v), n + 1));
+    let mean = sum / n as f64;
+    (n > 0 && mean > DENSEST_LUNG_HU).then(|| {
+        Warning::new(
+            "lung_too_dense",
+            format!(
+                "what was taken for healthy lung has {mean:.0} HU on average, lung has -900 to -500: the lung mask is \
+                 wrong, and all that follows from it"
+            ),
+        )
+    })
+}
+
 /// Analyses a CT that was read. `stated` is an orientation from the user; `told` hears of the slices done and in all.
 pub(crate) fn analyse(
     models: &mut Models,
@@ -170,6 +193,7 @@ pub(crate) fn analyse(
     if let Some(map) = &sides {
         measured.extend(check_apex(&lung, map));
     }
+    measured.extend(dense_lungs(ct, &lung, &infection));
     add(&mut warnings, measured);
     let rows = rows(&found, models, sides, ct.voxels.shape());
     let classification = classification(&found, models);

@@ -3,6 +3,7 @@
 //! A marker in each folder lists the files that groundglass wrote there. `--force` replaces those; a folder that holds
 //! any other file is refused as a whole.
 
+use crate::failure::Usage;
 use anyhow::{Context, Result, bail};
 use gg_report::Scene;
 use std::fs;
@@ -215,6 +216,22 @@ pub(crate) fn sweep(dest: &Path) -> Result<()> {
             let path = entry.path();
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses an output folder that holds an input: replacing the one would take away the other.
+pub(crate) fn check_apart(dest: &Path, inputs: &[PathBuf]) -> Result<()> {
+    let Ok(dest_whole) = fs::canonicalize(dest) else { return Ok(()) }; // it is not there yet
+    for input in inputs {
+        if fs::canonicalize(input).is_ok_and(|i| i.starts_with(&dest_whole)) {
+            return Err(Usage(format!(
+                "{} lies in the output folder {}; choose another folder for the outputs",
+                input.display(),
+                dest.display()
+            ))
+            .into());
         }
     }
     Ok(())

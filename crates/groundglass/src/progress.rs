@@ -28,6 +28,12 @@ impl Console {
         }
     }
 
+    /// An error that does not end the work; it appears even where all else is quiet.
+    #[allow(clippy::print_stderr)] // this is the console
+    pub(crate) fn error(&self, line: impl AsRef<str>) {
+        eprintln!("error: {}", line.as_ref());
+    }
+
     /// A remark about the input or the result.
     pub(crate) fn warn(&self, message: impl AsRef<str>) {
         self.say(format!("warning: {}", message.as_ref()));
@@ -108,6 +114,11 @@ impl Step {
     /// One line above the bar.
     pub(crate) fn say(&self, line: impl AsRef<str>) {
         self.bar.suspend(|| self.console.say(line));
+    }
+
+    /// One error above the bar.
+    pub(crate) fn error(&self, line: impl AsRef<str>) {
+        self.bar.suspend(|| self.console.error(line));
     }
 
     /// Takes the bar away and leaves one line with the time it took.

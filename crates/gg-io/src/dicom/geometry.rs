@@ -8,6 +8,7 @@
 //! Source: DICOM PS3.3 C.7.6.2.1.1. SliceThickness and SpacingBetweenSlices are not looked at: they often lie.
 
 use super::header::{Lost, SliceHeader};
+use crate::tilt::{TILT_DEGREES, tilted};
 use crate::{ReadError, ReadOptions};
 use gg_volume::{Affine, Grid, Orientation, SpacingTrust, Warning};
 
@@ -24,8 +25,6 @@ const UNEVEN: f64 = 0.02;
 const UNEVEN_MM: f64 = 0.02;
 /// .. and this far (relative) make the spacing useless.
 const VERY_UNEVEN: f64 = 0.1;
-/// An angle between the step and the normal above this counts as a tilted gantry, in degrees.
-const TILT_DEGREES: f64 = 0.5;
 /// A slice this many pixels beside the line through the others is remarked on.
 const SHIFT_PIXELS: f64 = 1.0;
 
@@ -182,10 +181,7 @@ fn step(
     let direction = with_length(whole, 1.0);
     let degrees = dot(direction, normal).clamp(-1.0, 1.0).acos().to_degrees();
     if degrees > TILT_DEGREES {
-        layout.warn(
-            "tilted_gantry",
-            format!("the gantry was tilted by {degrees:.1} degrees; volumes are right, pictures from the side are sheared"),
-        );
+        layout.warnings.push(tilted(degrees));
     }
     Ok(Some(with_length(whole, length)))
 }

@@ -9,6 +9,7 @@
 
 use super::header::{Checked, contradiction};
 use crate::ReadError;
+use crate::tilt::{TILT_DEGREES, tilted};
 use gg_volume::{Affine, AffineError, Grid, SpacingTrust, Warning};
 use nifti::NiftiHeader;
 
@@ -44,6 +45,16 @@ impl Ras {
 
     fn spacing_xyz(&self) -> [f64; 3] {
         self.columns.map(|c| (c[0] * c[0] + c[1] * c[1] + c[2] * c[2]).sqrt())
+    }
+
+    /// Largest deviation of the axes from right angles, in degrees.
+    fn tilt_degrees(&self) -> f64 {
+        let length = self.spacing_xyz();
+        let off = [(0, 1), (0, 2), (1, 2)].map(|(i, j)| {
+            let dot: f64 = (0..3).map(|k| self.columns[i][k] * self.columns[j][k]).sum();
+            (dot / (length[i] * length[j])).clamp(-1.0, 1.0).asin().abs().to_degrees()
+        });
+        off.into_iter().fold(0.0, f64::max)
     }
 
     fn is_identity(&self) -> bool {
@@ -108,6 +119,9 @@ pub(super) fn place(header: &Checked, warnings: &mut Vec<Warning>) -> Result<Pla
             "reversed_z",
             "the slices are stored from head to feet; they are read from feet to head",
         ));
+    }
+    if let Some(degrees) = ras.map(|r| r.tilt_degrees()).filter(|&d| affine.is_some() && d > TILT_DEGREES) {
+        warnings.push(tilted(degrees));
     }
     let spacing_mm = spacing_xyz.map(|[x, y, z]| [z, y, x]);
     let doubt = match (affine, unit) {

@@ -279,6 +279,17 @@ fn a_decompression_bomb_is_refused_before_it_has_gone_off() {
 }
 
 #[test]
+fn a_claim_that_no_scan_compresses_to_is_refused_before_it_is_read() {
+    let mut raw = Raw::new();
+    for (at, n) in [(42, 2048), (44, 2048), (46, 160)] {
+        raw.i16(at, n);
+    }
+    let mut packed = gzip(&raw.bytes());
+    packed.resize(2 << 20, 7); // 1.34 GB claimed in 2 MB
+    refused_as("ct.nii.gz", &packed, "no scan compresses so well");
+}
+
+#[test]
 fn more_voxels_than_allowed_are_refused() {
     let options = ReadOptions { max_voxels: 23, ..ReadOptions::default() };
     let error = read_as("ct.nii", &Raw::new().bytes(), &options).unwrap_err().to_string();

@@ -75,6 +75,7 @@ pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
 /// too.
 pub(crate) fn analyze(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Analysis>> {
     let cases = name_cases(args)?;
+    output::check_apart(&args.out.out, &args.ct)?;
     let mut models = Models::open(&args.model, context.arithmetic(args.precision)?)?;
     builtin::fill(&mut models)?;
     match &cases[..] {
@@ -120,7 +121,7 @@ fn many(
                 return Err(Interrupted(format!("{done} of {} CTs were done", cases.len())).into());
             }
             Err(error) => {
-                step.say(format!("error: {case_id}: {error:#}"));
+                step.error(format!("{case_id}: {error:#}"));
                 // The sentence names the path on stderr only: outputs carry none.
                 rows.push(failed_row(case_id, &error));
             }

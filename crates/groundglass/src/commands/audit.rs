@@ -108,6 +108,7 @@ fn answer(context: &Context, audit: &Audit, out: &Path) -> Result<()> {
 }
 
 fn audit(context: &Context, args: &AuditArgs, dir: &Path, optimism: Option<Optimism>) -> Result<Audit> {
+    output::check_apart(&args.out.out, &args.dataset)?;
     let (sets, warnings) = data::open(context, &args.dataset)?;
     let fold = FoldArgs { split: args.split.clone(), fold: None };
     let split = data::choose(context, &sets, &fold, args.seed, 0.0)?.split;
@@ -282,8 +283,8 @@ fn sentence(audit: &Audit) -> String {
         );
     }
     format!(
-        "The split leaks: {} of {} patients have slices in several places, and {leaks} pairs of cases share slices across \
-         places.",
+        "The split leaks: {} of {} patients have slices in several places; pairs of cases with slices across places that look \
+         alike: {leaks}.",
         audit.patients_in_several_places.len(),
         audit.patients
     )
@@ -293,8 +294,10 @@ fn line(d: &Finding) -> String {
     let what = match (d.found.first == d.found.second, d.same_scan, d.same_patient) {
         (true, ..) => format!("{}: {} slices with a likeness in another place", d.first, d.found.slices),
         (_, true, true) => format!("{} and {}: one patient's pictures twice", d.first, d.second),
-        (_, true, false) => format!("{} and {}: one scan under two patients' names", d.first, d.second),
-        _ => format!("{} and {}: {} like slices", d.first, d.second, d.found.slices),
+        (_, true, false) => {
+            format!("{} and {}: look like one scan under two patients' names", d.first, d.second)
+        }
+        _ => format!("{} and {}: {} slices look alike", d.first, d.second, d.found.slices),
     };
     let leak = if d.leaks { format!("; {} slices leak", d.found.across) } else { String::new() };
     format!("{what} (correlation up to {:.2}){leak}", d.found.best.correlation)
@@ -357,7 +360,7 @@ fn page(audit: &Audit, pictures: &[SlicePicture], mut warnings: Vec<String>) -> 
         findings: audit.duplicates.iter().filter(|d| !d.leaks).map(line).collect(),
         figures,
         provenance: Provenance {
-            leaking: audit.leaking,
+            leaking: !audit.patients_in_several_places.is_empty(),
             warnings,
             facts,
             models: Vec::new(),

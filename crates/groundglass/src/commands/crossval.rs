@@ -43,6 +43,7 @@ pub(super) fn run(context: &Context, args: CrossvalArgs) -> Result<()> {
 fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let out = &args.out.out;
     let split_file = out.join(SPLIT);
+    output::check_apart(&args.out.out, &args.dataset)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let settings = Settings::resolve(&args.settings)?;
     let seed = args.seed.unwrap_or(settings.seed);

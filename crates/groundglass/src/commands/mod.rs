@@ -104,7 +104,11 @@ impl Context {
     /// Prints an answer: as JSON where that was asked for, else as the given text.
     pub(crate) fn answer(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
         let answer = if self.json { serde_json::to_string_pretty(value)? } else { text() };
-        writeln!(std::io::stdout().lock(), "{answer}").context("writing the answer to stdout")
+        match writeln!(std::io::stdout().lock(), "{answer}") {
+            // Who reads it has seen enough, as in `| head`.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other.context("writing the answer to stdout"),
+        }
     }
 }
 

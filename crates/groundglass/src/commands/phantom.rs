@@ -31,9 +31,11 @@ pub(super) fn run(context: &Context, args: PhantomArgs) -> Result<()> {
     let staged = Staged::begin(&args.out.out, args.out.force)?;
     let specs = gg_phantom::cohort(args.seed, args.count, args.size);
     let step = context.console.step("making phantoms", specs.len() as u64);
-    let truths = write_set(staged.path(), &specs, args.dicom, || step.inc())?;
+    let truths = write_set(staged.path(), &specs, args.dicom, || {
+        step.inc();
+        Ok(context.interrupt.check()?)
+    })?;
     step.finish();
-    context.interrupt.check()?;
     staged.commit()?;
     context.answer(&truths, || {
         let infected = truths.iter().filter(|t| t.truth.percent_of_lung > 0.0).count();
@@ -46,7 +48,7 @@ pub(crate) fn write_set(
     dir: &Path,
     specs: &[PhantomSpec],
     dicom: bool,
-    mut done: impl FnMut(),
+    mut done: impl FnMut() -> Result<()>,
 ) -> Result<Vec<Truth>> {
     let mut table = csv::Writer::from_writer(Vec::new());
     let mut truths = Vec::new();
@@ -62,7 +64,7 @@ pub(crate) fn write_set(
         let row = write_case(dir, &case_id, &patient, &phantom, dicom)?;
         table.serialize(row)?;
         truths.push(Truth { case_id, patient, truth: phantom.truth });
-        done();
+        done()?;
     }
     let text = String::from_utf8(table.into_inner().context("building metadata.csv")?)?;
     output::write_text(&dir.join("metadata.csv"), &text)?;

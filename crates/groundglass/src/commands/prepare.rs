@@ -28,6 +28,7 @@ struct Answer {
 pub(super) fn run(context: &Context, args: PrepareArgs) -> Result<()> {
     let settings = Settings::resolve(&args.settings)?;
     settings.remarks().iter().for_each(|remark| context.console.warn(remark));
+    output::check_apart(&args.out.out, &args.dataset)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let cache_dir = data::cache_dir(&args.cache, &args.out.out)?;
     let staged = Staged::begin(&args.out.out, args.out.force)?;

@@ -76,7 +76,7 @@ const SLICE_AUROC: f64 = 0.90;
 const PERCENT_POINTS: f64 = 2.0;
 /// Infection of the phantom that is analysed, in percent of the lung: little enough that networks trained for minutes are
 /// within the floor's two points not by luck, enough to be seen on the page.
-const ANALYSED_PERCENT: f64 = 6.0;
+const ANALYSED_PERCENT: f64 = 4.0;
 
 /// All files besides those of the folders that other commands fill.
 const FILES: [&str; 7] = [
@@ -119,7 +119,10 @@ pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     let specs = gg_phantom::cohort(args.seed, PHANTOMS, SHAPE);
     let step = context.console.step("making phantoms", specs.len() as u64 + 1);
     std::fs::create_dir_all(&phantoms)?;
-    write_set(&phantoms, &specs, false, || step.inc())?;
+    write_set(&phantoms, &specs, false, || {
+        step.inc();
+        Ok(context.interrupt.check()?)
+    })?;
     let spec = gg_phantom::PhantomSpec::new(args.seed.wrapping_add(ANALYSED_SEED), SHAPE, ANALYSED_PERCENT);
     let phantom = gg_phantom::phantom(&spec);
     gg_io::write_dicom_series(&analysed, &phantom.ct, &gg_io::DicomText::default())?;

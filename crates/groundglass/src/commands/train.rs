@@ -92,6 +92,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let mut settings = Settings::resolve(&args.settings)?;
     settings.seed = args.seed.unwrap_or(settings.seed);
     settings.remarks().iter().for_each(|remark| context.console.warn(remark));
+    output::check_apart(&args.out.out, &args.dataset)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
     warnings.extend(chosen.parts.warnings.clone());

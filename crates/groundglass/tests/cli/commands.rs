@@ -266,7 +266,11 @@ fn audit_finds_one_scan_under_two_names_and_passes_an_honest_split() {
     assert_eq!((&found["leaks"], &found["same_scan"]), (&true.into(), &true.into()));
     assert_eq!(found["across"], found["slices"]);
     assert!(found["best"]["correlation"].as_f64().unwrap() > 0.999);
-    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("one scan under two patients"));
+    assert!(
+        fs::read_to_string(out.join("report.html"))
+            .unwrap()
+            .contains("look like one scan under two patients")
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::dicom_edit;
 use crate::nifti_edit;
-use crate::run::{Fixture, arg, json};
+use crate::run::{Fixture, arg, groundglass, json};
 use gg_io::DicomText;
 use gg_phantom::{PhantomSpec, phantom};
 use gg_volume::Affine;
@@ -168,4 +168,38 @@ fn slices_from_head_to_feet_give_the_same_numbers() {
 fn a_mask_that_the_user_calls_a_ct_is_remarked() {
     let mask = Fixture::get().set().join("lung_mask/phantom-001.nii.gz");
     warned(&mask, &["--intensity", "hu"], "looks_like_mask");
+}
+
+#[test]
+fn lungs_as_dense_as_tissue_are_remarked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    // Every value of a phantom raised by 600 HU: shapes stay, lungs become tissue.
+    let path = nifti_edit::changed(dir.path(), |b| {
+        for value in b[352..].chunks_exact_mut(2) {
+            let raised = i16::from_le_bytes([value[0], value[1]]).saturating_add(600);
+            value.copy_from_slice(&raised.to_le_bytes());
+        }
+    });
+    warned(&path, &["--intensity", "hu"], "lung_too_dense");
+}
+
+#[test]
+fn a_sheared_affine_is_a_tilted_gantry_as_in_dicom() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = nifti_edit::changed(dir.path(), |b| {
+        let z_in_y = 4 * (4 + 2); // row y, column z of the sform
+        b[280 + z_in_y..284 + z_in_y].copy_from_slice(&1.5f32.to_le_bytes());
+    });
+    warned(&path, &[], "tilted_gantry");
+}
+
+#[test]
+fn a_case_that_lies_in_the_output_folder_is_not_replaced_by_its_results() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("set");
+    groundglass(&["phantom", "--count", "2", "--size", "32x32x16", "--out", arg(&out)]).ok();
+    let ct = out.join("ct_scans/phantom-001.nii.gz");
+    groundglass(&["analyze", arg(&ct), "--force", "--out", arg(&out)])
+        .refused(2, &["lies in the output folder"]);
+    assert!(ct.is_file());
 }

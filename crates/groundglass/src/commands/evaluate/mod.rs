@@ -53,6 +53,7 @@ pub(super) fn run(context: &Context, args: EvaluateArgs) -> Result<()> {
 
 /// Scores and writes everything; `quickstart` calls it too.
 pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores> {
+    output::check_apart(&args.out.out, &args.dataset)?;
     let staged = Staged::begin(&args.out.out, args.out.force)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let mut models = Models::open(&args.model, context.arithmetic(args.precision)?)?;
