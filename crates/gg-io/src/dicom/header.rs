@@ -59,6 +59,8 @@ pub(super) enum Skip {
     Localizer,
     /// Many frames in one object.
     MultiFrame,
+    /// A picture in colours.
+    Colour,
     /// An image of another modality; its name.
     Modality(&'static str),
     /// An object that is no CT image; what it is.
@@ -71,6 +73,7 @@ impl Skip {
         match self {
             Self::Localizer => "a localizer, not a slice".to_owned(),
             Self::MultiFrame => "an enhanced multi-frame object; single-frame CT images are read".to_owned(),
+            Self::Colour => "a colour picture, not a CT image".to_owned(),
             Self::Modality(name) => format!("found {name}, CT expected"),
             Self::Object(name) => format!("{name}, not a CT image"),
         }
@@ -256,7 +259,7 @@ fn samples_skip(o: &InMemDicomObject) -> Option<Skip> {
     let colour = whole(o, tags::SAMPLES_PER_PIXEL).is_some_and(|n| n != 1);
     let palette = text(o, tags::PHOTOMETRIC_INTERPRETATION)
         .is_some_and(|p| !p.is_empty() && !p.starts_with("MONOCHROME"));
-    (colour || palette).then_some(Skip::Object("a colour picture"))
+    (colour || palette).then_some(Skip::Colour)
 }
 
 fn pixel_format(o: &InMemDicomObject) -> Result<PixelFormat, NoSlice> {

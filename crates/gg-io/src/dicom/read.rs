@@ -133,6 +133,9 @@ impl Headers {
         {
             return Err(ReadError::OtherModality(name));
         }
+        if self.left_out.contains(&Skip::Colour) {
+            return Err(ReadError::OtherModality("colour"));
+        }
         let skipped = self.left_out.len();
         Err(match (paths, self.skipped.as_slice()) {
             ([], _) => ReadError::EmptyFolder,

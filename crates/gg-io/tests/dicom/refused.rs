@@ -23,6 +23,12 @@ fn an_empty_folder() {
 }
 
 #[test]
+fn colour_is_refused_by_name() {
+    let series = Series::edited(|_, o| set_u16(o, tags::SAMPLES_PER_PIXEL, 3));
+    check(&series, "found colour images; groundglass reads CT");
+}
+
+#[test]
 fn no_image_of_a_ct() {
     let series = Series::edited(|_, o| set(o, tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\LOCALIZER"));
     check(&series, "no CT image among the 5 DICOM files (5 localizers or objects without an image)");

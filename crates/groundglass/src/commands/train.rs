@@ -118,6 +118,11 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             }
         );
     }
+    if args.resume && !args.out.out.is_dir() {
+        context
+            .console
+            .say(format!("there is nothing to resume at {}; the training starts", args.out.out.display()));
+    }
     enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, arithmetic)?)?;
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
     let train_scans = train_samples.iter().map(scan).collect();
