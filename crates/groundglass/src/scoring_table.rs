@@ -31,6 +31,8 @@ struct Row<'a> {
     /// Millilitres of the row's structure.
     truth_ml: Option<f64>,
     pred_ml: Option<f64>,
+    /// Said in every row where patients stand in training and in test; else empty.
+    leak: &'a str,
 }
 
 /// One structure of one case.
@@ -43,17 +45,18 @@ struct Found {
 /// The table.
 pub(crate) fn to_csv(scores: &Scores) -> anyhow::Result<String> {
     let mut table = csv::Writer::from_writer(Vec::new());
+    let leak = scores.leak.as_deref().unwrap_or_default();
     let mut patients: BTreeMap<(usize, &str), Vec<Found>> = BTreeMap::new();
     for case in &scores.cases {
         for (order, structure) in Structure::BOTH.into_iter().enumerate() {
             let Some(found) = found(case, structure) else { continue };
             let one = [found];
-            table.serialize(row("case", &case.case_id, &case.patient, structure, &one))?;
+            table.serialize(Row { leak, ..row("case", &case.case_id, &case.patient, structure, &one) })?;
             patients.entry((order, &case.patient)).or_default().extend(one);
         }
     }
     for ((order, patient), found) in &patients {
-        table.serialize(row("patient", "", patient, Structure::BOTH[*order], found))?;
+        table.serialize(Row { leak, ..row("patient", "", patient, Structure::BOTH[*order], found) })?;
     }
     Ok(String::from_utf8(table.into_inner()?)?)
 }
@@ -96,5 +99,6 @@ fn row<'a>(
         pred_percent_of_lung: mean(&|f| f.percent.and_then(|p| p.pred)),
         truth_ml: mean(&|f| f.ml.and_then(|m| m.truth)),
         pred_ml: mean(&|f| f.ml.and_then(|m| m.pred)),
+        leak: "",
     }
 }

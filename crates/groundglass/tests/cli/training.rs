@@ -226,13 +226,14 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     let leak = "patients leak between training and test";
     assert!(trained.stderr.contains(leak) && trained.stdout.contains(leak), "{}", trained.stdout);
     assert!(fs::read_to_string(run.join("report.html")).unwrap().contains(leak));
-    let model = run.join("model.safetensors");
+    let (model, lung) = (run.join("model.safetensors"), f.bundle("lung"));
     let out = dir.path().join("scores");
     let scored = groundglass(&[
         "evaluate",
         arg(&set),
         "--model",
         arg(&model),
+        arg(&lung), // the table of scores has rows of masks alone
         "--split",
         arg(&split),
         "--resamples",
@@ -248,6 +249,7 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     assert!(ran.stderr.contains(leak));
     for file in [
         out.join("scores.json"),
+        out.join("scores.csv"),
         out.join("report.html"),
         analysed.join("analysis.json"),
         analysed.join("report.html"),
