@@ -37,6 +37,8 @@ pub struct TrainRun<'a> {
     pub val: Option<&'a BatchLoader>,
     /// Folder for checkpoints and metrics; must exist.
     pub dir: &'a Path,
+    /// Said in every row of the metrics: that patients leak between the parts, where they do.
+    pub leak: Option<&'a str>,
     /// Go on from the folder's checkpoint, if there is one.
     pub resume: bool,
     /// Set from elsewhere (Ctrl-C) to stop after the current step with a checkpoint.
@@ -191,7 +193,7 @@ pub fn train(
         end_epoch(run, &mut at, lr, val.as_ref(), &kept)?;
         at.save(run.dir)?;
         saved = Instant::now();
-        write_metrics(run.dir, &at.state.rows)?;
+        write_metrics(run, &at.state.rows)?;
         write_timing(run.dir, at.state.epoch, train_secs, epoch_started.elapsed().as_secs_f64())?;
         if let Some(row) = at.state.rows.last() {
             observer.epoch(row);
@@ -227,7 +229,7 @@ fn start(run: &TrainRun<'_>, graph: &Graph) -> Result<Checkpoint, TrainError> {
     let weights = Weights::init(run.net, run.seed)?;
     let at = Checkpoint::start(graph, weights, averaged, identity);
     at.save(run.dir)?;
-    write_metrics(run.dir, &[])?;
+    write_metrics(run, &[])?;
     Ok(at)
 }
 
@@ -409,13 +411,21 @@ fn images_of(batch: &Batch) -> Images<'_> {
 }
 
 /// All rows again, so that a resumed run leaves no row twice.
-fn write_metrics(dir: &Path, rows: &[EpochRow]) -> Result<(), StoreError> {
+fn write_metrics(run: &TrainRun<'_>, rows: &[EpochRow]) -> Result<(), StoreError> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        row: &'a EpochRow,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        leak: Option<&'a str>,
+    }
     let mut text = String::new();
     for row in rows {
-        text += &serde_json::to_string(row).map_err(|e| StoreError::Format(e.to_string()))?;
+        text += &serde_json::to_string(&Line { row, leak: run.leak })
+            .map_err(|e| StoreError::Format(e.to_string()))?;
         text.push('\n');
     }
-    write_whole(&dir.join("metrics.jsonl"), text.as_bytes())
+    write_whole(&run.dir.join("metrics.jsonl"), text.as_bytes())
 }
 
 fn write_timing(dir: &Path, epoch: u64, train_secs: f64, epoch_secs: f64) -> Result<(), StoreError> {

@@ -89,6 +89,7 @@ fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Resu
         train: &train_part,
         val: Some(&val),
         dir,
+        leak: None,
         resume,
         stop: &stop,
     };

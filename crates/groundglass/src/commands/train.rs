@@ -171,6 +171,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         train: &train_loader,
         val: val_loader.as_ref(),
         dir: &args.out.out,
+        leak: chosen.parts.leaking.then_some(data::LEAK),
         resume: args.resume,
         stop: &context.interrupt.flag(),
     };

@@ -225,7 +225,9 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     let trained = groundglass(&args).ok();
     let leak = "patients leak between training and test";
     assert!(trained.stderr.contains(leak) && trained.stdout.contains(leak), "{}", trained.stdout);
-    assert!(fs::read_to_string(run.join("report.html")).unwrap().contains(leak));
+    for name in ["report.html", "metrics.jsonl"] {
+        assert!(fs::read_to_string(run.join(name)).unwrap().contains(leak), "{name}");
+    }
     let (model, lung) = (run.join("model.safetensors"), f.bundle("lung"));
     let out = dir.path().join("scores");
     let scored = groundglass(&[
