@@ -31,6 +31,8 @@ pub struct TrainRun<'a> {
     pub config: &'a TrainConfig,
     /// Seed of first weights and dropout; the loaders have their own.
     pub seed: u64,
+    /// Trained weights to begin with, in each layer of the same name and shapes; the rest is drawn.
+    pub init: Option<&'a Weights>,
     /// Batches of the training part.
     pub train: &'a BatchLoader,
     /// Batches of the validation part; without, training values choose the best epoch and the threshold is 0.5.
@@ -226,7 +228,15 @@ fn start(run: &TrainRun<'_>, graph: &Graph) -> Result<Checkpoint, TrainError> {
         }
         return Ok(at);
     }
-    let weights = Weights::init(run.net, run.seed)?;
+    let mut weights = Weights::init(run.net, run.seed)?;
+    if let Some(trained) = run.init
+        && weights.take_from(trained) == 0
+    {
+        return Err(TrainError::Config(
+            "no layer of the weights to begin with has the name and shapes of one of this network's"
+                .to_owned(),
+        ));
+    }
     let at = Checkpoint::start(graph, weights, averaged, identity);
     at.save(run.dir)?;
     write_metrics(run, &[])?;
@@ -243,6 +253,7 @@ fn identity(run: &TrainRun<'_>) -> Result<serde_json::Value, TrainError> {
         "net": serde_json::to_value(run.net).map_err(json)?,
         "config": serde_json::to_value(&config).map_err(json)?,
         "seed": run.seed,
+        "init": run.init.map(crate::bundle::weights_sha256),
         "train_samples": run.train.chosen().len(),
         "train_steps": run.train.steps_per_epoch(),
         "val_samples": run.val.map_or(0, |v| v.chosen().len()),

@@ -8,7 +8,7 @@
 use crate::net::{Graph, Init, NetConfig, NetError, Param, ParamKind};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Standard deviation of a unit normal after truncation at two deviations (Keras's constant).
 const TRUNCATED_NORMAL_STD: f64 = 0.879_625_661_034_239_8;
@@ -98,6 +98,23 @@ impl Weights {
         Self { tensors }
     }
 
+    /// Takes over every layer whose arrays `other` all has, with the same names and shapes; gives how many arrays.
+    pub fn take_from(&mut self, other: &Weights) -> usize {
+        let layer = |name: &str| name.rsplit_once('.').map_or(name, |(layer, _)| layer).to_owned();
+        let other_has =
+            |(name, t): (&String, &Tensor)| other.tensors.get(name).is_some_and(|o| o.shape == t.shape);
+        let misfits: BTreeSet<String> =
+            self.tensors.iter().filter(|&array| !other_has(array)).map(|(name, _)| layer(name)).collect();
+        let mut taken = 0;
+        for (name, tensor) in &mut self.tensors {
+            if let Some(found) = other.tensors.get(name).filter(|_| !misfits.contains(&layer(name))) {
+                tensor.clone_from(found);
+                taken += 1;
+            }
+        }
+        taken
+    }
+
     /// Values of one array, or the empty slice.
     pub fn values(&self, name: &str) -> &[f32] {
         self.tensors.get(name).map_or(&[], |t| &t.values)
@@ -125,8 +142,7 @@ impl Weights {
             }
         }
         if self.tensors.len() > graph.params.len() {
-            let known: std::collections::BTreeSet<&str> =
-                graph.params.iter().map(|p| p.name.as_str()).collect();
+            let known: BTreeSet<&str> = graph.params.iter().map(|p| p.name.as_str()).collect();
             if let Some(name) = self.tensors.keys().find(|n| !known.contains(n.as_str())) {
                 return Err(WeightsError::Extra { name: name.clone() });
             }

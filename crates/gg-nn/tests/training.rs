@@ -90,6 +90,7 @@ fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Resu
         val: Some(&val),
         dir,
         leak: None,
+        init: None,
         resume,
         stop: &stop,
     };

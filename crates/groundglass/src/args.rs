@@ -267,6 +267,10 @@ pub(crate) struct TrainArgs {
     /// What the convolutions multiply; the weights stay fp32
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) precision: PrecisionName,
+    /// Begin with a trained model's weights wherever they fit by name and shape, e.g. with an infection model's for a
+    /// classifier of kind `encoder`. It must not have been trained on a patient who is held out here
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) init: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
     #[command(flatten)]
@@ -403,6 +407,10 @@ pub(crate) struct CrossvalArgs {
     /// patients either, limits the infection to the lungs and gives the percentage
     #[arg(long, value_name = "DIR")]
     pub(crate) lung: Option<PathBuf>,
+    /// Folder of a finished `crossval` under the same split: each fold begins with the weights of its network there,
+    /// wherever they fit by name and shape
+    #[arg(long, value_name = "DIR")]
+    pub(crate) init: Option<PathBuf>,
     /// Go on with the fold and the step where an earlier run was stopped
     #[arg(long)]
     pub(crate) resume: bool,

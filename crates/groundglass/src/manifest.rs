@@ -78,6 +78,9 @@ pub(crate) struct Training {
     /// SHA-256 of the files of each CT that weights were learnt from; empty in older bundles.
     #[serde(default)]
     pub(crate) train_scans: BTreeSet<String>,
+    /// SHA-256 of the trained weights that the training began with, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) init_sha256: Option<String>,
     pub(crate) best_epoch: u64,
     pub(crate) steps: u64,
     pub(crate) settings: Settings,

@@ -76,6 +76,7 @@ mod tests {
             patient_salt: salt.to_owned(),
             train_patients: [patient_hash(salt, "anna")].into(),
             train_scans: ["s1".to_owned()].into(),
+            init_sha256: None,
             best_epoch: 1,
             steps: 1,
             settings: Settings::resolve(&SettingsArgs::default()).unwrap(),

@@ -35,7 +35,7 @@ pub(super) fn graph_b(c: &ClassifierBConfig) -> Graph {
     head(b, x, c.dense, c.dropout)
 }
 
-fn head(mut b: Builder, from: usize, dense: usize, dropout: f64) -> Graph {
+pub(super) fn head(mut b: Builder, from: usize, dense: usize, dropout: f64) -> Graph {
     let x = b.plain("gap", Op::GlobalAvgPool, from);
     let x = b.linear("dense", x, dense);
     let mut x = b.plain("dense_relu", Op::Relu, x);

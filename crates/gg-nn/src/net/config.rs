@@ -1,6 +1,6 @@
 //! What can be chosen about a network, and what is refused.
 
-use super::{Graph, classifier, unet};
+use super::{Graph, classifier, encoder, unet};
 use serde::{Deserialize, Serialize};
 
 /// Largest number of channels that a layer may have; a configuration beyond it is a typing error.
@@ -18,6 +18,8 @@ pub enum NetConfig {
     ClassifierA(ClassifierAConfig),
     /// Classification, second variant: pairs of narrow convolutions.
     ClassifierB(ClassifierBConfig),
+    /// Classification by the encoder of a U-Net, whose weights can be taken over from a trained one.
+    Encoder(EncoderConfig),
 }
 
 /// The U-Net: encoder, bottleneck, decoder, skips by concatenation.
@@ -72,6 +74,29 @@ pub struct ClassifierBConfig {
     pub in_channels: usize,
     /// Channels of the pairs, one pooling each.
     pub widths: Vec<usize>,
+    /// Width of the dense layer.
+    pub dense: usize,
+    /// Share of the dense layer's values set to zero while training.
+    pub dropout: f64,
+    /// Added to the variance before its root.
+    pub norm_eps: f64,
+    /// Share of the old running statistics that is kept per step.
+    pub norm_momentum: f64,
+    /// Distribution of the first weights.
+    pub init: Init,
+}
+
+/// Classifier made of a U-Net's encoder: per level two times 3x3 convolution, batch norm, ReLU, with a max-pool between
+/// levels; then global average pool, dense, dropout, one logit. Its layers carry the names of the U-Net's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderConfig {
+    /// Channels of the input image.
+    pub in_channels: usize,
+    /// Channels of the first level; each further level doubles them.
+    pub base: usize,
+    /// Resolutions; sides of the image must be divisible by `2^(levels - 1)`.
+    pub levels: usize,
     /// Width of the dense layer.
     pub dense: usize,
     /// Share of the dense layer's values set to zero while training.
@@ -172,6 +197,21 @@ impl Default for ClassifierBConfig {
     }
 }
 
+impl Default for EncoderConfig {
+    fn default() -> Self {
+        Self {
+            in_channels: 1,
+            base: 16,
+            levels: 5,
+            dense: 64,
+            dropout: 0.3,
+            norm_eps: 1e-3,
+            norm_momentum: 0.9,
+            init: Init::HeNormal,
+        }
+    }
+}
+
 impl NetConfig {
     /// The layers of this network.
     ///
@@ -181,9 +221,7 @@ impl NetConfig {
         match self {
             Self::Unet(c) => {
                 check_common(c.in_channels, c.dropout, c.norm_eps, c.norm_momentum)?;
-                within("base", c.base, 1, MAX_CHANNELS)?;
-                within("levels", c.levels, 1, MAX_LEVELS)?;
-                within("channels of the bottleneck", c.base << (c.levels - 1), 1, MAX_CHANNELS)?;
+                check_levels(c.base, c.levels)?;
                 Ok(unet::graph(c))
             }
             Self::ClassifierA(c) => {
@@ -196,6 +234,12 @@ impl NetConfig {
                 check_widths(&c.widths, c.dense)?;
                 Ok(classifier::graph_b(c))
             }
+            Self::Encoder(c) => {
+                check_common(c.in_channels, c.dropout, c.norm_eps, c.norm_momentum)?;
+                check_levels(c.base, c.levels)?;
+                within("dense", c.dense, 1, MAX_CHANNELS)?;
+                Ok(encoder::graph(c))
+            }
         }
     }
 
@@ -205,6 +249,7 @@ impl NetConfig {
             Self::Unet(c) => c.in_channels,
             Self::ClassifierA(c) => c.in_channels,
             Self::ClassifierB(c) => c.in_channels,
+            Self::Encoder(c) => c.in_channels,
         }
     }
 
@@ -215,6 +260,9 @@ impl NetConfig {
             Self::Unet(c) => format!("U-Net, base {}, {} levels", c.base, c.levels),
             Self::ClassifierA(c) => format!("classifier A, widths {}", widths(&c.widths)),
             Self::ClassifierB(c) => format!("classifier B, widths {}", widths(&c.widths)),
+            Self::Encoder(c) => {
+                format!("U-Net encoder with a dense layer, base {}, {} levels", c.base, c.levels)
+            }
         }
     }
 
@@ -224,6 +272,7 @@ impl NetConfig {
             Self::Unet(c) => c.init,
             Self::ClassifierA(c) => c.init,
             Self::ClassifierB(c) => c.init,
+            Self::Encoder(c) => c.init,
         }
     }
 }
@@ -233,6 +282,12 @@ fn check_common(in_channels: usize, dropout: f64, eps: f64, momentum: f64) -> Re
     share("dropout", dropout, (0.0..1.0).contains(&dropout))?;
     share("norm_momentum", momentum, (0.0..1.0).contains(&momentum))?;
     share("norm_eps", eps, eps > 0.0 && eps < 1.0)
+}
+
+fn check_levels(base: usize, levels: usize) -> Result<(), NetError> {
+    within("base", base, 1, MAX_CHANNELS)?;
+    within("levels", levels, 1, MAX_LEVELS)?;
+    within("channels of the bottleneck", base << (levels - 1), 1, MAX_CHANNELS)
 }
 
 fn check_widths(widths: &[usize], dense: usize) -> Result<(), NetError> {

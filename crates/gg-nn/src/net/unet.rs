@@ -36,7 +36,7 @@ pub(super) fn graph(c: &UnetConfig) -> Graph {
     b.finish()
 }
 
-fn block(b: &mut Builder, name: &str, from: usize, channels: usize, c: &UnetConfig) -> usize {
+pub(super) fn block(b: &mut Builder, name: &str, from: usize, channels: usize, c: &UnetConfig) -> usize {
     let mut x = from;
     for i in 1..=2 {
         x = b.conv(&format!("{name}.conv{i}"), x, channels, 3, c.norm == Norm::None);

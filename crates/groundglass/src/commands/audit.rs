@@ -235,6 +235,7 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimi
                 licence: "as the licence of the training data allows".to_owned(),
                 store: StoreName::F32,
                 precision: PrecisionName::Fp32,
+                init: None,
                 cache: cache.clone(),
                 fold: fold.clone(),
                 settings: args.settings.clone(),

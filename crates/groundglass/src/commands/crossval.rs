@@ -167,6 +167,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
             licence: args.licence.clone(),
             store: args.store,
             precision: args.precision,
+            init: args.init.as_ref().map(|folds| folds.join(format!("fold-{fold}")).join("run").join(BUNDLE)),
             cache: cache.clone(),
             fold: fold_args.clone(),
             settings: args.settings.clone(),

@@ -185,6 +185,7 @@ fn train_args(task: TaskName, phantoms: &Path, out: &Path, name: &str, seed: u64
         licence: "trained on phantoms alone: as the program".to_owned(),
         store: StoreName::F32,
         precision: PrecisionName::Fp32,
+        init: None,
         cache: CacheArgs { cache: Some(out.join("cache")) },
         fold: FoldArgs { split: None, fold: Some(FOLD) },
         settings: SettingsArgs {

@@ -126,6 +126,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, arithmetic)?)?;
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
     let train_scans = train_samples.iter().map(scan).collect();
+    let init = args.init.as_deref().map(|path| first_weights(path, &chosen, &cache)).transpose()?;
     let graph = of_task.network.graph()?;
     let threads = rayon::current_num_threads();
     let positives = counts(&cache, &train_samples, task);
@@ -168,6 +169,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         net: &of_task.network,
         config: &of_task.train,
         seed: settings.seed,
+        init: init.as_ref().map(|b| &b.weights),
         train: &train_loader,
         val: val_loader.as_ref(),
         dir: &args.out.out,
@@ -198,6 +200,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         train_patients: chosen.parts.train_patients.iter().map(|p| patient_hash(&salt, p)).collect(),
         patient_salt: salt,
         train_scans,
+        init_sha256: init.map(|b| b.info.weights_sha256),
         best_epoch: outcome.best_epoch,
         steps: outcome.steps,
         settings: settings.clone(),
@@ -226,6 +229,37 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         val_auroc: outcome.val.as_ref().and_then(|v| v.auroc),
         warnings,
     })
+}
+
+/// The model whose weights a training begins with. One that knows a patient held out here would make every score of
+/// the training worthless, so it is refused.
+fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bundle> {
+    let bundle = Bundle::load(path).with_context(|| format!("reading {}", path.display()))?;
+    let Some(training) = Training::of(&bundle) else {
+        bail!(
+            "{} does not say which patients it was trained on, so that it cannot be told whether one of them is held out \
+             here; a bundle that `groundglass train` wrote says it",
+            path.display()
+        );
+    };
+    let held_out = |name: &str| {
+        let parts = &chosen.parts;
+        parts.val().into_iter().chain(parts.test()).any(|c| c == name)
+    };
+    let known = cache
+        .cases()
+        .iter()
+        .filter(|c| held_out(&c.case_id))
+        .filter(|c| training.train_scans.contains(&c.scan) || training.knows_patient(&c.patient))
+        .count();
+    if known > 0 {
+        bail!(
+            "{} was trained on {known} of the cases that are held out here for validation or test, so that scores on them \
+             would mean nothing; a bundle trained with the same split and fold would be right",
+            path.display()
+        );
+    }
+    Ok(bundle)
 }
 
 fn task_of(name: TaskName) -> Task {

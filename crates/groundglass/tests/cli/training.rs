@@ -289,3 +289,26 @@ fn networks_of_three_neighbouring_slices_are_trained_scored_and_used() {
     assert!(scores["lung"]["summary"]["dice"]["mean"].is_number(), "{scores}");
     assert!(scores["classification"]["scores"]["auroc"].is_number(), "{scores}");
 }
+
+#[test]
+fn a_classifier_begins_with_the_encoder_of_a_segmentation_network_that_saw_nobody_it_is_judged_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (f, out) = (Fixture::get(), dir.path().join("run"));
+    let (set, infection) = (f.set(), f.bundle("infection"));
+    let network = "classify.network={ kind = 'encoder', base = 4, levels = 3, dense = 8 }";
+    let with = |more: &[&str]| {
+        let mut args = vec!["train", "classify", arg(&set), "--out", arg(&out), "--force"];
+        args.extend(TINY);
+        args.extend(["--set", network, "--init", arg(&infection)]);
+        args.extend(more);
+        groundglass(&args)
+    };
+    with(&[]).ok();
+    let bundle = json(&out.join("manifest.json"));
+    assert_eq!(bundle["init_sha256"].as_str().map(str::len), Some(64), "{bundle}");
+    // Another fold holds out a patient whom the infection network was trained on.
+    with(&["--fold", "1"]).refused(1, &["was trained on", "held out", "same split and fold"]);
+    // No array of a network of other widths fits.
+    with(&["--set", "classify.network={ kind = 'encoder', base = 6, levels = 3, dense = 8 }"])
+        .refused(1, &["no layer", "name and shapes"]);
+}
