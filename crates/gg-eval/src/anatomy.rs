@@ -27,7 +27,9 @@ mod tests {
     #[test]
     fn phantoms_agree_with_their_header_and_contradict_a_turned_one() {
         let turned = AxisMap::from_orientation(Orientation::parse("LPI").unwrap());
-        for spec in cohort(2, 5, [30, 64, 64]) {
+        let coarse = (1..=5).flat_map(|seed| cohort(seed, 8, [24, 64, 64]));
+        let fine = (1..=5).flat_map(|seed| cohort(seed, 2, [64, 64, 64]));
+        for spec in coarse.chain(fine) {
             let p = phantom(&spec);
             assert_eq!(check_apex(&p.lung, &p.ct.grid.axis_map()), None);
             assert_eq!(check_apex(&p.lung, &turned).map(|w| w.code).as_deref(), Some("apex_below_base"));

@@ -1,23 +1,25 @@
 //! Whether the lungs stand upright in the canonical volume: apex at the head, base at the feet.
 //!
-//! Two signs of shape, both from the lung mask alone, must agree. The apices are narrow, the bases reach across the
-//! chest: the extent of both lungs along x is larger at the feet. And the domes of the diaphragm hollow out the bases,
-//! while apices are round: the mask fills less of its bounding box at the feet. Each is compared between the lowest
-//! and the highest 15 % of the slices with lung. Where the signs are weak (a volume cut before the lungs end) or
-//! contradict each other, nothing is said.
+//! Three signs of shape, all from the lung mask alone. The apices are narrow, the bases reach across the chest: both
+//! the width of the lungs and their depth from front to back are larger at the feet. And the domes of the diaphragm
+//! hollow out the bases, while apices are round: the mask fills less of its bounding box at the feet. Each is compared
+//! between the lowest and the highest quarter of the slices that show much lung (a mask that goes on into neck or belly
+//! shows little there), and the three are weighed together, so that two carry a weak third. Where they are weak nothing
+//! is said.
 
 use gg_volume::{AxisMap, LabelVolume};
 
 /// Share of the slices with lung that counts as an end.
-const END: f64 = 0.15;
+const END: f64 = 0.25;
 /// Slices with less than this share of the largest lung area are left out.
-const LEAST_AREA: f64 = 0.02;
+const LEAST_AREA: f64 = 0.4;
 /// Fewer slices with lung than this say nothing.
 const LEAST_SLICES: usize = 8;
-/// Below these differences a sign is weak: log of the ratio of widths, and share of the bounding box filled.
-const WEAK: [f64; 2] = [0.1, 0.03];
-/// At these differences a sign counts in full.
-const STRONG: [f64; 2] = [0.4, 0.2];
+/// At these differences a sign counts in full: logs of the ratios of widths and depths, share of the bounding box filled.
+const STRONG: [f64; 3] = [0.4, 0.5, 0.2];
+/// Below this sum of the three signs, each at most 1, nothing is said; from the second on it is as in a whole lung.
+const WEAK: f64 = 1.4;
+const SURE: f64 = 2.5;
 /// Share of a slice's lung pixels that is left out on each side of its extent.
 const OUTLIERS: f64 = 0.005;
 
@@ -26,7 +28,7 @@ const OUTLIERS: f64 = 0.005;
 pub struct ApexBase {
     /// Whether the apices lie at the canonical head end, as they should.
     pub agrees: bool,
-    /// From 0 (hardly told) to 1 (both signs as in a whole lung).
+    /// From 0.5 (hardly told) to 1 (as in a whole lung).
     pub confidence: f32,
 }
 
@@ -49,23 +51,22 @@ pub fn apex_base_check(lung: &LabelVolume, map: &AxisMap) -> Option<ApexBase> {
     let mean =
         |part: &[SliceShape], f: fn(&SliceShape) -> f64| part.iter().map(f).sum::<f64>() / part.len() as f64;
     let (feet, head) = (&shapes[..end], &shapes[shapes.len() - end..]);
-    // Both are positive where z runs from feet to head.
-    let signs = [
-        (mean(feet, |s| s.width) / mean(head, |s| s.width)).ln(),
-        mean(head, |s| s.fill) - mean(feet, |s| s.fill),
-    ];
-    let agrees = signs[0] > 0.0;
-    if (signs[1] > 0.0) != agrees || (0..2).any(|i| signs[i].abs() < WEAK[i]) {
+    let larger = |f: fn(&SliceShape) -> f64| (mean(feet, f) / mean(head, f)).ln();
+    // All are positive where z runs from feet to head.
+    let signs = [larger(|s| s.width), larger(|s| s.depth), mean(head, |s| s.fill) - mean(feet, |s| s.fill)];
+    let sum: f64 = signs.iter().zip(STRONG).map(|(sign, strong)| (sign / strong).clamp(-1.0, 1.0)).sum();
+    let agrees = sum > 0.0;
+    if sum.abs() < WEAK {
         return None;
     }
-    let strength = |i: usize| (signs[i].abs() / STRONG[i]).min(1.0);
-    Some(ApexBase { agrees, confidence: ((strength(0) + strength(1)) / 2.0) as f32 })
+    Some(ApexBase { agrees, confidence: (sum.abs() / SURE).min(1.0) as f32 })
 }
 
 /// Extent and fill of the lungs in one slice.
 struct SliceShape {
     area: f64,
     width: f64,
+    depth: f64,
     fill: f64,
 }
 
@@ -79,8 +80,8 @@ impl SliceShape {
             }
         }
         let area = rows.iter().sum::<usize>() as f64;
-        let (width, height) = (inner_extent(&columns, area), inner_extent(&rows, area));
-        Self { area, width, fill: area / (width * height).max(1.0) }
+        let (width, depth) = (inner_extent(&columns, area), inner_extent(&rows, area));
+        Self { area, width, depth, fill: area / (width * depth).max(1.0) }
     }
 }
 
@@ -104,13 +105,13 @@ mod tests {
     use super::*;
     use gg_volume::{Orientation, Volume};
 
-    /// Two cones with a dome cut out of their bases; z grows from feet to head.
+    /// Two cones with a dome cut out of their bases, two empty slices at each end; z grows from feet to head.
     fn lungs() -> LabelVolume {
-        let mut mask = Volume::filled([40, 64, 64], 0u8);
-        for z in 0..40usize {
+        let mut mask = Volume::filled([44, 64, 64], 0u8);
+        for z in 2..42usize {
             for y in 0..64usize {
                 for x in 0..64usize {
-                    let (up, y, x) = (z as f64, y as f64 - 32.0, x as f64 - 32.0);
+                    let (up, y, x) = (z as f64 - 2.0, y as f64 - 32.0, x as f64 - 32.0);
                     let radius = 14.0 - up * 0.25;
                     let side = x.abs() - (15.0 - up * 0.2);
                     let lung = side * side + (y * 0.7).powi(2) < radius * radius;
@@ -132,6 +133,18 @@ mod tests {
         let reversed = AxisMap::from_orientation(Orientation::parse("LPI").unwrap());
         let found = apex_base_check(&lungs(), &reversed).unwrap();
         assert!(!found.agrees && found.confidence > 0.5, "{found:?}");
+    }
+
+    #[test]
+    fn a_mask_that_goes_on_into_the_neck_contradicts_nothing() {
+        let mut mask = lungs();
+        for z in 34..44 {
+            for y in 10..54 {
+                let i = mask.index(z, y, 27);
+                mask.data_mut()[i..i + 6].fill(1);
+            }
+        }
+        assert!(apex_base_check(&mask, &AxisMap::IDENTITY).is_none_or(|found| found.agrees));
     }
 
     #[test]
