@@ -5,7 +5,7 @@
 //! and a few slices of probabilities; nothing else grows with the volume.
 
 use crate::interrupt::Interrupt;
-use crate::manifest::{self, Compute, ModelUsed};
+use crate::manifest::{self, Compute, ModelUsed, Training};
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{Task, neighbours};
 use gg_imaging::{Connectivity, DropReason, PrepareConfig, Prepared, SliceWay};
@@ -172,27 +172,30 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let all = vec![true; canonical[0]];
         let mask = segment(model, input, &map, ct.voxels.shape(), &all, &progress)?;
-        let mask = without_islands(mask);
-        found.lung = Some(match sides {
-            Some(map) => gg_imaging::split_lungs(&mask, &map),
-            None => mask,
-        });
-    }
-    if let Some(lung) = &found.lung {
-        let counts = count_slices(lung, &map);
-        found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.lung_voxels = n);
+        found.lung = Some(without_islands(mask));
     }
     if let Some(model) = &mut models.infection {
-        let wanted: Vec<bool> =
-            found.slices.iter().map(|s| found.lung.is_none() || s.lung_voxels > 0).collect();
+        let wanted = match &found.lung {
+            Some(lung) => count_slices(lung, &map).iter().map(|&n| n > 0).collect(),
+            None => vec![true; canonical[0]],
+        };
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let mut mask = segment(model, input, &map, ct.voxels.shape(), &wanted, &progress)?;
-        if let Some(lung) = &found.lung {
-            mask.data_mut().iter_mut().zip(lung.data()).for_each(|(m, &l)| *m &= u8::from(l != 0));
+        if let Some(lung) = &mut found.lung {
+            let extends = Training::of(&model.bundle).is_some_and(|t| t.settings.infection_extends_lung);
+            join(lung, &mut mask, &map, extends);
         }
         let counts = count_slices(&mask, &map);
         found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.infected_voxels = n);
         found.infection = Some(mask);
+    }
+    if let Some(lung) = found.lung.take() {
+        let counts = count_slices(&lung, &map);
+        found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.lung_voxels = n);
+        found.lung = Some(match sides {
+            Some(map) => gg_imaging::split_lungs(&lung, &map),
+            None => lung,
+        });
     }
     if let Some(model) = &mut models.classify {
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
@@ -309,6 +312,37 @@ fn without_islands(mask: LabelVolume) -> LabelVolume {
     gg_imaging::fill_holes_3d(&lungs)
 }
 
+/// Makes lung and infection agree, slice by slice: infection that hangs together with the lung is lung where it `extends`
+/// it, for lung that is consolidated looks like the wall beside it and is what a lung network misses; infection elsewhere
+/// is none.
+fn join(lung: &mut LabelVolume, infection: &mut LabelVolume, map: &AxisMap, extends: bool) {
+    if !extends {
+        infection.data_mut().iter_mut().zip(lung.data()).for_each(|(i, &l)| *i &= u8::from(l != 0));
+        return;
+    }
+    let [nz, ny, nx] = map.canonical_shape(lung.shape());
+    let (mut in_lung, mut infected) = (vec![0u8; ny * nx], vec![0u8; ny * nx]);
+    for z in 0..nz {
+        map.read_slice(lung, z, &mut in_lung);
+        map.read_slice(infection, z, &mut infected);
+        let either: Vec<u8> = in_lung.iter().zip(&infected).map(|(&l, &i)| l | i).collect();
+        let pieces = gg_imaging::label_2d(&either, ny, nx, Connectivity::Faces);
+        let labels = pieces.labels();
+        let mut with_lung = vec![false; pieces.len() + 1];
+        labels
+            .iter()
+            .zip(&in_lung)
+            .filter(|(_, l)| **l != 0)
+            .for_each(|(&k, _)| with_lung[k as usize] = true);
+        for ((l, i), &k) in in_lung.iter_mut().zip(&mut infected).zip(&labels) {
+            *i &= u8::from(with_lung[k as usize]);
+            *l |= *i;
+        }
+        map.write_slice(lung, z, &in_lung);
+        map.write_slice(infection, z, &infected);
+    }
+}
+
 /// A piece below this share of the largest one is no lung.
 const SPECK: f64 = 0.02;
 
@@ -408,6 +442,23 @@ mod tests {
         let of = |a: usize, b: usize, c: usize| [a, b, c].map(|i| input.images[i].as_slice()).to_vec();
         let by_hand = predictor.predict(&[of(0, 1, 2), of(4, 5, 5), of(6, 6, 7)]).unwrap();
         assert_eq!(expected.into_iter().map(|(_, p)| p).collect::<Vec<_>>(), by_hand);
+    }
+
+    #[test]
+    fn infection_beside_the_lung_is_cut_off_or_extends_it() {
+        let row = |text: &str| text.bytes().map(|b| b - b'0').collect::<Vec<u8>>();
+        let volume = |rows: [&str; 2]| {
+            LabelVolume::from_vec([2, 1, 8], rows.into_iter().flat_map(row).collect::<Vec<u8>>()).unwrap()
+        };
+        let mut lung = volume(["00110000", "00000000"]);
+        let mut infection = volume(["01100011", "00110000"]);
+        let (mut cut_lung, mut cut) = (lung.clone(), infection.clone());
+        join(&mut cut_lung, &mut cut, &AxisMap::IDENTITY, false);
+        assert_eq!(cut.data(), volume(["00100000", "00000000"]).data());
+        assert_eq!(cut_lung.data(), lung.data());
+        join(&mut lung, &mut infection, &AxisMap::IDENTITY, true);
+        assert_eq!(infection.data(), volume(["01100000", "00000000"]).data());
+        assert_eq!(lung.data(), volume(["01110000", "00000000"]).data());
     }
 
     #[test]

@@ -179,6 +179,20 @@ impl Cache {
         samples.iter().copied().filter(|&i| self.infos[i].infection_pixels.is_some_and(|n| n > 0)).collect()
     }
 
+    /// Keeps this share of the samples whose mask shows no infection, evenly spread over them, and all others.
+    pub fn thin_blank(&self, samples: &[usize], share: f64) -> Vec<usize> {
+        let mut blank = 0u32;
+        let keep = |&i: &usize| {
+            if self.infos[i].infection_pixels != Some(0) {
+                return true;
+            }
+            let before = (f64::from(blank) * share).floor();
+            blank += 1;
+            (f64::from(blank) * share).floor() > before
+        };
+        samples.iter().copied().filter(keep).collect()
+    }
+
     /// Counts.
     pub fn summary(&self) -> CacheSummary {
         let labelled = |wanted| self.infos.iter().filter(|i| i.infected == wanted).count();

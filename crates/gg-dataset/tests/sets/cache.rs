@@ -211,6 +211,13 @@ fn batches_of_a_part_come_from_its_patients_alone() {
         tested += test.len();
         let positive = cache.without_blank(&train);
         assert!(positive.iter().all(|&i| cache.infos()[i].infected == Some(true)));
+        assert_eq!(
+            (cache.thin_blank(&train, 1.0), cache.thin_blank(&train, 0.0)),
+            (train.clone(), positive.clone())
+        );
+        let thinned = cache.thin_blank(&train, 0.5);
+        assert_eq!(thinned.len(), positive.len() + (train.len() - positive.len()) / 2);
+        assert!(positive.iter().all(|i| thinned.contains(i)));
         let loader =
             BatchLoader::new(cache.clone(), positive, LoaderConfig::evaluation(Task::Infection, 2)).unwrap();
         for batch in loader.epoch(0, 0) {

@@ -323,6 +323,7 @@ fn select(
     if settings.drop_blank {
         samples = cache.without_blank(&samples);
     }
+    samples = cache.thin_blank(&samples, settings.blank_share);
     if settings.drop_lungless {
         samples.retain(|&i| cache.infos()[i].lung_pixels != Some(0));
     }

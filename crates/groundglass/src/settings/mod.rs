@@ -36,6 +36,9 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Share of the patients outside the test fold on which thresholds and the best epoch are chosen.
     pub(crate) validation_share: f64,
+    /// Infection that hangs together with the lung mask is lung too, instead of being cut off at the mask.
+    #[serde(default)]
+    pub(crate) infection_extends_lung: bool,
     pub(crate) prepare: PrepareConfig,
     pub(crate) classify: TaskSettings,
     pub(crate) lung: TaskSettings,
@@ -49,12 +52,19 @@ pub(crate) struct TaskSettings {
     /// Slices without infection are left out of training (and of it alone).
     #[serde(default)]
     pub(crate) drop_blank: bool,
+    /// Share of the slices without infection that training keeps.
+    #[serde(default = "whole")]
+    pub(crate) blank_share: f64,
     /// Slices without any lung are left out of training (and of it alone).
     #[serde(default)]
     pub(crate) drop_lungless: bool,
     pub(crate) network: NetConfig,
     pub(crate) train: TrainConfig,
     pub(crate) augment: AugmentConfig,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 impl Settings {
@@ -129,6 +139,9 @@ impl Settings {
         for (name, task) in
             [("classify", &self.classify), ("lung", &self.lung), ("infection", &self.infection)]
         {
+            if !(0.0..=1.0).contains(&task.blank_share) {
+                return Some(format!("{name}.blank_share is {}; right would be 0 to 1", task.blank_share));
+            }
             if let Err(e) = task.augment.validate() {
                 return Some(format!("{name}.augment: {e}"));
             }
