@@ -13,6 +13,7 @@ use gg_nn::engine::Arithmetic;
 use gg_nn::{Bundle, PREDICT_BATCH, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warned, Warning};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::path::PathBuf;
 
 /// How bundles are named.
@@ -172,7 +173,11 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let all = vec![true; canonical[0]];
         let mask = segment(model, input, &map, ct.voxels.shape(), &all, &progress)?;
-        found.lung = Some(without_islands(mask));
+        let mask = without_islands(mask);
+        found.lung = Some(match sides {
+            Some(map) => gg_imaging::split_lungs(&mask, &map),
+            None => mask,
+        });
     }
     if let Some(model) = &mut models.infection {
         let wanted = match &found.lung {
@@ -189,13 +194,9 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.infected_voxels = n);
         found.infection = Some(mask);
     }
-    if let Some(lung) = found.lung.take() {
-        let counts = count_slices(&lung, &map);
+    if let Some(lung) = &found.lung {
+        let counts = count_slices(lung, &map);
         found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.lung_voxels = n);
-        found.lung = Some(match sides {
-            Some(map) => gg_imaging::split_lungs(&lung, &map),
-            None => lung,
-        });
     }
     if let Some(model) = &mut models.classify {
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
@@ -316,30 +317,37 @@ fn without_islands(mask: LabelVolume) -> LabelVolume {
 /// it, for lung that is consolidated looks like the wall beside it and is what a lung network misses; infection elsewhere
 /// is none.
 fn join(lung: &mut LabelVolume, infection: &mut LabelVolume, map: &AxisMap, extends: bool) {
-    if !extends {
-        infection.data_mut().iter_mut().zip(lung.data()).for_each(|(i, &l)| *i &= u8::from(l != 0));
-        return;
-    }
     let [nz, ny, nx] = map.canonical_shape(lung.shape());
     let (mut in_lung, mut infected) = (vec![0u8; ny * nx], vec![0u8; ny * nx]);
     for z in 0..nz {
         map.read_slice(lung, z, &mut in_lung);
         map.read_slice(infection, z, &mut infected);
-        let either: Vec<u8> = in_lung.iter().zip(&infected).map(|(&l, &i)| l | i).collect();
-        let pieces = gg_imaging::label_2d(&either, ny, nx, Connectivity::Faces);
-        let labels = pieces.labels();
-        let mut with_lung = vec![false; pieces.len() + 1];
-        labels
-            .iter()
-            .zip(&in_lung)
-            .filter(|(_, l)| **l != 0)
-            .for_each(|(&k, _)| with_lung[k as usize] = true);
-        for ((l, i), &k) in in_lung.iter_mut().zip(&mut infected).zip(&labels) {
-            *i &= u8::from(with_lung[k as usize]);
-            *l |= *i;
+        if extends {
+            spread(&mut in_lung, &infected, nx);
+            map.write_slice(lung, z, &in_lung);
         }
-        map.write_slice(lung, z, &in_lung);
+        infected.iter_mut().zip(&in_lung).for_each(|(i, &l)| *i &= u8::from(l != 0));
         map.write_slice(infection, z, &infected);
+    }
+}
+
+/// Lets each lung, with its label, grow from pixel to neighbouring pixel through the infection of a slice `w` wide.
+fn spread(lung: &mut [u8], infected: &[u8], w: usize) {
+    let mut reached: VecDeque<usize> = (0..lung.len()).filter(|&i| lung[i] != 0).collect();
+    while let Some(i) = reached.pop_front() {
+        let x = i % w;
+        let beside = [
+            (x > 0).then(|| i - 1),
+            (x + 1 < w).then(|| i + 1),
+            i.checked_sub(w),
+            Some(i + w).filter(|&n| n < lung.len()),
+        ];
+        for n in beside.into_iter().flatten() {
+            if lung[n] == 0 && infected[n] != 0 {
+                lung[n] = lung[i];
+                reached.push_back(n);
+            }
+        }
     }
 }
 
@@ -446,19 +454,23 @@ mod tests {
 
     #[test]
     fn infection_beside_the_lung_is_cut_off_or_extends_it() {
-        let row = |text: &str| text.bytes().map(|b| b - b'0').collect::<Vec<u8>>();
-        let volume = |rows: [&str; 2]| {
-            LabelVolume::from_vec([2, 1, 8], rows.into_iter().flat_map(row).collect::<Vec<u8>>()).unwrap()
+        let volume = |rows: [&str; 4]| {
+            let values: Vec<u8> = rows.iter().flat_map(|r| r.bytes()).map(|b| b - b'0').collect();
+            LabelVolume::from_vec([2, 2, 8], values).unwrap()
         };
-        let mut lung = volume(["00110000", "00000000"]);
-        let mut infection = volume(["01100011", "00110000"]);
-        let (mut cut_lung, mut cut) = (lung.clone(), infection.clone());
-        join(&mut cut_lung, &mut cut, &AxisMap::IDENTITY, false);
-        assert_eq!(cut.data(), volume(["00100000", "00000000"]).data());
-        assert_eq!(cut_lung.data(), lung.data());
-        join(&mut lung, &mut infection, &AxisMap::IDENTITY, true);
-        assert_eq!(infection.data(), volume(["01100000", "00000000"]).data());
-        assert_eq!(lung.data(), volume(["01110000", "00000000"]).data());
+        let lung = volume(["00100020", "00000000", "00000000", "00000000"]);
+        let infection = volume(["01101001", "10000001", "00100000", "00000000"]);
+        let joined = |extends| {
+            let (mut lung, mut infection) = (lung.clone(), infection.clone());
+            join(&mut lung, &mut infection, &AxisMap::IDENTITY, extends);
+            (lung, infection)
+        };
+        let cut = volume(["00100000", "00000000", "00000000", "00000000"]);
+        assert_eq!(joined(false), (lung.clone(), cut));
+        // each lung grows as what it is; the corner below the first and the other slice hang together with none
+        let grown = volume(["01100022", "00000002", "00000000", "00000000"]);
+        let infected = volume(["01100001", "00000001", "00000000", "00000000"]);
+        assert_eq!(joined(true), (grown, infected));
     }
 
     #[test]
