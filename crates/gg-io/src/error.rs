@@ -174,6 +174,15 @@ pub enum ReadError {
         /// What there is.
         table: Vec<SeriesSummary>,
     },
+    /// A series was chosen where there are none.
+    #[error("--series chooses among the series of a DICOM folder, and this is {0}; leave it out")]
+    NoSeries(&'static str),
+    /// Slices of several persons under one series.
+    #[error(
+        "the slices of one series carry {0} different patient ids, so that files of several persons were mixed; a scan is \
+         of one person, sort the files apart"
+    )]
+    SeveralPatients(usize),
     /// Slices are missing.
     #[error(
         "the series has a gap: {gap_mm:.3} mm between slices {} and {} (counted from 0) where {step_mm:.3} mm are usual, \

@@ -3,6 +3,7 @@
 use crate::input::{self, Input, left_out};
 use crate::intensity::labels;
 use crate::nifti::NiftiFacts;
+use crate::read::refuse_series;
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary, dicom, nifti, pictures, scan};
 use gg_volume::{Intensity, Orientation, SpacingTrust, Warned, Warning};
 use serde::{Deserialize, Serialize};
@@ -59,11 +60,13 @@ pub struct VolumeFacts {
 pub fn inspect(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadError> {
     match input::look(path)? {
         Input::Nifti(file, others) => {
+            refuse_series("a NIfTI file", options)?;
             let (mut read, facts) = nifti::read_ct(&file, options)?;
             read.value.skipped.extend(left_out(others));
             Ok(inspection(read, Some(stored(&facts)), Vec::new()))
         }
         Input::Pictures(found) => {
+            refuse_series("a scan of slice pictures", options)?;
             let stored = found.files.first().and_then(|f| pictures::stored_type(f));
             Ok(inspection(pictures::read_folder(found, options)?, stored, Vec::new()))
         }

@@ -14,12 +14,16 @@ use std::path::{Path, PathBuf};
 pub fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
     let mut read = match input::look(path)? {
         Input::Nifti(file, others) => {
+            refuse_series("a NIfTI file", options)?;
             let mut read = nifti::read_ct(&file, options)?.0;
             read.value.skipped.extend(input::left_out(others));
             read
         }
         Input::Dicom => dicom::read_dicom(path, options)?,
-        Input::Pictures(found) => pictures::read_folder(found, options)?,
+        Input::Pictures(found) => {
+            refuse_series("a scan of slice pictures", options)?;
+            pictures::read_folder(found, options)?
+        }
     };
     scan::remark(&read.value.ct, &mut read.warnings);
     scan::refuse_labels(&read.value.ct, options)?;
@@ -36,7 +40,10 @@ pub fn read_ct_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<
         [] => return Err(ReadError::EmptyFolder),
         [one] => return read_ct(one, options),
         many => match common_kind(many)? {
-            Kind::Picture => pictures::read_ct(many, options)?,
+            Kind::Picture => {
+                refuse_series("a scan of slice pictures", options)?;
+                pictures::read_ct(many, options)?
+            }
             Kind::Dicom => dicom::read_dicom_files(many, options)?,
             other => return Err(unfit_list(other, many.len())),
         },
@@ -76,6 +83,11 @@ pub fn read_labels_files(
             other => Err(unfit_list(other, many.len())),
         },
     }
+}
+
+/// Refuses the choice of a DICOM series for what is no DICOM.
+pub(crate) fn refuse_series(found: &'static str, options: &ReadOptions) -> Result<(), ReadError> {
+    if options.series.is_some() { Err(ReadError::NoSeries(found)) } else { Ok(()) }
 }
 
 /// The kind of the first file that tells one; a single broken picture is left to the reader.

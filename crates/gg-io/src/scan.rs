@@ -1,11 +1,14 @@
 //! What every reader does at the end: the kind of the grey values, the trust in the spacing, remarks on the slices.
 
-use crate::intensity::labels;
+use crate::intensity::{contradiction, labels};
 use crate::{ReadError, ReadOptions, detect_intensity};
 use gg_volume::{CtVolume, Grid, Intensity, IntensityKind, SpacingTrust, Volume, Warning};
 
 /// Why the spacing of a mask is not used.
 pub(crate) const MASK_SPACING: &str = "a mask does not say where its spacing comes from; its CT does";
+
+/// Distances between voxels, in mm, that a chest CT can have.
+const SPACING_MM: std::ops::RangeInclusive<f64> = 0.05..=50.0;
 
 /// A volume as a reader found it.
 pub(crate) struct Found {
@@ -25,8 +28,17 @@ pub(crate) fn finish(
 ) -> Result<CtVolume, ReadError> {
     let Found { mut voxels, mut grid, doubt } = found;
     fill_non_finite(&mut voxels, warnings)?;
-    let intensity = options.intensity.map_or_else(|| detect_intensity(&voxels), Intensity::stated);
-    let doubt = doubt.or_else(|| labels(&voxels).map(|_| MASK_SPACING.to_owned()));
+    let intensity = match options.intensity {
+        Some(stated) => {
+            let against = contradiction(&voxels, stated);
+            warnings.extend(against.map(|words| Warning::new("intensity_contradicted", words)));
+            Intensity::stated(stated)
+        }
+        None => detect_intensity(&voxels),
+    };
+    let absurd = absurd_spacing(&grid);
+    warnings.extend(absurd.iter().map(|words| Warning::new("absurd_spacing", words)));
+    let doubt = doubt.or(absurd).or_else(|| labels(&voxels).map(|_| MASK_SPACING.to_owned()));
     grid.trust = trust(&grid, doubt, intensity.kind, options);
     let ct = CtVolume { voxels, grid, intensity };
     remark(&ct, warnings);
@@ -76,6 +88,16 @@ pub(crate) fn refuse_labels(ct: &CtVolume, options: &ReadOptions) -> Result<(), 
 pub(crate) fn label(value: f32) -> Result<u8, ReadError> {
     let whole = value as u8; // saturates; NaN becomes 0
     if f32::from(whole) == value { Ok(whole) } else { Err(ReadError::BadLabel(f64::from(value))) }
+}
+
+/// Why stated distances cannot be those of a chest CT, as a clause.
+pub(crate) fn absurd_spacing(grid: &Grid) -> Option<String> {
+    let stated = grid.spacing_mm?.into_iter().zip(["slices", "rows", "columns"]);
+    let (mm, between) = stated.into_iter().find(|(mm, _)| !SPACING_MM.contains(mm))?;
+    let (least, most) = (SPACING_MM.start(), SPACING_MM.end());
+    Some(format!(
+        "the stated distance between {between}, {mm} mm, cannot be that of a chest CT ({least} to {most} mm)"
+    ))
 }
 
 fn trust(grid: &Grid, doubt: Option<String>, kind: IntensityKind, options: &ReadOptions) -> SpacingTrust {

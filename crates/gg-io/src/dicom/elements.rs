@@ -2,7 +2,8 @@
 //!
 //! Two reasons to look before parsing. Lengths: the parser allocates what a length field claims (up to 4 GiB) before
 //! it finds out that the file is shorter; here every length is held against the bytes that are there. Privacy: only
-//! the elements in [`WANTED`] are handed to the parser, so that no attribute of the patient is ever in memory as one.
+//! the elements in [`WANTED`] are handed to the parser, so that no attribute of the patient is ever in memory as one;
+//! the patient's id is the exception, and the header that is made keeps its hash alone.
 //!
 //! Source: DICOM PS3.5 section 7 (data elements, nesting) and PS3.10 section 7 (preamble and file meta group).
 
@@ -12,11 +13,12 @@ use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries;
 use std::io::{Read, Seek, SeekFrom};
 
-/// The elements that are read, and no others. None of them says who the patient is or when they were scanned.
-const WANTED: [Tag; 29] = [
+/// The elements that are read, and no others. None of them but the id says who the patient is or when they were scanned.
+const WANTED: [Tag; 30] = [
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
     tags::MODALITY,
+    tags::PATIENT_ID, // to see slices of two persons in one series; compared as a hash
     tags::SERIES_INSTANCE_UID, // to group slices; compared, never shown
     tags::SERIES_NUMBER,
     tags::INSTANCE_NUMBER,

@@ -5,6 +5,7 @@
 use super::elements::{PixelPlace, ScanError, Scanned, scan};
 use super::transfer_syntax::{Codec, Syntax, syntax};
 use crate::guard::guarded;
+use crate::hash::sha256_hex;
 use crate::io_words;
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
@@ -103,6 +104,8 @@ pub(super) struct SliceHeader {
     pub file: usize,
     /// Compared only, never shown.
     pub series: String,
+    /// SHA-256 of the patient's id, compared only; `None` where the file does not say.
+    pub patient: Option<String>,
     pub series_number: Option<i64>,
     pub instance_number: Option<i64>,
     pub rows: usize,
@@ -182,6 +185,7 @@ pub(super) fn slice_header(scanned: &Scanned, file: usize) -> Result<SliceHeader
     Ok(SliceHeader {
         file,
         series: text(o, tags::SERIES_INSTANCE_UID).unwrap_or_default(),
+        patient: text(o, tags::PATIENT_ID).filter(|id| !id.is_empty()).map(|id| sha256_hex(id.as_bytes())),
         series_number: whole(o, tags::SERIES_NUMBER),
         instance_number: whole(o, tags::INSTANCE_NUMBER),
         rows,

@@ -1,7 +1,8 @@
 //! DICOM CT series: from a folder of files to one volume, and back.
 //!
 //! The formats are parsed and decompressed by the `dicom-*` crates; ours is what stands around them: which elements
-//! are looked at at all (a fixed list without any attribute of the patient), bounds that are checked before anybody
+//! are looked at at all (a fixed list, of the patient
+//! the id alone, as a hash to compare), bounds that are checked before anybody
 //! allocates, and the geometry of a series (order, spacing, gaps, tilt), which comes from positions alone.
 //!
 //! Missing slices: a file that cannot be read is left out with a warning that says where its slice belongs, as far as
@@ -17,6 +18,7 @@ mod geometry;
 mod header;
 mod pixels;
 mod read;
+mod remarks;
 mod series;
 mod transfer_syntax;
 mod write;

@@ -4,13 +4,15 @@
 //! that volume and the few files that are being decoded.
 
 use super::find::{files_below, meant_as_slice};
-use super::geometry::{Layout, lay_out, place_of, same_positions, sort};
+use super::geometry::{Layout, lay_out, same_positions, sort};
 use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_header};
 use super::pixels::{Decoded, decode};
+use super::remarks::{oddities, remarks, unread_objects, warn_lost};
 use super::series::{Series, choose, group};
 use super::transfer_syntax::Codec;
+use crate::error::counted;
 use crate::hash::{sha256_hex, together};
-use crate::scan::{Found, finish};
+use crate::scan::{Found, absurd_spacing, finish};
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary};
 use gg_volume::{CtVolume, SpacingTrust, Volume, Warned, Warning};
 use rayon::prelude::*;
@@ -41,9 +43,20 @@ pub(crate) fn read_dicom(path: &Path, options: &ReadOptions) -> Result<Warned<Sc
 /// As [`read_dicom`].
 pub(crate) fn read_dicom_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
     let found = Headers::read(paths);
-    let Headers { slices, mut skipped, lost, .. } = found.with_slices(paths)?;
-    let series = choose(group(slices), options.series.as_deref())?;
+    let Headers { slices, mut skipped, left_out, lost } = found.with_slices(paths)?;
+    let all = group(slices);
+    let (count, in_all) = (all.len(), all.iter().map(|s| s.slices.len()).sum::<usize>());
+    let series = choose(all, options.series.as_deref())?;
     let mut warnings = Vec::new();
+    if count > 1 {
+        let message = format!(
+            "series {} of {count} in the folder was read; {} of the others were not",
+            series.summary.id,
+            counted(in_all - series.slices.len(), "slice")
+        );
+        warnings.push(Warning::new("other_series", message));
+    }
+    warnings.extend(unread_objects(&left_out));
     let lost = lost_of(&series, &lost);
     let loaded = load(paths, series, lost, options, &mut skipped, &mut warnings)?;
     Ok(Warned::new(loaded, warnings))
@@ -201,10 +214,10 @@ fn finish_dicom(
     warnings: &mut Vec<Warning>,
 ) -> Result<CtVolume, ReadError> {
     let grid = layout.grid(voxels.shape());
-    let trust = if options.trust_spacing && grid.spacing_mm.is_some() {
-        SpacingTrust::Trusted
-    } else {
-        grid.trust.clone()
+    let trust = match absurd_spacing(&grid) {
+        _ if options.trust_spacing && grid.spacing_mm.is_some() => SpacingTrust::Trusted,
+        Some(reason) => SpacingTrust::Untrusted(reason),
+        None => grid.trust.clone(),
     };
     let mut ct = finish(Found { voxels, grid, doubt: layout.doubt.clone() }, options, warnings)?;
     ct.grid.trust = trust;
@@ -314,82 +327,4 @@ fn drop_repeats(
     };
     warnings.push(Warning::new("same_slice_twice", message));
     Ok(())
-}
-
-fn warn_lost(slices: &[SliceHeader], lost: &[Lost], warnings: &mut Vec<Warning>) {
-    let message = match lost {
-        [] => return,
-        [one] => {
-            let place =
-                place_of(slices, one).map_or(String::new(), |place| format!("; its slice belongs {place}"));
-            format!("one file could not be read and was left out{place}")
-        }
-        many => format!("{} files could not be read and were left out", many.len()),
-    };
-    warnings.push(Warning::new("unreadable_files", message));
-}
-
-/// What is odd about the pixels of a series.
-fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if slices.iter().any(|s| !s.format.has_rescale) {
-        let message =
-            "slices state no rescale slope and intercept; their values are taken as they are stored";
-        warnings.push(Warning::new("no_rescale", message));
-    }
-    if slices.iter().any(|s| s.format.inverted) {
-        let message = if slices.iter().all(|s| s.format.has_rescale) {
-            "the slices are to be shown inverted (MONOCHROME1); their values are measurements and stay as they are"
-        } else {
-            "the slices are inverted (MONOCHROME1); their shades were turned round"
-        };
-        warnings.push(Warning::new("monochrome1", message));
-    }
-    warnings
-}
-
-/// What `inspect` says about a series.
-fn oddities(series: &Series, lost: &[Lost]) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let mut slices = series.slices.clone();
-    let note = |code: &str, e: ReadError| Warning::new(code, e.to_string());
-    if let Err(e) = sort(&mut slices) {
-        return vec![note("refused", e)];
-    }
-    let repeated: usize = same_positions(&slices).iter().map(|(from, to)| to - from).sum();
-    if repeated > 0 {
-        let message = match repeated {
-            1 => "one slice lies at the position of another".to_owned(),
-            n => format!("{n} slices lie at the position of another"),
-        };
-        warnings.push(Warning::new("same_position", message));
-        let runs = same_positions(&slices);
-        let mut i = 0;
-        slices.retain(|_| {
-            i += 1;
-            !runs.iter().any(|(from, to)| (from + 1..=*to).contains(&(i - 1)))
-        });
-    }
-    match lay_out(&slices, lost, &ReadOptions { allow_gaps: true, ..ReadOptions::default() }) {
-        Ok(layout) => warnings.extend(layout.warnings),
-        Err(e) => warnings.push(note("refused", e)),
-    }
-    warn_lost(&slices, lost, &mut warnings);
-    warnings.extend(remarks(&slices));
-    if slices.iter().any(|s| s.syntax.codec == Codec::Unsupported) {
-        warnings.push(note("refused", ReadError::TransferSyntax(series.summary.transfer_syntax.clone())));
-    }
-    if slices.iter().any(|s| s.format.padding.is_some()) {
-        let message =
-            "pixels outside the field of view are marked; they are set to the lowest measured value";
-        warnings.push(Warning::new("padding", message));
-    }
-    let numbers: Vec<i64> = slices.iter().filter_map(|s| s.instance_number).collect();
-    if numbers.len() > 1 && numbers.windows(2).all(|w| w[0] > w[1]) {
-        warnings.push(Warning::new(
-            "numbered_backwards",
-            "the slices are numbered against their order along the normal",
-        ));
-    }
-    warnings
 }

@@ -7,6 +7,7 @@ use super::geometry::{ORIENTATION_TOLERANCE, usual_step};
 use super::header::SliceHeader;
 use crate::{ReadError, SeriesSummary};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// Pixel spacings that differ by less (relative) are one.
 const SPACING_TOLERANCE: f64 = 1e-3;
@@ -49,9 +50,19 @@ pub(super) fn choose(mut series: Vec<Series>, wanted: Option<&str>) -> Result<Se
         None => Some(0),
     };
     match index {
-        Some(i) if i < series.len() => Ok(series.swap_remove(i)),
+        Some(i) if i < series.len() => {
+            let chosen = series.swap_remove(i);
+            one_person(&chosen)?;
+            Ok(chosen)
+        }
         _ => Err(ReadError::NoSuchSeries { wanted: wanted.unwrap_or("1").to_owned(), table: table(&series) }),
     }
+}
+
+/// Refuses a series whose slices name several persons; slices that name none say nothing.
+pub(super) fn one_person(series: &Series) -> Result<(), ReadError> {
+    let patients: BTreeSet<&str> = series.slices.iter().filter_map(|s| s.patient.as_deref()).collect();
+    if patients.len() > 1 { Err(ReadError::SeveralPatients(patients.len())) } else { Ok(()) }
 }
 
 fn belongs(a: &SliceHeader, b: &SliceHeader) -> bool {

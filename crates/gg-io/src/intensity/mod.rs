@@ -63,6 +63,32 @@ pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
     hounsfield(&sample, &facts, range)
 }
 
+/// What speaks against grey values being of a kind that the user stated.
+pub(crate) fn contradiction(voxels: &Volume<f32>, stated: IntensityKind) -> Option<String> {
+    let grey = |kind| matches!(kind, IntensityKind::LungWindow8bit | IntensityKind::Contrast8bit);
+    let finite = voxels.data().iter().copied().filter(|v| v.is_finite());
+    let (low, high) = finite.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    let within = |from: f32, to: f32| low >= from && high <= to;
+    let impossible = match stated {
+        IntensityKind::Unknown => return None,
+        // Without a negative value there is neither air nor lung.
+        IntensityKind::Hu | IntensityKind::HuPlus1024 => low < high && within(-EDGE, WHITE + EDGE),
+        IntensityKind::LungWindow8bit | IntensityKind::Contrast8bit => !within(-EDGE, WHITE + EDGE),
+        IntensityKind::UnitRange => !within(-0.001, 1.001),
+    };
+    let found = detect_intensity(voxels).kind;
+    let told = found != IntensityKind::Unknown;
+    if !impossible && (!told || found == stated || (grey(found) && grey(stated))) {
+        return None;
+    }
+    let like = if told && found != stated { format!(", as {} has", found.name()) } else { String::new() };
+    Some(format!(
+        "the grey values were stated to be {}, but they go from {low} to {high}{like}; the statement was followed, check \
+         --intensity",
+        stated.name()
+    ))
+}
+
 /// Evenly spread slices.
 fn sample(voxels: &Volume<f32>) -> Vec<usize> {
     let [nz, ny, nx] = voxels.shape();

@@ -115,6 +115,12 @@ fn stream(
     let n = read_up_to(&mut source, &mut start).map_err(|e| damaged(e, gzip))?;
     let header = header::check(&start[..n], options.max_voxels)?;
     let mut warnings = Vec::new();
+    let slope = header.fields.scl_slope;
+    if !slope.is_finite() {
+        // nifti1_io.c and nibabel read it so, and nibabel's empty header holds NaN.
+        let message = format!("scl_slope is {slope}, no number; the stored values were taken as they are");
+        warnings.push(Warning::new("no_scaling", message));
+    }
     let placed = geometry::place(&header, &mut warnings)?;
 
     check_claim(&header, bytes, gzip)?;

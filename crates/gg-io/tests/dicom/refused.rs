@@ -247,3 +247,19 @@ fn one_spoilt_position_does_not_invent_a_place() {
     series.edit(1, |o| set_position(o, [-10.0, -20.0, 1e300]));
     assert!(series.read().is_err());
 }
+
+#[test]
+fn slices_of_two_patients_in_one_series() {
+    let series =
+        Series::edited(|z, o| set(o, tags::PATIENT_ID, VR::LO, if z < 3 { "ALPHA" } else { "OMEGA" }));
+    let words = refusal(series.read());
+    assert!(words.contains("one series carry 2 different patient ids"), "{words}");
+    assert!(!words.contains("ALPHA") && !words.contains("OMEGA"), "{words}");
+    // One id, padded or absent in some files, is one person.
+    let series = Series::edited(|z, o| match z {
+        0 => drop(o.remove_element(tags::PATIENT_ID)),
+        1 => set(o, tags::PATIENT_ID, VR::LO, "ALPHA "),
+        _ => set(o, tags::PATIENT_ID, VR::LO, "ALPHA"),
+    });
+    assert!(series.read().is_ok());
+}

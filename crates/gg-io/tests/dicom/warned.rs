@@ -189,3 +189,72 @@ fn threads_do_not_change_the_result() {
     };
     assert_eq!(read(1), read(2));
 }
+
+#[test]
+fn slices_of_other_series_are_counted() {
+    let series = Series::new();
+    for z in 0..3 {
+        series.add(&format!("other-{z}"), z, |o| set(o, tags::SERIES_INSTANCE_UID, VR::UI, "2.25.77"));
+    }
+    let chosen = |id: &str| ReadOptions { series: Some(id.to_owned()), ..ReadOptions::default() };
+    for id in ["1", "2"] {
+        let read = series.read_with(&chosen(id)).unwrap();
+        let slices = read.value.ct.grid.shape[0];
+        let said = &read.warnings.iter().find(|w| w.code == "other_series").unwrap().message;
+        let right =
+            format!("series {id} of 2 in the folder was read; {} slices of the others were not", 8 - slices);
+        assert_eq!(*said, right);
+    }
+    assert!(!codes(&Series::new().read().unwrap()).contains(&"other_series"));
+}
+
+#[test]
+fn objects_that_may_hold_slices_and_are_not_read_are_counted() {
+    let series = Series::new();
+    series.add("many", 0, |o| set(o, tags::NUMBER_OF_FRAMES, VR::IS, "12"));
+    series.add("scout", 0, |o| set(o, tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\LOCALIZER"));
+    let read = series.read().unwrap();
+    let said = &read.warnings.iter().find(|w| w.code == "objects_left_out").unwrap().message;
+    assert!(said.starts_with("1 object with many frames or in colour was left out"), "{said}");
+    assert_eq!(read.value.skipped.len(), 2, "all of them are listed");
+}
+
+#[test]
+fn a_distance_that_no_ct_has_gives_no_millilitres_unless_it_is_vouched_for() {
+    for (step, pixel, absurd) in
+        [(200.0, "0.7\\0.7", true), (2.0, "0.001\\0.001", true), (10.0, "0.7\\0.7", false)]
+    {
+        let series = Series::edited(|z, o| {
+            set_position(o, [-10.0, -20.0, step * z as f64]);
+            set(o, tags::PIXEL_SPACING, VR::DS, pixel);
+        });
+        let read = series.read().unwrap();
+        assert_eq!(codes(&read).contains(&"absurd_spacing"), absurd, "{:?}", read.warnings);
+        assert_eq!(read.value.ct.grid.voxel_ml().is_err(), absurd);
+        let options = ReadOptions { trust_spacing: true, ..ReadOptions::default() };
+        assert!(series.read_with(&options).unwrap().value.ct.grid.voxel_ml().is_ok());
+    }
+}
+
+#[test]
+fn each_slice_goes_through_its_own_slope_and_intercept() {
+    let plain = Series::new().read().unwrap();
+    let series = Series::edited(|z, o| {
+        set(o, tags::RESCALE_SLOPE, VR::DS, &format!("{}", z + 1));
+        set(o, tags::RESCALE_INTERCEPT, VR::DS, &format!("{}", -100 * z as i32));
+    });
+    let read = series.read().unwrap();
+    assert_eq!(codes(&read), codes(&plain), "nothing odd in it");
+    let stored = |v: f32| v + 1024.0; // the writer's intercept is -1024
+    for z in 0..SHAPE[0] {
+        let right: Vec<f32> = plain
+            .value
+            .ct
+            .voxels
+            .slice(z)
+            .iter()
+            .map(|v| stored(*v) * (z + 1) as f32 - 100.0 * z as f32)
+            .collect();
+        assert_eq!(read.value.ct.voxels.slice(z), right, "slice {z}");
+    }
+}

@@ -179,3 +179,74 @@ fn inspect_tells_what_the_file_holds() {
     assert!(json.contains("\"format\":\"nifti\"") && json.contains("\"kind\":\"hu\""), "{json}");
     assert!(!json.contains("ct.nii"), "no path in {json}");
 }
+
+#[test]
+fn a_slope_that_is_no_number_scales_nothing_and_is_remarked_on() {
+    for slope in [f32::NAN, f32::INFINITY] {
+        let set = |r: &mut Raw| {
+            r.f32(112, slope);
+        };
+        odd(set, "no_scaling");
+    }
+    let zero = read(
+        &{
+            let mut raw = ct();
+            raw.f32(112, 0.0).f32(116, 7.0);
+            raw
+        }
+        .bytes(),
+    )
+    .unwrap();
+    assert!(!codes(&zero).contains(&"no_scaling"), "0 is the standard's word for it");
+}
+
+#[test]
+fn a_distance_that_no_ct_has_is_remarked_on_and_not_trusted() {
+    for (at, mm) in [(88, 200.0), (80, 0.001)] {
+        let mut raw = ct();
+        raw.f32(at, mm).i16(254, 0).i16(252, 1);
+        let read = read(&raw.bytes()).unwrap();
+        assert!(codes(&read).contains(&"absurd_spacing"), "{:?}", read.warnings);
+        assert!(read.value.ct.grid.voxel_ml().is_err());
+    }
+}
+
+#[test]
+fn a_statement_about_grey_values_that_they_contradict_is_remarked_on() {
+    let stated = |raw: &Raw, kind| {
+        let options = ReadOptions { intensity: Some(kind), ..ReadOptions::default() };
+        let read = read_as("ct.nii", &raw.bytes(), &options).unwrap();
+        assert_eq!(read.value.ct.intensity.kind, kind, "the statement is followed");
+        read.warnings.iter().find(|w| w.code == "intensity_contradicted").map(|w| w.message.clone())
+    };
+    let hu = ct();
+    let mut grey = ct();
+    grey.data = (0..16 * 16 * 4).flat_map(|i: i32| ((i * 37 % 256) as i16).to_le_bytes()).collect();
+    for (raw, kind, contradicted) in [
+        (&hu, IntensityKind::Hu, false),
+        (&hu, IntensityKind::Unknown, false),
+        (&hu, IntensityKind::LungWindow8bit, true),
+        (&hu, IntensityKind::UnitRange, true),
+        (&hu, IntensityKind::HuPlus1024, true),
+        (&grey, IntensityKind::Hu, true),
+        (&grey, IntensityKind::HuPlus1024, true),
+        (&grey, IntensityKind::LungWindow8bit, false),
+        (&grey, IntensityKind::Contrast8bit, false),
+    ] {
+        let said = stated(raw, kind);
+        assert_eq!(said.is_some(), contradicted, "{kind:?}: {said:?}");
+    }
+    let said = stated(&grey, IntensityKind::Hu).unwrap();
+    assert!(said.contains("stated to be hu, but they go from 0 to 255"), "{said}");
+}
+
+#[test]
+fn a_choice_of_series_is_for_dicom_alone() {
+    let options = ReadOptions { series: Some("1".to_owned()), ..ReadOptions::default() };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ct.nii");
+    std::fs::write(&path, ct().bytes()).unwrap();
+    for error in [gg_io::read_ct(&path, &options).unwrap_err(), inspect(&path, &options).unwrap_err()] {
+        assert!(error.to_string().contains("DICOM folder, and this is a NIfTI file"), "{error}");
+    }
+}

@@ -110,13 +110,22 @@ pub(crate) fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>
             )
             .context(path.display().to_string());
         }
-        let place = place(path, &error);
-        anyhow::Error::new(error).context(place)
+        refused(path, error)
     })
 }
 
+/// Why a CT was not read, with its place; a choice where there is none is wrong usage.
+pub(crate) fn refused(path: &Path, error: ReadError) -> anyhow::Error {
+    let place = place(path, &error);
+    match error {
+        ReadError::NoSeries(_) => anyhow::Error::new(Usage(error.to_string())),
+        error => anyhow::Error::new(error),
+    }
+    .context(place)
+}
+
 /// A path, and the names of the files in it where the error is about them.
-pub(crate) fn place(path: &Path, error: &ReadError) -> String {
+fn place(path: &Path, error: &ReadError) -> String {
     const SHOWN: usize = 5;
     let names: Vec<String> = match error {
         ReadError::SeveralPictureSeries(series) => series.iter().map(|s| s.names.clone()).collect(),

@@ -71,10 +71,7 @@ fn scans(context: &Context, args: &InspectArgs) -> Result<()> {
             let answer = FilesAnswer { nifti_files: paths.len(), files };
             context.answer(&answer, || files_text(&answer))
         }
-        Err(error) => {
-            let place = data::place(&args.path, &error);
-            Err(error).context(place)
-        }
+        Err(error) => Err(data::refused(&args.path, error)),
     }
 }
 

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const TRANSFER_SYNTAX: [u16; 2] = [0x0002, 0x0010];
 pub(crate) const IMAGE_TYPE: [u16; 2] = [0x0008, 0x0008];
+pub(crate) const PATIENT_ID: [u16; 2] = [0x0010, 0x0020];
 pub(crate) const SOP_CLASS: [u16; 2] = [0x0008, 0x0016];
+pub(crate) const SERIES: [u16; 2] = [0x0020, 0x000e];
 pub(crate) const POSITION: [u16; 2] = [0x0020, 0x0032];
 
 /// Bytes before the first element: the preamble and `DICM`.

@@ -115,6 +115,41 @@ fn grey_values_of_unknown_kind_are_said_to_be() {
 }
 
 #[test]
+fn a_statement_about_grey_values_that_they_contradict_is_remarked_on() {
+    warned(&Fixture::get().ct(), &["--intensity", "lung_window_8bit"], "intensity_contradicted");
+}
+
+#[test]
+fn a_distance_that_no_ct_has_is_remarked_on_and_takes_the_millilitres() {
+    let dir = tempfile::tempdir().unwrap();
+    // the sform's columns of z, bytes 288, 304 and 320, and qform_code at 252
+    let path = nifti_edit::changed(dir.path(), |b| {
+        b[252..254].fill(0);
+        b[320..324].copy_from_slice(&200f32.to_le_bytes());
+    });
+    let analysis = warned(&path, &[], "absurd_spacing");
+    assert!(analysis["lung"]["ml"].is_null() && analysis["infection"]["ml"].is_null());
+    let reason = analysis["lung"].to_string();
+    assert!(reason.contains("cannot be that of a chest CT"), "{reason}");
+}
+
+#[test]
+fn a_slope_that_is_no_number_is_remarked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = nifti_edit::changed(dir.path(), |b| b[112..116].copy_from_slice(&f32::NAN.to_le_bytes()));
+    warned(&path, &[], "no_scaling");
+}
+
+#[test]
+fn slices_of_other_series_in_the_folder_are_remarked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    files[..8].iter().for_each(|f| dicom_edit::set(f, dicom_edit::SERIES, "2.25.77"));
+    let analysis = warned(&series, &["--series", "1"], "other_series");
+    assert!(analysis["warnings"].to_string().contains("8 slices of the others were not"));
+}
+
+#[test]
 fn without_orientation_there_are_no_sides_unless_stated() {
     let dir = tempfile::tempdir().unwrap();
     // qform_code at 252, sform_code at 254

@@ -1,0 +1,104 @@
+//! What is odd about a series, in words: of its pixels, of files that could not be read, and all of it for `inspect`.
+
+use super::geometry::{lay_out, place_of, same_positions, sort};
+use super::header::{Lost, Skip, SliceHeader};
+use super::series::{Series, one_person};
+use super::transfer_syntax::Codec;
+use crate::error::counted;
+use crate::{ReadError, ReadOptions};
+use gg_volume::Warning;
+
+/// A remark on objects that may hold slices of the scan and are of a kind that is not read.
+pub(super) fn unread_objects(left_out: &[Skip]) -> Option<Warning> {
+    let n = left_out.iter().filter(|s| matches!(s, Skip::MultiFrame | Skip::Colour)).count();
+    let message = || {
+        let were = if n == 1 { "was" } else { "were" };
+        format!(
+            "{} with many frames or in colour {were} left out; single-frame CT images are read",
+            counted(n, "object")
+        )
+    };
+    (n > 0).then(|| Warning::new("objects_left_out", message()))
+}
+
+/// Remarks on files that could not be read, and where their slices belong.
+pub(super) fn warn_lost(slices: &[SliceHeader], lost: &[Lost], warnings: &mut Vec<Warning>) {
+    let message = match lost {
+        [] => return,
+        [one] => {
+            let place =
+                place_of(slices, one).map_or(String::new(), |place| format!("; its slice belongs {place}"));
+            format!("one file could not be read and was left out{place}")
+        }
+        many => format!("{} files could not be read and were left out", many.len()),
+    };
+    warnings.push(Warning::new("unreadable_files", message));
+}
+
+/// What is odd about the pixels of a series.
+pub(super) fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    if slices.iter().any(|s| !s.format.has_rescale) {
+        let message =
+            "slices state no rescale slope and intercept; their values are taken as they are stored";
+        warnings.push(Warning::new("no_rescale", message));
+    }
+    if slices.iter().any(|s| s.format.inverted) {
+        let message = if slices.iter().all(|s| s.format.has_rescale) {
+            "the slices are to be shown inverted (MONOCHROME1); their values are measurements and stay as they are"
+        } else {
+            "the slices are inverted (MONOCHROME1); their shades were turned round"
+        };
+        warnings.push(Warning::new("monochrome1", message));
+    }
+    warnings
+}
+
+/// What `inspect` says about a series.
+pub(super) fn oddities(series: &Series, lost: &[Lost]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut slices = series.slices.clone();
+    let note = |code: &str, e: ReadError| Warning::new(code, e.to_string());
+    if let Err(e) = sort(&mut slices) {
+        return vec![note("refused", e)];
+    }
+    if let Err(e) = one_person(series) {
+        return vec![note("refused", e)];
+    }
+    let repeated: usize = same_positions(&slices).iter().map(|(from, to)| to - from).sum();
+    if repeated > 0 {
+        let message = match repeated {
+            1 => "one slice lies at the position of another".to_owned(),
+            n => format!("{n} slices lie at the position of another"),
+        };
+        warnings.push(Warning::new("same_position", message));
+        let runs = same_positions(&slices);
+        let mut i = 0;
+        slices.retain(|_| {
+            i += 1;
+            !runs.iter().any(|(from, to)| (from + 1..=*to).contains(&(i - 1)))
+        });
+    }
+    match lay_out(&slices, lost, &ReadOptions { allow_gaps: true, ..ReadOptions::default() }) {
+        Ok(layout) => warnings.extend(layout.warnings),
+        Err(e) => warnings.push(note("refused", e)),
+    }
+    warn_lost(&slices, lost, &mut warnings);
+    warnings.extend(remarks(&slices));
+    if slices.iter().any(|s| s.syntax.codec == Codec::Unsupported) {
+        warnings.push(note("refused", ReadError::TransferSyntax(series.summary.transfer_syntax.clone())));
+    }
+    if slices.iter().any(|s| s.format.padding.is_some()) {
+        let message =
+            "pixels outside the field of view are marked; they are set to the lowest measured value";
+        warnings.push(Warning::new("padding", message));
+    }
+    let numbers: Vec<i64> = slices.iter().filter_map(|s| s.instance_number).collect();
+    if numbers.len() > 1 && numbers.windows(2).all(|w| w[0] > w[1]) {
+        warnings.push(Warning::new(
+            "numbered_backwards",
+            "the slices are numbered against their order along the normal",
+        ));
+    }
+    warnings
+}
