@@ -133,6 +133,36 @@ pub(crate) fn claim(dest: &Path, force: bool, files: &[&str]) -> Result<()> {
     write_marker(dest, &files.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>())
 }
 
+/// Enters a folder in which results are replaced one by one: what it holds stays there, and stays ours. `files` are
+/// those that will be written there, besides folders with markers of their own.
+pub(crate) fn share(dest: &Path, force: bool, files: &[&str]) -> Result<()> {
+    check_free(dest, force)?;
+    fs::create_dir_all(dest).with_context(|| format!("making {}", dest.display()))?;
+    let before = fs::read_to_string(dest.join(MARKER)).unwrap_or_default();
+    let mut listed: Vec<String> = before.lines().skip(1).map(str::to_owned).collect();
+    listed.extend(files.iter().filter(|f| !before.lines().any(|line| line == **f)).map(|f| (*f).to_owned()));
+    write_marker(dest, &listed)
+}
+
+/// Removes from a shared folder what earlier results left there, but `files` and the marked folders that `keep` takes.
+/// Where the user has put a file there, nothing is removed.
+pub(crate) fn leave(dest: &Path, files: &[&str], keep: impl Fn(&Path) -> bool) -> Result<()> {
+    let failed = || format!("clearing {}", dest.display());
+    if !foreign(dest)?.is_empty() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dest).with_context(failed)? {
+        let path = entry.with_context(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if is_partial(&name) || files.contains(&name.as_str()) || (is_ours(&path) && keep(&path)) {
+            continue;
+        }
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.with_context(failed)?;
+    }
+    write_marker(dest, &files.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>())
+}
+
 /// Removes all that a folder holds but unfinished work; [`check_free`] has looked at it before.
 fn clear(dest: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dest)? {
@@ -282,7 +312,8 @@ pub(crate) fn write_picture(dir: &Path, name: &str, scene: &Scene) -> Result<()>
     gg_io::atomic_write(&path, |f| f.write_all(&bytes)).with_context(|| format!("writing {}", path.display()))
 }
 
-fn check_free(dest: &Path, force: bool) -> Result<()> {
+/// Refuses an output folder that holds somebody else's files, or ours without `force`.
+pub(crate) fn check_free(dest: &Path, force: bool) -> Result<()> {
     if !dest.exists() {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use crate::failure::{Interrupted, Usage};
 use crate::output::{self, Staged};
 use crate::pipeline::Models;
 use crate::seen::{self, Asked};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ use std::time::Instant;
 const LONGEST_CASE_ID: usize = 64;
 /// The table of all cases, beside their folders.
 const SUMMARY: &str = "summary.csv";
+/// What every folder of a case holds.
+const ANALYSIS: &str = "analysis.json";
 
 /// `timings.json`: the only output that differs from run to run.
 #[derive(Serialize)]
@@ -27,10 +29,27 @@ struct Timings {
     write_secs: f64,
 }
 
-/// One row of `summary.csv`.
+/// What became of one CT; `--json` prints them in the order in which the CTs were named.
 #[derive(Serialize)]
+#[serde(untagged)]
+enum Case {
+    Analysed(Box<Analysis>),
+    Failed(Failed),
+}
+
+/// A CT that could not be analysed.
+#[derive(Serialize)]
+struct Failed {
+    case_id: String,
+    /// Why, without a path or a name.
+    error: String,
+}
+
+/// One row of `summary.csv`.
+#[derive(Default, Serialize)]
 struct SummaryRow {
     case_id: String,
+    /// `analysed` or `failed` in this run; `earlier`: the folder is an earlier run's.
     status: &'static str,
     error: String,
     lung_ml: Option<f64>,
@@ -46,24 +65,25 @@ struct SummaryRow {
 
 pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
     let out = &args.out.out;
-    let analyses = analyze(context, &args)?;
-    if let ([_], [only]) = (&args.ct[..], &analyses[..]) {
+    let cases = every(context, &args)?;
+    if let ([_], [Case::Analysed(only)]) = (&args.ct[..], &cases[..]) {
         return context.answer(only, || sentence(only, &out.join("report.html")));
     }
+    let analysed = || cases.iter().filter_map(Case::analysis);
     // What was done is told even where a part of the work failed.
-    if !analyses.is_empty() || context.json {
-        context.answer(&analyses, || {
+    if analysed().next().is_some() || context.json {
+        context.answer(&cases, || {
             let report = |a: &Analysis| sentence(a, &out.join(&a.case_id).join("report.html"));
-            analyses.iter().map(report).collect::<Vec<_>>().join("\n")
+            analysed().map(report).collect::<Vec<_>>().join("\n")
         })?;
     }
-    let (failed, all, summary) = (args.ct.len() - analyses.len(), args.ct.len(), out.join(SUMMARY));
-    match failed {
+    let (all, done, summary) = (cases.len(), analysed().count(), out.join(SUMMARY));
+    match all - done {
         0 => Ok(()),
-        _ if analyses.is_empty() => {
+        _ if done == 0 => {
             bail!("none of the {all} CTs could be analysed; the reasons are in {}", summary.display())
         }
-        _ => bail!(
+        failed => bail!(
             "{failed} of {all} CTs could not be analysed; the others are in {}, the reasons in {}",
             out.display(),
             summary.display()
@@ -74,6 +94,23 @@ pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
 /// Analyses every CT and gives those of several that could be; one alone that cannot is an error. `quickstart` calls it
 /// too.
 pub(crate) fn analyze(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Analysis>> {
+    let analysis = |case| match case {
+        Case::Analysed(analysis) => Some(*analysis),
+        Case::Failed(_) => None,
+    };
+    Ok(every(context, args)?.into_iter().filter_map(analysis).collect())
+}
+
+impl Case {
+    fn analysis(&self) -> Option<&Analysis> {
+        match self {
+            Self::Analysed(analysis) => Some(analysis),
+            Self::Failed(_) => None,
+        }
+    }
+}
+
+fn every(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Case>> {
     let cases = name_cases(args)?;
     output::check_apart(&args.out.out, &args.ct)?;
     let mut models = Models::open(&args.model, context.arithmetic(args.precision)?)?;
@@ -86,51 +123,49 @@ pub(crate) fn analyze(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Analy
             let outcome = one(context, &mut models, args, (case_id, ct), staged.path(), &told)?;
             step.finish();
             staged.commit()?;
-            Ok(vec![outcome.analysis])
+            Ok(vec![Case::Analysed(Box::new(outcome.analysis))])
         }
         _ => many(context, &mut models, args, &cases),
     }
 }
 
+/// Each result takes its place when it is whole, so that a batch that is stopped has lost nothing of an earlier one.
 fn many(
     context: &Context,
     models: &mut Models,
     args: &AnalyzeArgs,
-    cases: &[(String, PathBuf)],
-) -> Result<Vec<Analysis>> {
-    output::claim(&args.out.out, args.out.force, &[SUMMARY])?;
-    let step = context.console.step("analysing", cases.len() as u64);
-    let mut rows = Vec::new();
-    let mut analyses = Vec::new();
-    for (case_id, ct) in cases {
+    named: &[(String, PathBuf)],
+) -> Result<Vec<Case>> {
+    let out = &args.out.out;
+    output::share(out, args.out.force, &[SUMMARY])?;
+    let step = context.console.step("analysing", named.len() as u64);
+    let mut cases = Vec::new();
+    for (case_id, ct) in named {
         step.note(case_id.clone());
-        let result = Staged::begin(&args.out.out.join(case_id), false).and_then(|staged| {
+        let result = Staged::begin(&out.join(case_id), args.out.force).and_then(|staged| {
             let told = |done, of| step.note(format!("{case_id}: slice {done} of {of}"));
             let outcome = one(context, models, args, (case_id, ct), staged.path(), &told)?;
             staged.commit()?;
             Ok(outcome.analysis)
         });
         match result {
-            Ok(analysis) => {
-                rows.push(summary_row(&analysis));
-                analyses.push(analysis);
-            }
+            Ok(analysis) => cases.push(Case::Analysed(Box::new(analysis))),
             Err(error) if error.is::<Interrupted>() => {
-                write_summary(&args.out.out, &rows)?;
-                let done = rows.len();
-                return Err(Interrupted(format!("{done} of {} CTs were done", cases.len())).into());
+                write_summary(out, &cases)?;
+                return Err(Interrupted(format!("{} of {} CTs were done", cases.len(), named.len())).into());
             }
             Err(error) => {
                 step.error(format!("{case_id}: {error:#}"));
                 // The sentence names the path on stderr only: outputs carry none.
-                rows.push(failed_row(case_id, &error));
+                cases.push(Case::Failed(Failed { case_id: case_id.clone(), error: reason(&error) }));
             }
         }
         step.inc();
     }
     step.finish();
-    write_summary(&args.out.out, &rows)?;
-    Ok(analyses)
+    output::leave(out, &[SUMMARY], |folder| folder.join(ANALYSIS).is_file())?;
+    write_summary(out, &cases)?;
+    Ok(cases)
 }
 
 fn one(
@@ -219,30 +254,45 @@ fn summary_row(a: &Analysis) -> SummaryRow {
     }
 }
 
-fn failed_row(case_id: &str, error: &anyhow::Error) -> SummaryRow {
-    let reason = error.chain().last().map_or(String::new(), |cause| {
+/// The innermost cause, which names no file.
+fn reason(error: &anyhow::Error) -> String {
+    error.chain().last().map_or(String::new(), |cause| {
         cause.downcast_ref::<std::io::Error>().map_or_else(|| cause.to_string(), gg_io::io_words)
-    });
-    SummaryRow {
-        case_id: case_id.to_owned(),
-        status: "failed",
-        error: reason,
-        lung_ml: None,
-        infection_ml: None,
-        percent_of_lung: None,
-        percent_right: None,
-        percent_left: None,
-        severity: None,
-        positive_slices: None,
-        slices: None,
-        warnings: String::new(),
-    }
+    })
 }
 
-fn write_summary(dir: &Path, rows: &[SummaryRow]) -> Result<()> {
+/// Folders of cases that this run did not analyse, by name.
+fn earlier(dir: &Path, cases: &[Case]) -> Result<BTreeSet<String>> {
+    let failed = || format!("opening {}", dir.display());
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let folder = entry.path();
+        let new = cases.iter().filter_map(Case::analysis).any(|a| a.case_id == name);
+        if !new && output::is_ours(&folder) && folder.join(ANALYSIS).is_file() {
+            found.insert(name);
+        }
+    }
+    Ok(found)
+}
+
+fn write_summary(dir: &Path, cases: &[Case]) -> Result<()> {
+    let mut earlier = earlier(dir, cases)?;
     let mut table = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        table.serialize(row)?;
+    for case in cases {
+        table.serialize(match case {
+            Case::Analysed(analysis) => summary_row(analysis),
+            Case::Failed(Failed { case_id, error }) => {
+                let kept = earlier.remove(case_id);
+                let kept = if kept { "; its folder holds the result of an earlier run" } else { "" };
+                let error = format!("{error}{kept}");
+                SummaryRow { case_id: case_id.clone(), status: "failed", error, ..SummaryRow::default() }
+            }
+        })?;
+    }
+    for case_id in earlier {
+        table.serialize(SummaryRow { case_id, status: "earlier", ..SummaryRow::default() })?;
     }
     output::write_text(&dir.join(SUMMARY), &String::from_utf8(table.into_inner()?)?)
 }

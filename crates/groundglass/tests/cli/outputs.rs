@@ -2,6 +2,9 @@
 
 use crate::run::{Fixture, Ran, arg, command, files, groundglass};
 use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn a_folder_that_is_not_ours_is_left_alone() {
@@ -80,11 +83,81 @@ fn one_of_several_cts_that_fails_takes_nothing_from_the_others() {
     );
     let ran = f.analyze(&bad, &out, &[arg(&ct), "--force", "--json"]).refused(1, &["1 of 2 CTs"]);
     let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
-    assert_eq!(answer[0]["case_id"], "case-002");
+    assert_eq!((&answer[0]["case_id"], &answer[1]["case_id"]), (&"case-001".into(), &"case-002".into()));
+    assert!(answer[0]["error"].as_str().unwrap().contains("gzip"), "{}", answer[0]);
+    assert!(answer[1]["infection"].is_object() && answer[1]["error"].is_null(), "{}", answer[1]);
     let none = dir.path().join("none");
     let ran = f.analyze(&bad, &none, &[arg(&bad)]).refused(1, &["none of the 2 CTs", "summary.csv"]);
     assert!(!ran.stderr.contains("the others") && ran.stdout.is_empty(), "{} {}", ran.stdout, ran.stderr);
     assert!(fs::read_to_string(none.join("summary.csv")).unwrap().contains("failed"));
+}
+
+/// First and second column of `summary.csv`.
+fn statuses(out: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(out.join("summary.csv")).unwrap();
+    let columns = |line: &str| {
+        let mut columns = line.split(',').map(str::to_owned);
+        (columns.next().unwrap(), columns.next().unwrap())
+    };
+    text.lines().skip(1).map(columns).collect()
+}
+
+#[test]
+#[cfg(unix)]
+fn a_batch_that_is_interrupted_has_lost_nothing_of_the_one_before() {
+    const CASES: usize = 12;
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (ct, out) = (f.ct(), dir.path().join("out"));
+    f.analyze(&ct, &out, &[arg(&ct); CASES - 1]).ok();
+    let report = |i: usize| out.join(format!("case-{i:03}/report.html"));
+    let written = |i: usize| fs::metadata(report(i)).and_then(|m| m.modified()).ok();
+    let before: Vec<_> = (1..=CASES).map(written).collect();
+    let models = ["lung", "infection", "classify"].map(|t| f.bundle(t));
+    let mut args = vec!["analyze", "--force", "--out", arg(&out)];
+    args.extend([arg(&ct); CASES]);
+    models.iter().for_each(|m| args.extend(["--model", arg(m)]));
+    let child = command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for _ in 0..6000 {
+        if written(1).is_some_and(|at| Some(at) != before[0]) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    Ran::from(child.wait_with_output().unwrap()).refused(130, &["interrupted", "of 12 CTs"]);
+    let statuses = statuses(&out);
+    assert_eq!(statuses.len(), CASES);
+    for (i, (case, status)) in statuses.iter().enumerate() {
+        assert_eq!(*case, format!("case-{:03}", i + 1));
+        let now = written(i + 1).unwrap_or_else(|| panic!("{case} lost its report"));
+        let expected = if Some(now) == before[i] { "earlier" } else { "analysed" };
+        assert_eq!(status, expected, "{case}");
+    }
+    assert!(statuses.iter().any(|(_, s)| s == "earlier") && statuses[0].1 == "analysed");
+}
+
+#[test]
+fn a_finished_batch_says_which_results_are_an_earlier_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = dir.path().join("bad.nii.gz");
+    fs::write(&bad, "no gzip").unwrap();
+    let f = Fixture::get();
+    let (ct, out) = (f.ct(), dir.path().join("out"));
+    f.analyze(&ct, &out, &[]).ok();
+    f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--force"]).ok();
+    assert!(!out.join("report.html").exists(), "the single result made room for the batch");
+    f.analyze(&ct, &out, &[arg(&bad), "--force"]).refused(1, &["1 of 2 CTs"]);
+    let expected = [("case-001", "analysed"), ("case-002", "failed"), ("case-003", "earlier")];
+    assert_eq!(statuses(&out), expected.map(|(case, status)| (case.to_owned(), status.to_owned())));
+    let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
+    assert!(summary.contains("not gzip; its folder holds the result of an earlier run"), "{summary}");
+    assert!(out.join("case-002/report.html").is_file() && out.join("case-003/report.html").is_file());
+    f.analyze(&ct, &out, &["--force"]).ok();
+    assert!(
+        !out.join("case-001").exists() && !out.join("summary.csv").exists(),
+        "one result replaces a batch"
+    );
 }
 
 /// A limit on file size makes writes fail in their middle, as a full disk does.
