@@ -152,7 +152,13 @@ fn time_left(elapsed: Duration, first: &OnceLock<u64>, done: u64, total: u64) ->
     if since == 0 {
         return "?".to_owned();
     }
-    let secs = (elapsed.as_secs_f64() / since as f64 * total.saturating_sub(done) as f64).round() as u64;
+    /// More than that is no estimate.
+    const LONGEST_SECS: f64 = 9999.0 * 3600.0;
+    let secs = elapsed.as_secs_f64() / since as f64 * total.saturating_sub(done) as f64;
+    if secs > LONGEST_SECS {
+        return "?".to_owned();
+    }
+    let secs = secs.round() as u64;
     match (secs / 3600, secs / 60 % 60, secs % 60) {
         (0, 0, s) => format!("{s} s"),
         (0, m, s) => format!("{m} min {s:02} s"),
@@ -175,5 +181,18 @@ mod tests {
         check(10, 0, 10, 100, "1 min 30 s");
         check(10, 90, 95, 100, "10 s"); // resumed at 90
         check(3600, 0, 1, 4, "3 h 00 min");
+    }
+
+    #[test]
+    fn no_count_makes_the_time_left_absurd() {
+        let counts = [0, 1, 7, 100, u64::MAX];
+        for (elapsed, first) in [0.0, 1e-9, 3.0, 1e6].into_iter().flat_map(|e| counts.map(|f| (e, f))) {
+            for (done, total) in counts.into_iter().flat_map(|d| counts.map(|t| (d, t))) {
+                let begun = OnceLock::from(first);
+                let left = time_left(Duration::from_secs_f64(elapsed), &begun, done, total);
+                let number = |word: &str| word.parse::<u64>().unwrap_or(0);
+                assert!(left.split(' ').all(|w| number(w) <= 9999), "{left} for {done}/{total} from {first}");
+            }
+        }
     }
 }
