@@ -1,5 +1,6 @@
 //! One case: a CT, whose it is, and what is known about it, as places on disk; nothing is read yet.
 
+use crate::Task;
 use crate::split::{Part, SplitCase};
 use std::path::PathBuf;
 
@@ -112,6 +113,16 @@ impl Case {
     pub fn has_infection(&self) -> bool {
         let named = |m: &MaskSource| !matches!(&m.labels, MaskLabels::Named { infection, .. } if infection.is_empty());
         self.infection.is_some() || self.combined.as_ref().is_some_and(named)
+    }
+
+    /// Whether a network can learn the task from it.
+    pub fn can_teach(&self, task: Task) -> bool {
+        let labelled = |labels: &Vec<Option<bool>>| labels.iter().any(Option::is_some);
+        match task {
+            Task::Lung => self.has_lung(),
+            Task::Infection => self.has_infection(),
+            Task::Classify => self.has_infection() || self.slice_labels.as_ref().is_some_and(labelled),
+        }
     }
 
     /// Number of slices, where the table tells it.

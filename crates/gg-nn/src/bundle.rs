@@ -3,6 +3,7 @@
 //! Weights are arrays under their PyTorch-style names; all else is JSON in the file's metadata. A bundle of a newer
 //! format, weights that do not fit the network, a file cut short, and weights whose hash is another are refused.
 
+use crate::checkpoint::{BEST_TEXT, State};
 use crate::net::{Graph, NetConfig, NetError};
 use crate::store::{Precision, StoreError, decode, encode, named, write_whole};
 use crate::weights::{Weights, WeightsError};
@@ -61,6 +62,9 @@ pub enum BundleError {
     /// The file.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A file of a run folder that is no model.
+    #[error("the file holds {0} of a training and no finished model")]
+    TrainingFile(&'static str),
     /// Made by a newer program.
     #[error(
         "model bundle of format {found}, this program reads up to {BUNDLE_FORMAT}; use a newer groundglass"
@@ -146,6 +150,12 @@ impl Bundle {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
         let (weights, text) = decode(bytes)?;
         let unreadable = |e: serde_json::Error| BundleError::Description(e.to_string());
+        if text == BEST_TEXT {
+            return Err(BundleError::TrainingFile("the best weights so far"));
+        }
+        if serde_json::from_str::<State>(&text).is_ok() {
+            return Err(BundleError::TrainingFile("a checkpoint"));
+        }
         let version = serde_json::from_str::<VersionOnly>(&text).map_err(unreadable)?.format_version;
         if version > u64::from(BUNDLE_FORMAT) {
             return Err(BundleError::Newer { found: version });

@@ -18,6 +18,9 @@ const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 const BEST_FILE: &str = "best.safetensors";
 const FORMAT: u32 = 1;
 
+/// The text in the file of the best weights, which says nothing.
+pub(crate) const BEST_TEXT: &str = "{}";
+
 /// Counters, sums and history of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,7 +134,7 @@ fn check_moments(moments: &Weights, graph: &Graph) -> Result<(), WeightsError> {
 
 /// Replaces the best weights in a folder.
 pub(crate) fn save_best(dir: &Path, weights: &Weights) -> Result<(), StoreError> {
-    write_whole(&dir.join(BEST_FILE), &encode(named(weights), Precision::F32, "{}")?)
+    write_whole(&dir.join(BEST_FILE), &encode(named(weights), Precision::F32, BEST_TEXT)?)
 }
 
 /// The best weights in a folder.

@@ -11,6 +11,7 @@ mod evaluation_page;
 mod failure;
 mod interrupt;
 mod manifest;
+mod model_file;
 mod output;
 mod pictures;
 mod pipeline;

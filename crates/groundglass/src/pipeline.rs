@@ -6,6 +6,7 @@
 
 use crate::interrupt::Interrupt;
 use crate::manifest::{self, Compute, ModelUsed, Training};
+use crate::model_file;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{Task, neighbours};
 use gg_imaging::{Connectivity, DropReason, PrepareConfig, Prepared, SliceWay};
@@ -15,9 +16,6 @@ use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warned, Warning};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-
-/// How bundles are named.
-const BUNDLE_EXTENSION: &str = "safetensors";
 
 /// A bundle, ready to predict.
 pub(crate) struct Model {
@@ -110,18 +108,8 @@ impl Models {
     pub(crate) fn open(paths: &[PathBuf], arithmetic: Arithmetic) -> Result<Self> {
         let mut models = Self::new(arithmetic);
         for path in paths {
-            let added = Bundle::read(path)
-                .map_err(anyhow::Error::new)
-                .and_then(|bytes| models.add(Bundle::from_bytes(&bytes)?, manifest::sha256(&bytes)));
-            let bundle = path.extension().is_some_and(|e| e == BUNDLE_EXTENSION);
-            added.with_context(|| match bundle {
-                true => path.display().to_string(),
-                false => format!(
-                    "{}: not named .{BUNDLE_EXTENSION}; --model takes all names up to the next option, so that CTs and \
-                     data sets stand before it",
-                    path.display()
-                ),
-            })?;
+            let (bundle, bytes) = model_file::read_named(path)?;
+            models.add(bundle, manifest::sha256(&bytes)).with_context(|| path.display().to_string())?;
         }
         Ok(models)
     }

@@ -2,11 +2,12 @@
 //! on its own validation patients and is scored by `evaluate`; the pooled scores follow from all cases together.
 
 use super::evaluate::evaluate;
-use super::train::{BUNDLE, train};
+use super::train::train;
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
 use crate::evaluation_page;
 use crate::failure::Usage;
+use crate::model_file::BUNDLE;
 use crate::output::{self, Staged};
 use crate::scoring::{self, Basis, CaseScores, Scores};
 use crate::scoring_table;

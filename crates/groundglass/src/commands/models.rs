@@ -5,7 +5,8 @@ use crate::args::{ModelsAction, ModelsArgs, ModelsShowArgs};
 use crate::builtin;
 use crate::failure::Usage;
 use crate::manifest::{self, LEAK, Training};
-use anyhow::{Context as _, Result};
+use crate::model_file;
+use anyhow::Result;
 use gg_dataset::Task;
 use gg_nn::{Bundle, BundleInfo};
 use serde::Serialize;
@@ -87,7 +88,7 @@ fn find(wanted: &str) -> Result<(Bundle, Vec<u8>)> {
         return Ok((builtin::load(*task, bytes)?, bytes.to_vec()));
     }
     let path = Path::new(wanted);
-    if !path.is_file() {
+    if !path.exists() {
         let tasks: Vec<&str> = builtin::BUNDLES.iter().map(|(task, _)| task.name()).collect();
         return Err(Usage(format!(
             "{wanted} is neither a model in the box ({}) nor a file",
@@ -95,8 +96,7 @@ fn find(wanted: &str) -> Result<(Bundle, Vec<u8>)> {
         ))
         .into());
     }
-    let bytes = std::fs::read(path).with_context(|| format!("reading {wanted}"))?;
-    Ok((Bundle::from_bytes(&bytes).with_context(|| wanted.to_owned())?, bytes))
+    model_file::read(path)
 }
 
 fn row(bundle: &Bundle, bytes: &[u8]) -> Result<Row> {

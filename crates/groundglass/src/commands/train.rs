@@ -5,13 +5,14 @@ use crate::analysis::PATIENTS_LEAK;
 use crate::args::{StoreName, TaskName, TrainArgs};
 use crate::failure::{Interrupted, Usage};
 use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
+use crate::model_file::BUNDLE;
 use crate::output;
 use crate::progress::Step;
 use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
 use crate::words::number;
 use anyhow::{Context as _, Result, bail};
-use gg_dataset::{BatchLoader, Cache, LoaderConfig, Part, SampleSource, Task};
+use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
 use gg_nn::engine::Arithmetic;
 use gg_nn::{
     Bundle, BundleInfo, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome, TrainRun,
@@ -22,8 +23,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Name of the bundle in the run folder.
-pub(super) const BUNDLE: &str = "model.safetensors";
 /// The resolved settings in the run folder.
 const SETTINGS: &str = "settings.toml";
 /// The split in the run folder; `evaluate --split` takes it.
@@ -93,11 +92,16 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     settings.seed = args.seed.unwrap_or(settings.seed);
     settings.remarks().iter().for_each(|remark| context.console.warn(remark));
     output::check_apart(&args.out.out, &args.dataset)?;
+    check_run_folder(&args.out.out, args.out.force, args.resume)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
     warnings.extend(chosen.parts.warnings.clone());
     if chosen.parts.leaking {
         warnings.push(Warning::new(PATIENTS_LEAK, data::LEAK));
+    }
+    let taught = |case: &Case| chosen.parts.train().contains(&case.case_id.as_str()) && case.can_teach(task);
+    if !data::cases(&sets).any(|(_, case)| taught(case)) {
+        bail!(without_truth(task));
     }
     let cache_dir = data::cache_dir(&args.cache, &args.out.out)?;
     let cache = Arc::new(data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?);
@@ -109,14 +113,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let train_samples = select(&cache, &chosen, Part::Train, task, of_task);
     let val_samples = cache.samples(&chosen.parts, Part::Val, task);
     if train_samples.is_empty() {
-        bail!(
-            "no slice of the training part can teach the task `{}`: it needs {}",
-            task.name(),
-            match task {
-                Task::Lung => "lung masks",
-                _ => "infection masks",
-            }
-        );
+        bail!(without_truth(task));
     }
     if args.resume && !args.out.out.is_dir() {
         context
@@ -286,12 +283,31 @@ fn begun_with(
     ])
 }
 
+/// Why a task cannot be learned from these data.
+fn without_truth(task: Task) -> String {
+    let needed = match task {
+        Task::Lung => "lung masks",
+        Task::Infection => "infection masks",
+        Task::Classify => "infection masks or labels of slices",
+    };
+    format!("no slice of the training part can teach the task `{}`: it needs {needed}", task.name())
+}
+
+/// Refuses, before hours of work, a run folder that cannot be taken.
+fn check_run_folder(out: &Path, force: bool, resume: bool) -> Result<()> {
+    if !(resume && out.is_dir()) {
+        return output::check_free(out, force);
+    }
+    if !output::is_ours(out) {
+        bail!("{} is no run folder of groundglass; there is nothing to resume", out.display());
+    }
+    Ok(())
+}
+
 /// Takes the run folder: a new one, or with `--resume` the one that was begun with the same files.
 fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Result<()> {
+    check_run_folder(out, force, resume)?;
     if resume && out.is_dir() {
-        if !output::is_ours(out) {
-            bail!("{} is no run folder of groundglass; there is nothing to resume", out.display());
-        }
         for (name, text) in files {
             let path = out.join(name);
             let begun =

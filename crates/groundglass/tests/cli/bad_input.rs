@@ -1,6 +1,6 @@
 //! Refused input: one clear sentence, the right exit code, nothing half-written.
 
-use crate::dicom_edit::{self, IMAGE_TYPE, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
+use crate::dicom_edit::{self, IMAGE_TYPE, PATIENT_ID, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
 use crate::nifti_edit;
 use crate::run::{Fixture, Ran, arg, groundglass};
 use std::fs;
@@ -154,6 +154,15 @@ fn two_different_slices_at_one_position_are_refused() {
 }
 
 #[test]
+fn slices_of_two_patients_in_one_series_are_refused_without_their_ids() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    files.iter().enumerate().for_each(|(i, f)| dicom_edit::set(f, PATIENT_ID, ["ALPHA", "OMEGA"][i / 8]));
+    let ran = refused(&series, &["2 different patient ids", "sort the files apart"]);
+    assert!(!ran.stderr.contains("ALPHA") && !ran.stderr.contains("OMEGA"), "{}", ran.stderr);
+}
+
+#[test]
 fn dicom_without_an_image_of_a_ct_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (series, files) = dicom_edit::series(dir.path());
@@ -300,12 +309,76 @@ fn bundles_that_cannot_be_used_are_refused() {
 }
 
 #[test]
+fn what_stands_beside_a_model_is_refused_with_the_file_that_was_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let run = f.bundle("lung").parent().unwrap().to_owned();
+    let unfinished = dir.path().join("unfinished");
+    fs::create_dir(&unfinished).unwrap();
+    fs::copy(run.join("checkpoint.safetensors"), unfinished.join("checkpoint.safetensors")).unwrap();
+    let garbled = dir.path().join("garbled");
+    fs::create_dir(&garbled).unwrap();
+    fs::write(garbled.join("model.safetensors"), "no bundle").unwrap();
+    let empty = dir.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let out = dir.path().join("out");
+    for (model, words) in [
+        (run.join("checkpoint.safetensors"), ["a checkpoint of a training", "model.safetensors beside it"]),
+        (run.join("best.safetensors"), ["the best weights so far", "model.safetensors beside it"]),
+        (run, ["it is a folder", "the file model.safetensors in it"]),
+        (unfinished.join("checkpoint.safetensors"), ["no finished model", "`train --resume`"]),
+        (unfinished, ["has not ended", "`train --resume`"]),
+        (garbled.join("model.safetensors"), ["model.safetensors: ", "not a whole safetensors file"]),
+        (garbled, ["it is a folder", "the file model.safetensors in it"]),
+        (empty, ["a folder without model.safetensors", "CTs and data sets stand before it"]),
+    ] {
+        let ran = groundglass(&["analyze", arg(&f.ct()), "--model", arg(&model), "--out", arg(&out)])
+            .refused(1, &words);
+        assert_eq!(ran.stderr.trim_end().lines().count(), 1, "one sentence: {}", ran.stderr);
+        groundglass(&["models", "show", arg(&model)]).refused(1, &words[..1]);
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_training_that_cannot_be_is_refused_before_anything_is_prepared() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    let unmasked = dir.path().join("unmasked");
+    for folder in ["ct", "lung_mask"] {
+        let source = if folder == "ct" { "ct_scans" } else { folder };
+        fs::create_dir_all(unmasked.join(folder)).unwrap();
+        for i in 1..=3 {
+            let name = format!("phantom-00{i}.nii.gz");
+            fs::copy(set.join(source).join(&name), unmasked.join(folder).join(name)).unwrap();
+        }
+    }
+    let [taken, foreign, out] = ["taken", "foreign", "out"].map(|n| dir.path().join(n));
+    groundglass(&["phantom", "--out", arg(&taken), "--count", "1", "--size", "32x32x16"]).ok();
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("thesis.txt"), "years").unwrap();
+    let (set, unmasked) = (arg(&set), arg(&unmasked));
+    for (args, words) in [
+        (vec!["infection", unmasked, "--out", arg(&out)], ["infection", "needs infection masks"]),
+        (vec!["classify", unmasked, "--out", arg(&out)], ["classify", "labels of slices"]),
+        (vec!["lung", set, "--out", arg(&taken)], ["already holds results", "--force"]),
+        (vec!["lung", set, "--out", arg(&foreign), "--force"], ["did not write", "left alone"]),
+        (vec!["lung", set, "--out", arg(&foreign), "--resume"], ["no run folder", "resume"]),
+    ] {
+        groundglass(&[&["train"][..], &args].concat()).refused(1, &words);
+        assert!(!dir.path().join("cache").exists(), "slices were prepared first");
+    }
+}
+
+#[test]
 fn wrong_usage_exits_with_2() {
     let f = Fixture::get();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let (ct, out, set) = (f.ct(), arg(&out), f.set());
     let (ct, set) = (arg(&ct), arg(&set));
+    let nifti = dir.path().join("x.nii");
+    let nifti = arg(&nifti);
     for args in [
         &["analyze"][..],
         &["frobnicate"],
@@ -318,6 +391,9 @@ fn wrong_usage_exits_with_2() {
         &["split", set, "--folds", "0", "--out", out],
         &["split", set, "--folds", "1", "--out", out],
         &["inspect", ct, "--intensity", "hounsfield"],
+        &["inspect", ct, "--series", "1"],
+        &["convert", ct, nifti, "--series", "1"],
+        &["analyze", ct, "--out", out, "--series", "1"],
     ] {
         groundglass(args).refused(2, &["error"]);
     }
