@@ -6,8 +6,8 @@ use super::evaluate::evaluate;
 use super::train::train;
 use super::{Context, data};
 use crate::args::{
-    AuditArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, PrecisionName, StoreName, TaskName,
-    TrainArgs,
+    AuditArgs, BundleArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, PrecisionName, StoreName,
+    TaskName, TrainArgs,
 };
 use crate::manifest::Program;
 use crate::output::{self, Staged};
@@ -232,8 +232,10 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimi
                 resume: false,
                 seed: Some(args.seed),
                 name: None,
-                licence: "as the licence of the training data allows".to_owned(),
-                store: StoreName::F32,
+                bundle: BundleArgs {
+                    licence: "as the licence of the training data allows".to_owned(),
+                    store: StoreName::F32,
+                },
                 precision: PrecisionName::Fp32,
                 init: None,
                 cache: cache.clone(),

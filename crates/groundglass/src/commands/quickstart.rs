@@ -7,8 +7,8 @@ use super::phantom::write_set;
 use super::train::{Trained, train};
 use crate::analysis::Analysis;
 use crate::args::{
-    AnalyzeArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, PrecisionName, QuickstartArgs,
-    ReadArgs, SettingsArgs, StoreName, TaskName, TrainArgs,
+    AnalyzeArgs, BundleArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, PrecisionName,
+    QuickstartArgs, ReadArgs, SettingsArgs, StoreName, TaskName, TrainArgs,
 };
 use crate::manifest::Program;
 use crate::output;
@@ -192,8 +192,10 @@ fn train_args(task: TaskName, phantoms: &Path, out: &Path, name: &str, seed: u64
         resume: false,
         seed: Some(seed),
         name: None,
-        licence: "trained on phantoms alone: as the program".to_owned(),
-        store: StoreName::F32,
+        bundle: BundleArgs {
+            licence: "trained on phantoms alone: as the program".to_owned(),
+            store: StoreName::F32,
+        },
         precision: PrecisionName::Fp32,
         init: None,
         cache: CacheArgs { cache: Some(out.join("cache")) },

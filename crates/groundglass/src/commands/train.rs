@@ -5,7 +5,7 @@ use crate::analysis::PATIENTS_LEAK;
 use crate::args::{StoreName, TaskName, TrainArgs};
 use crate::failure::{Interrupted, Usage};
 use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
-use crate::model_file::BUNDLE;
+use crate::model_file::{self, BUNDLE};
 use crate::output;
 use crate::progress::Step;
 use crate::settings::{Settings, TaskSettings};
@@ -231,7 +231,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
 /// The model whose weights a training begins with. One that knows a patient held out here would make every score of
 /// the training worthless, so it is refused.
 fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bundle> {
-    let bundle = Bundle::load(path).with_context(|| format!("reading {}", path.display()))?;
+    let (bundle, _) = model_file::read(path)?;
     let Some(training) = Training::of(&bundle) else {
         bail!(
             "{} does not say which patients it was trained on, so that it cannot be told whether one of them is held out \
@@ -366,7 +366,7 @@ fn write_bundle(
     outcome: &TrainOutcome,
 ) -> Result<()> {
     let default_name = || format!("{}-fold{}-seed{}", task.name(), manifest.fold, manifest.seed);
-    let store = match args.store {
+    let store = match args.bundle.store {
         StoreName::F32 => Precision::F32,
         StoreName::F16 => Precision::F16,
         StoreName::Bf16 => Precision::Bf16,
@@ -390,7 +390,7 @@ fn write_bundle(
         labels: labels(task),
         manifest: serde_json::to_value(manifest)?,
         scores: serde_json::json!({ "validation": val, "leaking": manifest.leaking }),
-        licence: args.licence.clone(),
+        licence: args.bundle.licence.clone(),
         weights_sha256: String::new(),
     };
     Bundle::save(path, info, &outcome.weights, store)

@@ -6,30 +6,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 #[test]
-fn every_command_has_help_with_an_example() {
-    for name in [
-        "inspect",
-        "convert",
-        "prepare",
-        "split",
-        "train",
-        "config",
-        "evaluate",
-        "analyze",
-        "crossval",
-        "audit",
-        "models",
-        "phantom",
-        "quickstart",
-        "bench",
-    ] {
-        let ran = groundglass(&[name, "--help"]).ok();
-        assert!(ran.stdout.contains(&format!("groundglass {name}")), "{name}: {}", ran.stdout);
-        assert!(ran.stdout.contains("Example"), "{name}");
-    }
-}
-
-#[test]
 fn inspect_tells_a_data_set_from_a_ct() {
     let f = Fixture::get();
     let set = f.set();

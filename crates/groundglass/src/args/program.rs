@@ -1,0 +1,121 @@
+//! Commands about the program itself: its settings, its models, its speed, and the first look at it.
+
+use super::options::{PrecisionName, SettingsArgs};
+use super::parse::parse_positive;
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  groundglass config print --profile paper > paper.toml\n  groundglass config check paper.toml"
+)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Print every setting with its value and meaning
+    Print(ConfigPrintArgs),
+    /// Check a settings file
+    Check(ConfigCheckArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass config print --profile paper --set lung.train.epochs=40 > mine.toml"
+)]
+pub(crate) struct ConfigPrintArgs {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass config check mine.toml")]
+pub(crate) struct ConfigCheckArgs {
+    /// Settings file (TOML)
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  groundglass models list\n  groundglass models show infection")]
+pub(crate) struct ModelsArgs {
+    #[command(subcommand)]
+    pub(crate) action: ModelsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsAction {
+    /// List the models in the box
+    #[command(after_help = "Example:\n  groundglass models list --json")]
+    List,
+    /// How a model was trained, its threshold, labels, scores and licence
+    Show(ModelsShowArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  groundglass models show infection\n  groundglass models show runs/lung/model.safetensors"
+)]
+pub(crate) struct ModelsShowArgs {
+    /// Task of a model in the box (classify, lung, infection), or a bundle file
+    #[arg(value_name = "TASK|BUNDLE")]
+    pub(crate) model: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  groundglass quickstart --out quickstart")]
+pub(crate) struct QuickstartArgs {
+    #[command(flatten)]
+    pub(crate) out: OutQuickstart,
+    /// Seed of phantoms and training
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutQuickstart {
+    /// Folder for everything it makes
+    #[arg(long, default_value = "groundglass-quickstart", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Replace an existing output folder that groundglass wrote
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass bench --threads 2\n\nRun it on an otherwise idle machine. Each precision is \
+    measured in processes of its own."
+)]
+pub(crate) struct BenchArgs {
+    /// Only this precision (default: all that the processor has)
+    #[arg(long, value_enum)]
+    pub(crate) precision: Option<PrecisionName>,
+    /// Training steps and predictions behind each median, after three to warm up
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = parse_positive)]
+    pub(crate) repeats: usize,
+    /// Channels of the network's first level
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = parse_positive)]
+    pub(crate) base: usize,
+    /// Leave out the table of kernels
+    #[arg(long)]
+    pub(crate) no_kernels: bool,
+    /// Measure Burn's CPU backend too
+    #[arg(long)]
+    pub(crate) burn: bool,
+    /// What one of the processes measures
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) part: Option<BenchPart>,
+}
+
+/// What one process of `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchPart {
+    Train,
+    Predict,
+    BurnTrain,
+    BurnPredict,
+    Kernels,
+}

@@ -1,0 +1,147 @@
+//! Commands that train and score networks.
+
+use super::options::{
+    BundleArgs, CacheArgs, FoldArgs, OutArgs, PrecisionName, ReadArgs, SettingsArgs, TaskName,
+};
+use super::parse::parse_positive;
+use clap::{ArgGroup, Args, ValueEnum};
+use std::path::PathBuf;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass train infection data/covid --split split.toml --fold 0 --out runs/infection"
+)]
+pub(crate) struct TrainArgs {
+    /// What the network is to learn
+    pub(crate) task: TaskName,
+    /// Data set folders
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// Run folder: checkpoints, metrics, curves, and the model bundle
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Go on from the last checkpoint in the run folder
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Seed of weights, order and augmentation (default: the settings' seed)
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Name of the model in all outputs (default: task, fold and seed)
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
+    /// What the convolutions multiply; the weights stay fp32
+    #[arg(long, value_enum, default_value = "fp32")]
+    pub(crate) precision: PrecisionName,
+    /// Begin with a trained model's weights wherever they fit by name and shape, e.g. with an infection model's for a
+    /// classifier of kind `encoder`. It must not have been trained on a patient who is held out here
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) init: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) fold: FoldArgs,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  groundglass evaluate data/covid --model runs/lung/model.safetensors --model \
+    runs/infection/model.safetensors --split split.toml --fold 0 --out scores\n  groundglass evaluate data/covid \
+    --pred masks-of-another-program --out scores",
+    group = ArgGroup::new("predictions").args(["model", "pred"]).required(true)
+)]
+pub(crate) struct EvaluateArgs {
+    /// Data set folders
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// Model bundles, one per task
+    #[arg(long, value_name = "BUNDLE", num_args = 1..)]
+    pub(crate) model: Vec<PathBuf>,
+    /// Folder with masks of any program, as .nii.gz or .nii: CASE_ID/lung_mask and CASE_ID/infection_mask (what
+    /// `analyze` writes), lung_mask/CASE_ID and infection_mask/CASE_ID, or CASE_ID with both structures (what nnU-Net
+    /// writes)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pred: Option<PathBuf>,
+    /// Which part to score
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) part: PartName,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) fold: FoldArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+    /// What the networks multiply (default: bf16 where the processor can, else fp32)
+    #[arg(long, value_enum, conflicts_with = "pred")]
+    pub(crate) precision: Option<PrecisionName>,
+    /// Number of bootstrap resamples behind each interval
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
+    pub(crate) resamples: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartName {
+    /// The test part where a split or fold is given, else all cases
+    Auto,
+    Test,
+    Val,
+    Train,
+    All,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass crossval lung data/covid --folds 5 --out cv/lung\n  groundglass crossval infection \
+    data/covid --folds 5 --lung cv/lung --out cv/infection"
+)]
+pub(crate) struct CrossvalArgs {
+    /// What the networks are to learn
+    pub(crate) task: TaskName,
+    /// Data set folders
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// Folder for the folds' runs and scores, and for the scores of all together
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    /// Number of folds, drawn by patient (default: the data set's own folds, else 5)
+    #[arg(long, value_name = "N")]
+    pub(crate) folds: Option<usize>,
+    /// Split file, as `split` writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) split: Option<PathBuf>,
+    /// Folder of a finished `crossval lung` under the same split: each fold's lung network, which saw none of its
+    /// patients either, limits the infection to the lungs and gives the percentage
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lung: Option<PathBuf>,
+    /// Folder of a finished `crossval` under the same split: each fold begins with the weights of its network there,
+    /// wherever they fit by name and shape
+    #[arg(long, value_name = "DIR")]
+    pub(crate) init: Option<PathBuf>,
+    /// Go on with the fold and the step where an earlier run was stopped
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Seed of the folds, of weights, order and augmentation (default: the settings' seed)
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) bundle: BundleArgs,
+    /// Number of bootstrap resamples behind each interval
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
+    pub(crate) resamples: usize,
+    /// Precision of training; weights are kept in fp32 in any case
+    #[arg(long, value_enum, default_value = "fp32")]
+    pub(crate) precision: PrecisionName,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
