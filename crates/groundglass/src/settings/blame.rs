@@ -67,7 +67,8 @@ fn refine(document: &DocumentMut, mut key: Vec<String>, message: &str) -> Vec<St
             text[..end.unwrap_or(text.len())].split('.').map(str::to_owned).collect()
         };
         let (first, rest) = message.split_once(": ").unwrap_or((message, ""));
-        leading(first).into_iter().chain(leading(rest)).collect()
+        let quoted = rest.split('`').nth(1).map(str::to_owned);
+        leading(first).into_iter().chain(leading(rest)).chain(quoted).collect()
     } else {
         message.split('`').nth(1).map(str::to_owned).into_iter().collect::<Vec<_>>()
     };
@@ -75,7 +76,6 @@ fn refine(document: &DocumentMut, mut key: Vec<String>, message: &str) -> Vec<St
         key.push(word);
         if item_at(document.as_item(), &key).is_none() {
             key.pop();
-            break;
         }
     }
     key
@@ -89,7 +89,7 @@ fn item_at<'a>(mut item: &'a Item, key: &[String]) -> Option<&'a Item> {
 }
 
 /// Where a file states a key, or the innermost of its tables that stands there.
-fn line_in(path: &Path, key: &[String]) -> Option<String> {
+pub(super) fn line_in(path: &Path, key: &[String]) -> Option<String> {
     let text = std::fs::read_to_string(path).ok()?;
     let document = Document::parse(text.as_str()).ok()?;
     let mut table: &dyn TableLike = document.as_table();

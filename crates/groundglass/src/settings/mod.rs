@@ -274,6 +274,10 @@ mod tests {
         check("[prepare]\nsize = 0\n", &[], &["mine.toml:2: prepare.size is 0"]);
         check("[lung]\nnetwork = { kind = \"unet\", bases = 3 }\n", &[], &["mine.toml:2: ", "`bases`"]);
         check("seed = 3\nseed = = 4\n", &[], &["mine.toml:2: "]);
+        check("seed = 3\n[lung.train\nepochs = 5\n", &[], &["mine.toml:2: unclosed table"]);
+        check("\r\n\r\nvalidation_share = 9\r\n", &[], &["mine.toml:3: validation_share is 9"]);
+        check("\n[lung.augment]\n\nflip_left_right = 3.0\n", &[], &["mine.toml:4: lung.augment"]);
+        check("\n\nprofile = \"x\"\n", &[], &["mine.toml:3: profile is `x`"]);
         check(file, &["lung.train.epoch=7"], &["--set lung.train.epoch=7: ", "unknown field"]);
         check(file, &["prepare.size=0"], &["--set prepare.size=0: ", "right would be"]);
         check(file, &["prepare.size=33"], &["settings: classify.network", "divisible by"]);

@@ -29,7 +29,11 @@ pub(crate) fn document(args: &SettingsArgs) -> Result<DocumentMut> {
         (Some(ProfileName::Paper), _) | (None, Some("paper")) => PAPER,
         (Some(ProfileName::Groundglass), _) | (None, None | Some("groundglass")) => GROUNDGLASS,
         (None, Some(other)) => {
-            return Err(Usage(format!("profile is `{other}`; right would be groundglass or paper")).into());
+            let line = args.config.as_deref().and_then(|f| blame::line_in(f, &["profile".to_owned()]));
+            let place = line.map_or(String::new(), |line| format!("{line}: "));
+            return Err(
+                Usage(format!("{place}profile is `{other}`; right would be groundglass or paper")).into()
+            );
         }
     };
     let mut document: DocumentMut = profile.parse().context("the built-in profile")?;
