@@ -1,6 +1,6 @@
 //! On real CT: masks survive the way there and back, lungs lie inside their box, apex and base are told apart.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // the helpers of tests are tests too
 
+use crate::restore;
 use gg_imaging::*;
 use gg_io::{ReadOptions, read_ct, read_ct_files, read_labels, read_labels_files};
 use gg_volume::*;
@@ -15,21 +15,6 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn options(kind: IntensityKind) -> ReadOptions {
     ReadOptions { intensity: Some(kind), ..ReadOptions::default() }
-}
-
-/// Label pictures put back as predictions are: each label as a probability, taken where it reaches one half.
-fn restore(slices: &[Vec<u8>], ways: &[SliceWay], map: &AxisMap, stored: [usize; 3]) -> LabelVolume {
-    let mut volume = LabelVolume::filled(stored, 0);
-    for (slice, way) in slices.iter().zip(ways) {
-        let mut full = vec![0; way.canonical[0] * way.canonical[1]];
-        for label in (1..=7).filter(|label| slice.contains(label)) {
-            let one: Vec<f32> = slice.iter().map(|&v| f32::from(u8::from(v == label))).collect();
-            let restored = restore_probabilities_slice(&one, way);
-            full.iter_mut().zip(restored).filter(|(_, p)| *p >= 0.5).for_each(|(v, _)| *v = label);
-        }
-        map.write_slice(&mut volume, way.z, &full);
-    }
-    volume
 }
 
 /// CT and lung mask of each volume of a set that has them.
