@@ -2,6 +2,7 @@
 //!
 //! * [`net`]: each network once, as data; [`Weights`]: plain named arrays;
 //! * [`engine`]: what executes a network; Burn stays inside it;
+//! * [`explain`]: where a classifier looks;
 //! * [`Loss`], [`Adam`], [`Schedule`]: on plain arrays, once for all engines;
 //! * [`train()`]: batches in, the best weights and their threshold out, resumable to the byte;
 //! * [`Bundle`]: a model as one file; [`Predictor`]: slices in, probabilities out.
@@ -9,6 +10,7 @@
 mod bundle;
 mod checkpoint;
 pub mod engine;
+pub mod explain;
 mod loss;
 pub mod net;
 mod optim;

@@ -4,7 +4,8 @@
 //! Images of a prediction go through one by one, so that no result depends on its neighbours in the batch.
 
 use super::{
-    Arithmetic, BatchStats, DropoutKey, Engine, EngineError, Gradients, Images, Isa, LossFn, dropout_mask,
+    Arithmetic, BatchStats, DropoutKey, Engine, EngineError, Gradients, Images, Isa, LayerGradient, LossFn,
+    dropout_mask,
 };
 use crate::net::{Graph, Op};
 use crate::weights::{Tensor as Array, Weights};
@@ -62,6 +63,17 @@ impl BurnEngine {
         params: &BTreeMap<String, Param>,
         image: Tensor<4>,
         mode: Mode,
+    ) -> Result<(Tensor<4>, Vec<BatchStats>), EngineError> {
+        self.forward_through(params, image, mode, &mut |_, value| value)
+    }
+
+    /// The same; `through` gets the output of each layer but the input, and what it gives back goes on.
+    fn forward_through(
+        &self,
+        params: &BTreeMap<String, Param>,
+        image: Tensor<4>,
+        mode: Mode,
+        through: &mut dyn FnMut(usize, Tensor<4>) -> Tensor<4>,
     ) -> Result<(Tensor<4>, Vec<BatchStats>), EngineError> {
         let device = image.device();
         let mut last_use = vec![0; self.graph.layers.len()];
@@ -140,11 +152,48 @@ impl BurnEngine {
                     }
                 },
             };
-            values[i] = Some(y);
+            values[i] = Some(through(i, y));
         }
         let logits =
             values.pop().flatten().ok_or_else(|| EngineError::Failed("a network without layers".into()))?;
         Ok((logits, stats))
+    }
+
+    /// The output of a layer in prediction mode, and the derivative of the sum of the logits by each of its values: by the
+    /// backward pass of everything after that layer, whatever it is made of.
+    ///
+    /// # Errors
+    /// As [`Engine::predict`]; a layer that the network does not have, and the image itself (layer 0).
+    pub fn layer_gradient(
+        &mut self,
+        images: &Images<'_>,
+        layer: usize,
+    ) -> Result<LayerGradient, EngineError> {
+        self.check(images)?;
+        let shapes = self.graph.shapes(images.height, images.width)?;
+        let shape = *shapes.get(layer).filter(|_| layer > 0).ok_or_else(|| {
+            EngineError::Failed(format!("layer {layer}, right would be 1 to {}", shapes.len() - 1))
+        })?;
+        let device = self.device.clone().autodiff();
+        let params = self.params(&device)?;
+        let dims = [images.n, self.graph.in_channels(), images.height, images.width];
+        let image = Tensor::from_data(TensorData::new(images.values.to_vec(), dims), &device);
+        let mut kept = None;
+        let (logits, _) = self.forward_through(&params, image, Mode::Predict, &mut |i, value| {
+            if i != layer {
+                return value;
+            }
+            let leaf = value.detach().require_grad();
+            kept = Some(leaf.clone());
+            leaf
+        })?;
+        let leaf = kept.ok_or_else(|| EngineError::Failed(format!("layer {layer} was not computed")))?;
+        let mut grads = logits.sum().backward();
+        let gradient = match leaf.grad_remove(&mut grads) {
+            Some(gradient) => plain(gradient.into_data())?,
+            None => vec![0.0; images.n * shape.iter().product::<usize>()],
+        };
+        Ok(LayerGradient { shape, values: plain(leaf.inner().into_data())?, gradient })
     }
 
     fn check(&self, images: &Images<'_>) -> Result<usize, EngineError> {

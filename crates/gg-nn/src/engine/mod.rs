@@ -11,7 +11,7 @@ pub use cpu::CpuEngine;
 pub use dropout::{DropoutKey, dropout_mask};
 pub use gg_kernels::{Isa, IsaError, Precision};
 
-use crate::net::{Graph, NetError};
+use crate::net::{Graph, NetError, Shape};
 use crate::weights::{Weights, WeightsError};
 
 /// Loss of a batch of logits and its derivative by each of them.
@@ -122,6 +122,17 @@ pub struct Gradients {
     pub by_param: Weights,
     /// Statistics of the batch, one entry per batch norm.
     pub batch_stats: Vec<BatchStats>,
+}
+
+/// What a layer gave, and how much the logits depend on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerGradient {
+    /// Channels, rows, columns of the layer's output for one image.
+    pub shape: Shape,
+    /// The output, `[n, channels, rows, columns]`.
+    pub values: Vec<f32>,
+    /// Derivative of the sum of the logits by each of the values.
+    pub gradient: Vec<f32>,
 }
 
 /// Mean and variance that a batch norm found in a batch.
