@@ -53,11 +53,7 @@ pub fn bootstrap_by_group(
     n: usize,
     statistic: impl Fn(&[usize]) -> Option<f64>,
 ) -> Interval {
-    let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (row, group) in groups.iter().enumerate() {
-        by_name.entry(group).or_default().push(row);
-    }
-    let groups_rows: Vec<Vec<usize>> = by_name.into_values().collect();
+    let groups_rows = rows_of_groups(groups);
     let all: Vec<usize> = groups_rows.iter().flatten().copied().collect();
     let n_groups = groups_rows.len();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -65,10 +61,7 @@ pub fn bootstrap_by_group(
     let mut rows = Vec::with_capacity(all.len() * 2);
     let resamples = if n_groups > 1 { n } else { 0 };
     for _ in 0..resamples {
-        rows.clear();
-        for _ in 0..n_groups {
-            rows.extend_from_slice(&groups_rows[below(&mut rng, n_groups)]);
-        }
+        draw(&mut rng, &groups_rows, &mut rows);
         results.extend(statistic(&rows));
     }
     let undefined = resamples - results.len();
@@ -85,13 +78,48 @@ pub fn bootstrap_by_group(
     }
 }
 
+/// Rows of each group, in the order of the groups' names.
+fn rows_of_groups(groups: &[&str]) -> Vec<Vec<usize>> {
+    let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (row, group) in groups.iter().enumerate() {
+        by_name.entry(group).or_default().push(row);
+    }
+    by_name.into_values().collect()
+}
+
+/// As many groups as there are, drawn with replacement: their rows.
+fn draw(rng: &mut ChaCha8Rng, groups_rows: &[Vec<usize>], rows: &mut Vec<usize>) {
+    rows.clear();
+    for _ in 0..groups_rows.len() {
+        rows.extend_from_slice(&groups_rows[below(rng, groups_rows.len())]);
+    }
+}
+
+/// `n` resamples of groups, for statistics that have many values at once.
+pub(crate) fn resampled_rows(groups: &[&str], seed: u64, n: usize) -> Vec<Vec<usize>> {
+    let groups_rows = rows_of_groups(groups);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let one = |_| {
+        let mut rows = Vec::new();
+        draw(&mut rng, &groups_rows, &mut rows);
+        rows
+    };
+    (0..n).map(one).collect()
+}
+
+/// 95 % interval of the values of resamples, which are sorted for it.
+pub(crate) fn interval_of(results: &mut [f64]) -> Option<(f64, f64)> {
+    results.sort_by(f64::total_cmp);
+    percentile(results, LOW_PERCENT).zip(percentile(results, HIGH_PERCENT))
+}
+
 /// A whole number from 0 to `n - 1` by multiplication (Lemire without rejection; the bias is below `n / 2^64`).
-fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
+pub(crate) fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
     ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
 }
 
 /// Percentile of sorted values, linear between neighbours.
-fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
+pub(crate) fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let at = percent / 100.0 * last as f64;
     let i = at.floor() as usize;

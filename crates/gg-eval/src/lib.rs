@@ -5,18 +5,23 @@
 //! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`];
 //! * uncertainty: [`bootstrap_by_group`] over patients;
 //! * agreement of two measurements: [`bland_altman`];
+//! * what tissue looks like: [`attenuation`];
+//! * what explains an outcome: [`Logistic`], [`explain_cohort`];
 //! * the burden of infection: [`burden`], and [`check_apex`] on the orientation.
 //!
 //! What has no value (a mean of nothing, a Dice of two empty masks) is `None`, never 0 or NaN.
 
 mod agreement;
 mod anatomy;
+mod attenuation;
 mod bootstrap;
 mod burden;
 mod by_burden;
 mod calibration;
 mod classify;
+mod cohort;
 mod contour;
+mod logistic;
 mod pr;
 mod roc;
 mod seg;
@@ -29,11 +34,17 @@ mod zones;
 
 pub use agreement::{BlandAltman, bland_altman};
 pub use anatomy::check_apex;
+pub use attenuation::{Attenuation, Texture, Tissue, attenuation};
 pub use bootstrap::{Interval, bootstrap_by_group};
 pub use burden::{Amount, Burden, Infected, Part, Sides, burden};
 pub use by_burden::{ByBurden, INFECTED_PERCENT, ScoredVolume, by_burden};
 pub use calibration::{Calibration, CalibrationBin, calibration};
 pub use classify::{ClassScores, Confusion, class_scores, class_scores_called, confusion};
+pub use cohort::{
+    AttributeEffect, Cohort, CohortConfig, CohortError, CohortReport, Importance, LeftOut,
+    PATIENTS_PER_ATTRIBUTE, explain_cohort,
+};
+pub use logistic::{Logistic, partial_dependence};
 pub use pr::{PrCurve, pr_curve};
 pub use roc::{RocCurve, roc_curve, youden_threshold};
 pub use seg::{MaskState, SegCounts, SegScores, missing_scores, seg_scores};

@@ -1,0 +1,117 @@
+//! Cohorts with an effect that is known, and without any.
+
+use super::*;
+
+/// `n` patients with one case each and four attributes of noise; the outcome follows the named one.
+fn cohort(n: usize, of: impl Fn(&[f64]) -> f64, seed: u64) -> Cohort {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut uniform = || below(&mut rng, 1_000_000) as f64 / 1e6;
+    let mut cohort = Cohort {
+        names: ["percent", "hu", "texture", "age"].map(str::to_owned).to_vec(),
+        ..Cohort::default()
+    };
+    for i in 0..n {
+        let values: Vec<f64> = [10.0, -700.0, 3.0, 60.0].iter().map(|m| m * (0.5 + uniform())).collect();
+        let probability = 1.0 / (1.0 + (-of(&values)).exp());
+        cohort.outcomes.push(uniform() < probability);
+        cohort.rows.push(values.into_iter().map(Some).collect());
+        cohort.patients.push(format!("p{i:03}"));
+    }
+    cohort
+}
+
+fn explained(cohort: &Cohort) -> CohortReport {
+    explain_cohort(cohort, CohortConfig { resamples: 400, ..CohortConfig::default() }).unwrap()
+}
+
+#[test]
+fn the_attribute_that_makes_the_outcome_ranks_first_with_the_right_sign() {
+    for (name, sign, of) in [
+        ("percent", 1.0, (|v: &[f64]| 1.0 * (v[0] - 10.0)) as fn(&[f64]) -> f64),
+        ("hu", -1.0, |v| -0.02 * (v[1] + 700.0)),
+    ] {
+        let report = explained(&cohort(160, of, 3));
+        let first = &report.attributes[0];
+        assert_eq!(first.name, name);
+        assert!(first.coefficient * sign > 0.5, "{first:?}");
+        let (low, high) = first.odds_ratio_interval.unwrap();
+        assert!(low < first.odds_ratio && first.odds_ratio < high && (low > 1.0) == (sign > 0.0));
+        assert!(report.auroc.low.unwrap() > 0.6, "{:?}", report.auroc);
+        let importance = first.importance.unwrap();
+        assert!(importance.mean > 0.1 && importance.mean > 5.0 * importance.sd);
+        let others = report.attributes[1..].iter();
+        assert!(others.into_iter().all(|a| a.importance.unwrap().mean < 0.05));
+        let (start, end) = (first.dependence[0], first.dependence[GRID - 1]);
+        assert!((end.1 - start.1) * sign > 0.2 && end.0 > start.0);
+        assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    }
+}
+
+#[test]
+fn without_an_effect_the_interval_holds_one_half() {
+    let mut holds = 0;
+    for seed in 0..20 {
+        let report = explained(&cohort(80, |_| 0.0, 100 + seed));
+        holds += u8::from(report.auroc.low.unwrap() <= 0.5 && report.auroc.high.unwrap() >= 0.5);
+    }
+    assert!(holds >= 17, "{holds} of 20");
+}
+
+#[test]
+fn a_patient_with_several_cases_stands_in_one_fold() {
+    let positive_of: BTreeMap<&str, bool> =
+        [("a", true), ("b", true), ("c", false), ("d", false), ("e", false)].into();
+    let dealt = deal(&positive_of, 2, 7);
+    assert_eq!(dealt.len(), 5);
+    assert_ne!(dealt["a"], dealt["b"], "each fold has one with the outcome");
+    // Copies of each case under its patient's name are no new evidence: the folds stay honest and the interval wide.
+    let once = cohort(60, |v| 0.6 * (v[0] - 10.0), 5);
+    let mut often = once.clone();
+    for _ in 0..3 {
+        often.rows.extend(once.rows.clone());
+        often.outcomes.extend(once.outcomes.clone());
+        often.patients.extend(once.patients.clone());
+    }
+    let (a, b) = (explained(&once), explained(&often));
+    assert_eq!((b.patients, b.cases), (60, 240));
+    let width = |r: &CohortReport| r.auroc.high.unwrap() - r.auroc.low.unwrap();
+    assert!(width(&b) > 0.7 * width(&a), "{} {}", width(&b), width(&a));
+}
+
+#[test]
+fn constant_collinear_and_missing_attributes_are_named_and_missing_values_counted() {
+    let mut c = cohort(120, |v| 0.8 * (v[0] - 10.0), 11);
+    c.names.extend(["same", "copy", "absent", "gaps"].map(str::to_owned));
+    for (i, row) in c.rows.iter_mut().enumerate() {
+        let copy = row[0].map(|v| 3.0 * v + 1.0);
+        row.extend([
+            Some(4.0),
+            copy,
+            (i < 20).then_some(i as f64),
+            (i % 6 != 0).then_some((i * 37 % 50) as f64),
+        ]);
+    }
+    let report = explained(&c);
+    let reasons: BTreeMap<&str, &str> =
+        report.left_out.iter().map(|l| (l.name.as_str(), l.reason.as_str())).collect();
+    assert_eq!(reasons.keys().copied().collect::<Vec<_>>(), ["absent", "copy", "same"]);
+    assert!(reasons["copy"].contains("most like percent (correlation 1.00)"), "{}", reasons["copy"]);
+    assert!(reasons["absent"].contains("100 of 120"), "{}", reasons["absent"]);
+    let gaps = report.attributes.iter().find(|a| a.name == "gaps").unwrap();
+    assert_eq!(gaps.missing, 20);
+    assert!(report.warnings.iter().any(|w| w.contains("missing in gaps")), "{:?}", report.warnings);
+}
+
+#[test]
+fn too_few_cases_are_said_so_and_one_class_is_refused() {
+    let report = explained(&cohort(24, |v| 0.8 * (v[0] - 10.0), 2));
+    assert!(report.warnings[0].contains("too few cases"), "{:?}", report.warnings);
+    assert!(report.patients_per_attribute < 10.0);
+    let mut one = cohort(20, |_| 0.0, 2);
+    one.outcomes.fill(true);
+    one.outcomes[3] = false;
+    let error = explain_cohort(&one, CohortConfig::default()).unwrap_err();
+    assert_eq!(error, CohortError::OneClass { positive: 19, negative: 1 });
+    one.outcomes.pop();
+    assert!(matches!(explain_cohort(&one, CohortConfig::default()), Err(CohortError::Lengths { .. })));
+}
