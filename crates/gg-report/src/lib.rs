@@ -12,6 +12,7 @@ mod contour;
 mod encode;
 mod figures;
 mod font;
+mod heat;
 mod html;
 mod ink;
 mod inputs;
@@ -21,6 +22,7 @@ mod picture;
 mod plots;
 mod raster;
 mod scene;
+mod study;
 mod svg;
 mod zones;
 
@@ -31,9 +33,10 @@ pub use figures::{
     sample_figure, segmentation_figure, sheet_figure, slice_figure, steps_figure,
 };
 pub use font::Weight;
+pub use heat::{Colour, HeatPanel, heat_figure, heat_picture};
 pub use html::{
-    analysis_report, audit_report, evaluation_report, prepare_report, quickstart_report, summary_sentence,
-    training_report,
+    analysis_report, audit_report, evaluation_report, prepare_report, quickstart_report, study_report,
+    summary_sentence, training_report,
 };
 pub use ink::{BLUE, Ink};
 pub use inputs::*;
@@ -47,4 +50,8 @@ pub use plots::{
     shows_agreement, slice_strip, training_curves,
 };
 pub use scene::{Anchor, Fill, Item, Scene, Stroke, Text, TextStyle};
+pub use study::{
+    EffectPair, EffectRow, Section, StudyReport, TextTable, dependence_figure, importance_figure,
+    odds_figure, pairs_figure,
+};
 pub use zones::zone_bars;

@@ -61,6 +61,10 @@ fn draw(map: &mut Pixmap, item: &Item, to_pixels: Transform) {
         }
         Item::Text(text) => draw_text(map, text, to_pixels),
         Item::Image { x, y, w, h, grey } => draw_image(map, (*x, *y), (*w, *h), grey, to_pixels),
+        Item::Colour { x, y, w, h, picture } => {
+            let pixels = picture.pixels().iter().copied();
+            draw_pixels(map, (*x, *y), (*w, *h), (picture.width(), picture.height()), pixels, to_pixels);
+        }
     }
 }
 
@@ -149,14 +153,25 @@ fn draw_image(map: &mut Pixmap, at: (f64, f64), size: (f64, f64), grey: &Grey, t
     } else {
         grey
     };
-    let Some(mut picture) = Pixmap::new(grey.width() as u32, grey.height() as u32) else { return };
-    for (to, from) in picture.data_mut().chunks_exact_mut(4).zip(grey.pixels()) {
-        to.copy_from_slice(&[*from, *from, *from, u8::MAX]);
+    let pixels = grey.pixels().iter().map(|&v| [v; 3]);
+    draw_pixels(map, at, size, (grey.width(), grey.height()), pixels, to_pixels);
+}
+
+fn draw_pixels(
+    map: &mut Pixmap,
+    at: (f64, f64),
+    size: (f64, f64),
+    (width, height): (usize, usize),
+    pixels: impl Iterator<Item = [u8; 3]>,
+    to_pixels: Transform,
+) {
+    let Some(mut picture) = Pixmap::new(width as u32, height as u32) else { return };
+    for (to, [r, g, b]) in picture.data_mut().chunks_exact_mut(4).zip(pixels) {
+        to.copy_from_slice(&[r, g, b, u8::MAX]);
     }
-    let place =
-        Transform::from_scale((size.0 / grey.width() as f64) as f32, (size.1 / grey.height() as f64) as f32)
-            .post_translate(at.0 as f32, at.1 as f32)
-            .post_concat(to_pixels);
+    let place = Transform::from_scale((size.0 / width as f64) as f32, (size.1 / height as f64) as f32)
+        .post_translate(at.0 as f32, at.1 as f32)
+        .post_concat(to_pixels);
     let paint = PixmapPaint { quality: FilterQuality::Bilinear, ..Default::default() };
     map.draw_pixmap(0, 0, picture.as_ref(), &paint, place, None);
 }

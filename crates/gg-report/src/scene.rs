@@ -4,6 +4,7 @@
 //! Scene units are CSS pixels; the PNG may be drawn at any scale. x grows to the right, y downwards.
 
 use crate::font::{Weight, shorten, text_width};
+use crate::heat::Colour;
 use crate::ink::Ink;
 use crate::picture::Grey;
 use std::sync::Arc;
@@ -138,6 +139,19 @@ pub enum Item {
         h: f64,
         /// The pixels.
         grey: Arc<Grey>,
+    },
+    /// A colour picture, smoothly scaled into a box.
+    Colour {
+        /// Left edge.
+        x: f64,
+        /// Upper edge.
+        y: f64,
+        /// Width.
+        w: f64,
+        /// Height.
+        h: f64,
+        /// The pixels.
+        picture: Arc<Colour>,
     },
 }
 
@@ -296,7 +310,10 @@ impl TextStyle {
 fn moved(item: &Item, dx: f64, dy: f64) -> Item {
     let mut item = item.clone();
     match &mut item {
-        Item::Rect { x, y, .. } | Item::Circle { x, y, .. } | Item::Image { x, y, .. } => {
+        Item::Rect { x, y, .. }
+        | Item::Circle { x, y, .. }
+        | Item::Image { x, y, .. }
+        | Item::Colour { x, y, .. } => {
             *x += dx;
             *y += dy;
         }

@@ -73,15 +73,17 @@ fn write_item(svg: &mut String, item: &Item, href: &str) {
             let _ = writeln!(svg, "<path d=\"{d}\"{rule}{}/>", paint(*fill, *stroke));
         }
         Item::Text(text) => write_text(svg, text),
-        Item::Image { x, y, w, h, grey } => {
-            let (x, y, w, h) = (num(*x), num(*y), num(*w), num(*h));
-            let uri = data_uri(&grey.to_png());
-            let _ = writeln!(
-                svg,
-                "<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" {href}=\"{uri}\"/>"
-            );
-        }
+        Item::Image { x, y, w, h, grey } => write_image(svg, [*x, *y, *w, *h], &grey.to_png(), href),
+        Item::Colour { x, y, w, h, picture } => write_image(svg, [*x, *y, *w, *h], &picture.to_png(), href),
     }
+}
+
+fn write_image(svg: &mut String, place: [f64; 4], png: &[u8], href: &str) {
+    let ([x, y, w, h], uri) = (place.map(num), data_uri(png));
+    let _ = writeln!(
+        svg,
+        "<image x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" preserveAspectRatio=\"none\" {href}=\"{uri}\"/>"
+    );
 }
 
 fn write_text(svg: &mut String, text: &Text) {

@@ -6,9 +6,11 @@ mod analysis;
 mod evaluation;
 mod page;
 mod prepare;
+mod study;
 mod training;
 
 pub use analysis::{analysis_report, summary_sentence};
 pub use evaluation::evaluation_report;
 pub use prepare::{audit_report, prepare_report, quickstart_report};
+pub use study::study_report;
 pub use training::training_report;
