@@ -29,6 +29,8 @@ pub(crate) struct Analysis {
     pub(crate) input: Input,
     pub(crate) lung: Lung,
     pub(crate) infection: Infection,
+    /// HU statistics and texture; null where the grey values are not HU.
+    pub(crate) attenuation: Option<gg_eval::Attenuation>,
     pub(crate) severity: gg_eval::Severity,
     pub(crate) classification: Option<Classification>,
     pub(crate) slices: Slices,
@@ -234,6 +236,8 @@ pub(crate) fn analyse(
             without_lung_region: rows.iter().filter(|r| r.kept && !r.lung_region_found).count(),
         },
         lung: lung_part(&burden),
+        attenuation: (ct.intensity.kind == IntensityKind::Hu)
+            .then(|| gg_eval::attenuation(&ct.voxels, &lung, &infection, &map)),
         severity: burden.severity.clone(),
         infection: infection_part(burden),
         warnings,

@@ -20,6 +20,7 @@ mod scoring;
 mod scoring_table;
 mod seen;
 mod settings;
+mod summary;
 mod training_page;
 mod words;
 

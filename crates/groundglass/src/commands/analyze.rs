@@ -8,6 +8,7 @@ use crate::failure::{Interrupted, Usage};
 use crate::output::{self, Staged};
 use crate::pipeline::Models;
 use crate::seen::{self, Asked};
+use crate::summary::{self, Row};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -43,24 +44,6 @@ struct Failed {
     case_id: String,
     /// Why, without a path or a name.
     error: String,
-}
-
-/// One row of `summary.csv`.
-#[derive(Default, Serialize)]
-struct SummaryRow {
-    case_id: String,
-    /// `analysed` or `failed` in this run; `earlier`: the folder is an earlier run's.
-    status: &'static str,
-    error: String,
-    lung_ml: Option<f64>,
-    infection_ml: Option<f64>,
-    percent_of_lung: Option<f64>,
-    percent_right: Option<f64>,
-    percent_left: Option<f64>,
-    severity: Option<u8>,
-    positive_slices: Option<usize>,
-    slices: Option<usize>,
-    warnings: String,
 }
 
 pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
@@ -235,25 +218,6 @@ fn name_cases(args: &AnalyzeArgs) -> Result<Vec<(String, PathBuf)>> {
     Ok(names.into_iter().zip(args.ct.iter().cloned()).collect())
 }
 
-fn summary_row(a: &Analysis) -> SummaryRow {
-    let percent = |side: &Option<gg_eval::Infected>| side.as_ref().and_then(|s| s.percent_of_lung);
-    let codes: Vec<&str> = a.warnings.iter().map(|w| w.code.as_str()).collect();
-    SummaryRow {
-        case_id: a.case_id.clone(),
-        status: "analysed",
-        error: String::new(),
-        lung_ml: a.lung.whole.ml,
-        infection_ml: a.infection.whole.amount.ml,
-        percent_of_lung: a.infection.whole.percent_of_lung,
-        percent_right: percent(&a.infection.right),
-        percent_left: percent(&a.infection.left),
-        severity: a.severity.score,
-        positive_slices: a.classification.as_ref().map(|c| c.positive_slices),
-        slices: Some(a.slices.kept),
-        warnings: codes.join(" "),
-    }
-}
-
 /// The innermost cause, which names no file.
 fn reason(error: &anyhow::Error) -> String {
     error.chain().last().map_or(String::new(), |cause| {
@@ -279,22 +243,19 @@ fn earlier(dir: &Path, cases: &[Case]) -> Result<BTreeSet<String>> {
 
 fn write_summary(dir: &Path, cases: &[Case]) -> Result<()> {
     let mut earlier = earlier(dir, cases)?;
-    let mut table = csv::Writer::from_writer(Vec::new());
-    for case in cases {
-        table.serialize(match case {
-            Case::Analysed(analysis) => summary_row(analysis),
+    let mut rows: Vec<Row> = cases
+        .iter()
+        .map(|case| match case {
+            Case::Analysed(analysis) => Row::analysed(analysis),
             Case::Failed(Failed { case_id, error }) => {
                 let kept = earlier.remove(case_id);
                 let kept = if kept { "; its folder holds the result of an earlier run" } else { "" };
-                let error = format!("{error}{kept}");
-                SummaryRow { case_id: case_id.clone(), status: "failed", error, ..SummaryRow::default() }
+                Row::without(case_id, "failed", format!("{error}{kept}"))
             }
-        })?;
-    }
-    for case_id in earlier {
-        table.serialize(SummaryRow { case_id, status: "earlier", ..SummaryRow::default() })?;
-    }
-    output::write_text(&dir.join(SUMMARY), &String::from_utf8(table.into_inner()?)?)
+        })
+        .collect();
+    rows.extend(earlier.iter().map(|case_id| Row::without(case_id, "earlier", String::new())));
+    summary::write(&dir.join(SUMMARY), &rows)
 }
 
 fn sentence(a: &Analysis, report: &Path) -> String {
