@@ -59,6 +59,27 @@ pub fn prepare(ct: &CtVolume, map: &AxisMap, config: &PrepareConfig) -> Warned<P
     Warned::new(Prepared { ways, images, dropped, canonical_shape: recipe.shape }, warnings)
 }
 
+/// The same with the lung box of each slice stated instead of found: what a crop by the true lungs, which nobody has of a
+/// new patient, would show a network. `None` from `box_of` takes the whole slice.
+///
+/// # Shape
+/// `box_of` gets a canonical slice; its box lies on the slice after the configuration's quarter turns.
+pub fn prepare_in_boxes(
+    ct: &CtVolume,
+    map: &AxisMap,
+    config: &PrepareConfig,
+    box_of: &(dyn Fn(usize) -> Option<Rect> + Sync),
+) -> Warned<Prepared> {
+    let (recipe, warnings) = Recipe::new(ct, map, config);
+    let images = recipe.per_slice(|z, values| recipe.picture(&recipe.contrast(z, values), box_of(z)));
+    let boxes: Vec<Option<Rect>> = recipe.kept.clone().map(box_of).collect();
+    let [slices, ..] = recipe.shape;
+    let dropped =
+        (0..slices).filter(|z| !recipe.kept.contains(z)).map(|z| (z, DropReason::Trimmed)).collect();
+    let ways = recipe.ways(&boxes);
+    Warned::new(Prepared { ways, images, dropped, canonical_shape: recipe.shape }, warnings)
+}
+
 /// Label pictures along the same ways; labels stay labels.
 ///
 /// # Shape

@@ -261,6 +261,13 @@ fn segment(
     Ok(mask)
 }
 
+/// A prepared slice between its neighbours, as a network of so many channels sees it.
+pub(crate) fn picture(input: &Prepared, index: usize, channels: usize) -> Vec<&[u8]> {
+    let adjacent = |i: usize| input.ways[i + 1].z == input.ways[i].z + 1;
+    let around = neighbours(index, channels, input.ways.len(), adjacent);
+    around.into_iter().map(|i| input.images[i].as_slice()).collect()
+}
+
 /// Puts the chosen slices through a network, `batch` at a time, each between its neighbours as in training; `take` gets
 /// the probabilities of each.
 fn predict(
@@ -272,16 +279,11 @@ fn predict(
     mut take: impl FnMut(&SliceWay, &[f32]),
 ) -> Result<()> {
     let channels = predictor.channels();
-    let adjacent = |i: usize| input.ways[i + 1].z == input.ways[i].z + 1;
-    let picture = |&i: &usize| -> Vec<&[u8]> {
-        let around = neighbours(i, channels, input.ways.len(), adjacent);
-        around.into_iter().map(|i| input.images[i].as_slice()).collect()
-    };
     let left_out = input.canonical_shape[0] - chosen.len();
     progress.add(left_out);
     for batch in chosen.chunks(batch) {
         progress.stop.check()?;
-        let pictures: Vec<Vec<&[u8]>> = batch.iter().map(picture).collect();
+        let pictures: Vec<Vec<&[u8]>> = batch.iter().map(|&i| picture(input, i, channels)).collect();
         for (probabilities, &i) in predictor.predict(&pictures)?.iter().zip(batch) {
             take(&input.ways[i], probabilities);
         }

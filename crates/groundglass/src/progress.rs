@@ -41,6 +41,11 @@ impl Console {
 
     /// A step of `total` equal parts.
     pub(crate) fn step(&self, name: &str, total: u64) -> Step {
+        self.step_before(name, total, 0.0)
+    }
+
+    /// A step after which more of the same kind is to come, `later` times as much as this one: its time is told too.
+    pub(crate) fn step_before(&self, name: &str, total: u64, later: f64) -> Step {
         let first = Arc::new(OnceLock::new());
         let bar = ProgressBar::with_draw_target(
             Some(total),
@@ -57,7 +62,8 @@ impl Console {
             bar.set_style(style.with_key(
                 "left",
                 move |state: &ProgressState, w: &mut dyn std::fmt::Write| {
-                    let left = time_left(state.elapsed(), &first, state.pos(), state.len().unwrap_or(0));
+                    let left =
+                        time_left(state.elapsed(), &first, state.pos(), state.len().unwrap_or(0), later);
                     let _ = write!(w, "{left}");
                 },
             ));
@@ -69,6 +75,7 @@ impl Console {
             name: name.to_owned(),
             console: self.clone(),
             first,
+            later,
             plain: Arc::new(Mutex::new(Instant::now())),
         }
     }
@@ -82,6 +89,8 @@ pub(crate) struct Step {
     console: Console,
     /// Parts that were there before this step began, as in a training that is resumed.
     first: Arc<OnceLock<u64>>,
+    /// Work that comes after this step, as a multiple of it.
+    later: f64,
     plain: Arc<Mutex<Instant>>,
 }
 
@@ -136,7 +145,7 @@ impl Step {
         if last.elapsed() >= PLAIN_EVERY {
             *last = Instant::now();
             let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
-            let left = time_left(self.bar.elapsed(), &self.first, done, total);
+            let left = time_left(self.bar.elapsed(), &self.first, done, total, self.later);
             self.console.say(format!(
                 "{:>22}  {done}/{total}, {left} left  {}",
                 self.name,
@@ -146,18 +155,28 @@ impl Step {
     }
 }
 
-/// The time left if the rest goes as fast as what was done since the start, in words.
-fn time_left(elapsed: Duration, first: &OnceLock<u64>, done: u64, total: u64) -> String {
+/// The time left if the rest goes as fast as what was done since the start, in words; with that of all that is to come
+/// later.
+fn time_left(elapsed: Duration, first: &OnceLock<u64>, done: u64, total: u64, later: f64) -> String {
     let since = done.saturating_sub(first.get().copied().unwrap_or(0));
     if since == 0 {
         return "?".to_owned();
     }
-    /// More than that is no estimate.
-    const LONGEST_SECS: f64 = 9999.0 * 3600.0;
-    let secs = elapsed.as_secs_f64() / since as f64 * total.saturating_sub(done) as f64;
-    if secs > LONGEST_SECS {
-        return "?".to_owned();
+    let each = elapsed.as_secs_f64() / since as f64;
+    let left = each * total.saturating_sub(done) as f64;
+    let all = left + later * each * total as f64;
+    match later {
+        _ if left > LONGEST_SECS || all > LONGEST_SECS => "?".to_owned(),
+        0.0 => duration(left),
+        _ => format!("{} ({} over all runs)", duration(left), duration(all)),
     }
+}
+
+/// More than that is no estimate.
+const LONGEST_SECS: f64 = 9999.0 * 3600.0;
+
+/// Seconds in words.
+pub(crate) fn duration(secs: f64) -> String {
     let secs = secs.round() as u64;
     match (secs / 3600, secs / 60 % 60, secs % 60) {
         (0, 0, s) => format!("{s} s"),
@@ -175,12 +194,15 @@ mod tests {
         let check = |elapsed, first, done, total, expected: &str| {
             let begun = OnceLock::new();
             begun.get_or_init(|| first);
-            assert_eq!(time_left(Duration::from_secs(elapsed), &begun, done, total), expected);
+            assert_eq!(time_left(Duration::from_secs(elapsed), &begun, done, total, 0.0), expected);
         };
         check(10, 0, 0, 100, "?");
         check(10, 0, 10, 100, "1 min 30 s");
         check(10, 90, 95, 100, "10 s"); // resumed at 90
         check(3600, 0, 1, 4, "3 h 00 min");
+        let begun = OnceLock::from(0);
+        let told = time_left(Duration::from_secs(10), &begun, 10, 100, 2.0);
+        assert_eq!(told, "1 min 30 s (4 min 50 s over all runs)");
     }
 
     #[test]
@@ -189,7 +211,7 @@ mod tests {
         for (elapsed, first) in [0.0, 1e-9, 3.0, 1e6].into_iter().flat_map(|e| counts.map(|f| (e, f))) {
             for (done, total) in counts.into_iter().flat_map(|d| counts.map(|t| (d, t))) {
                 let begun = OnceLock::from(first);
-                let left = time_left(Duration::from_secs_f64(elapsed), &begun, done, total);
+                let left = time_left(Duration::from_secs_f64(elapsed), &begun, done, total, 0.0);
                 let number = |word: &str| word.parse::<u64>().unwrap_or(0);
                 assert!(left.split(' ').all(|w| number(w) <= 9999), "{left} for {done}/{total} from {first}");
             }

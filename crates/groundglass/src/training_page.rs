@@ -61,7 +61,8 @@ pub(crate) fn write(
     output::write_text(&dir.join("report.html"), &gg_report::training_report(&report))
 }
 
-fn epoch(row: &gg_nn::EpochRow, task: Task) -> EpochRow {
+/// An epoch as the curves want it.
+pub(crate) fn epoch(row: &gg_nn::EpochRow, task: Task) -> EpochRow {
     let classify = task == Task::Classify;
     let pick = |wanted: bool, v: Option<f64>| v.filter(|_| wanted);
     EpochRow {
@@ -113,7 +114,8 @@ fn kind(op: Op) -> Option<LayerKind> {
     })
 }
 
-fn drawing(net: &NetConfig, table: &NetTable, size: usize) -> Figure {
+/// The network as the paper draws it.
+pub(crate) fn drawing(net: &NetConfig, table: &NetTable, size: usize) -> Figure {
     match net {
         NetConfig::Unet(c) => {
             let levels: Vec<UnetLevel> =

@@ -1,7 +1,9 @@
 //! What was typed: the command line as clap reads it, by groups of commands. What it means is decided in `commands`.
 
 mod data;
+mod explain;
 mod options;
+mod paper;
 mod parse;
 mod program;
 mod scans;
@@ -9,10 +11,12 @@ mod training;
 
 use clap::{Args, Parser, Subcommand};
 pub(crate) use data::{AuditArgs, PhantomArgs, PrepareArgs, SplitArgs};
+pub(crate) use explain::ExplainArgs;
 pub(crate) use options::{
     BundleArgs, CacheArgs, FoldArgs, OutArgs, PrecisionName, ProfileName, ReadArgs, SettingsArgs, StoreName,
     TaskName,
 };
+pub(crate) use paper::PaperArgs;
 pub(crate) use program::{
     BenchArgs, BenchPart, ConfigAction, ConfigArgs, ModelsAction, ModelsArgs, ModelsShowArgs, QuickstartArgs,
 };
@@ -67,8 +71,12 @@ pub(crate) enum Command {
     Crossval(CrossvalArgs),
     /// Find what stands on both sides of a split: patients, near-duplicate slices, one scan in two data sets
     Audit(AuditArgs),
+    /// Show where the classifier looks in a slice, or how attributes of a cohort move the prediction of an outcome
+    Explain(ExplainArgs),
     /// List the models in the box, or show what a bundle says about itself
     Models(ModelsArgs),
+    /// Reproduce the paper from data to figures, with its faults measured one at a time
+    Paper(PaperArgs),
     /// Make synthetic chest CT with exact truth
     Phantom(PhantomArgs),
     /// See the whole pipeline at work on phantoms, from nothing to a report

@@ -8,8 +8,10 @@ mod convert;
 mod crossval;
 mod data;
 mod evaluate;
+mod explain;
 mod inspect;
 mod models;
+mod paper;
 mod phantom;
 mod prepare;
 mod quickstart;
@@ -38,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) json: bool,
     /// The instruction set that networks run on.
     pub(crate) isa: Isa,
+    /// Trainings that come after the running one, as a multiple of its work; 0 for none.
+    pub(crate) later: f64,
 }
 
 /// Runs the command that was typed.
@@ -53,6 +57,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         interrupt: Interrupt::listen(),
         json: cli.global.json,
         isa: instruction_set()?,
+        later: 0.0,
     };
     match cli.command {
         Command::Inspect(args) => inspect::run(&context, args),
@@ -65,7 +70,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Analyze(args) => analyze::run(&context, args),
         Command::Crossval(args) => crossval::run(&context, args),
         Command::Audit(args) => audit::run(&context, args),
+        Command::Explain(args) => explain::run(&context, args),
         Command::Models(args) => models::run(&context, args),
+        Command::Paper(args) => paper::run(&context, &args),
         Command::Phantom(args) => phantom::run(&context, args),
         Command::Quickstart(args) => quickstart::run(&context, args),
         Command::Bench(args) => bench::run(&context, args),

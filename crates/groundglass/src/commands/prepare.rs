@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: PrepareArgs) -> Result<()> {
     let dir = staged.path();
     let cache = data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?;
     warnings.extend(cache.warnings());
-    let (case, z) = choose(&cache, &args)?;
+    let (case, z) = choose(&cache, args.case.as_deref(), args.slice)?;
     let case_id = cache.cases()[case].case_id.clone();
     let (set, case_source) = data::cases(&sets).nth(case).ok_or_else(|| anyhow!("no such case"))?;
     let loaded = data::load(set, case_source, &args.read)?;
@@ -81,14 +81,14 @@ pub(super) fn run(context: &Context, args: PrepareArgs) -> Result<()> {
 }
 
 /// The case and canonical slice to draw: what was asked for, else where most is infected (or most is lung).
-fn choose(cache: &Cache, args: &PrepareArgs) -> Result<(usize, usize)> {
+pub(super) fn choose(cache: &Cache, case: Option<&str>, slice: Option<usize>) -> Result<(usize, usize)> {
     let infos = cache.infos();
-    let wanted = match &args.case {
+    let wanted = match case {
         Some(name) => Some(
             cache
                 .cases()
                 .iter()
-                .position(|c| c.case_id == *name)
+                .position(|c| c.case_id == name)
                 .ok_or_else(|| anyhow!("no case is called `{name}`; `inspect` lists some of them"))?,
         ),
         None => None,
@@ -96,15 +96,16 @@ fn choose(cache: &Cache, args: &PrepareArgs) -> Result<(usize, usize)> {
     let best = infos
         .iter()
         .filter(|i| wanted.is_none_or(|w| i.case == w))
-        .filter(|i| args.slice.is_none_or(|z| i.z == z))
+        .filter(|i| slice.is_none_or(|z| i.z == z))
         .max_by_key(|i| (i.infection_pixels, i.lung_pixels, std::cmp::Reverse((i.case, i.z))));
     match best {
         Some(info) => Ok((info.case, info.z)),
-        None => bail!("slice {} is not among the kept slices", args.slice.unwrap_or(0)),
+        None => bail!("slice {} is not among the kept slices", slice.unwrap_or(0)),
     }
 }
 
-fn sheet(cache: &Cache, case: usize) -> Result<Vec<Grey>> {
+/// Prepared slices of a case, evenly spread.
+pub(super) fn sheet(cache: &Cache, case: usize) -> Result<Vec<Grey>> {
     let samples = cache.cases()[case].samples.clone();
     let n = samples.len().min(SHEET);
     (0..n)
@@ -116,7 +117,7 @@ fn sheet(cache: &Cache, case: usize) -> Result<Vec<Grey>> {
 }
 
 /// The paper's figures of the preparation, by number.
-fn figures(
+pub(super) fn figures(
     settings: &Settings,
     loaded: &LoadedCase,
     case_id: &str,

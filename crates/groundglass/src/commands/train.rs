@@ -421,7 +421,7 @@ impl Live {
     fn new(context: &Context, epochs: u64, steps_per_epoch: usize, task: Task) -> Self {
         let total = epochs * steps_per_epoch as u64;
         Self {
-            step: context.console.step(&format!("training {}", task.name()), total),
+            step: context.console.step_before(&format!("training {}", task.name()), total, context.later),
             steps_per_epoch: steps_per_epoch as u64,
             metric: if task == Task::Classify { "accuracy" } else { "Dice" },
             header: false,

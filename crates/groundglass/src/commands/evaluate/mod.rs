@@ -18,6 +18,7 @@ use crate::words::number;
 use anyhow::{Result, bail};
 use gg_dataset::{Case, Dataset, Datasets, LoadedCase, Parts, Structure};
 use gg_eval::{SegScores, missing_scores, seg_scores};
+use gg_report::{Comparison, SlicePicture};
 use gg_volume::{AxisMap, LabelVolume, Volume, Warning};
 use part::Chosen;
 use predictions::Folder;
@@ -53,6 +54,19 @@ pub(super) fn run(context: &Context, args: EvaluateArgs) -> Result<()> {
 
 /// Scores and writes everything; `quickstart` calls it too.
 pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores> {
+    Ok(evaluate_with_pictures(context, args)?.0)
+}
+
+/// The pictures of an evaluation.
+pub(crate) struct Pictures {
+    /// Prediction beside truth of the lungs, then of the infection.
+    pub(crate) compared: Vec<Vec<Comparison>>,
+    /// Classified slices.
+    pub(crate) examples: Vec<SlicePicture>,
+}
+
+/// The same, with the pictures for another page.
+pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> Result<(Scores, Pictures)> {
     output::check_apart(&args.out.out, &args.dataset)?;
     let staged = Staged::begin(&args.out.out, args.out.force)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
@@ -148,9 +162,10 @@ pub(crate) fn evaluate(context: &Context, args: &EvaluateArgs) -> Result<Scores>
     let dir = staged.path();
     output::write_json(&dir.join("scores.json"), &scores)?;
     output::write_text(&dir.join("scores.csv"), &scoring_table::to_csv(&scores)?)?;
-    evaluation_page::write(dir, &scores, compared, examples)?;
+    let pictures = Pictures { compared, examples };
+    evaluation_page::write(dir, &scores, pictures.compared.clone(), pictures.examples.clone())?;
     staged.commit()?;
-    Ok(scores)
+    Ok((scores, pictures))
 }
 
 /// What is said of each data set: no name, for that is the user's.

@@ -1,0 +1,314 @@
+//! How each attribute of a cohort moves the prediction of an outcome that the user names.
+
+use super::outcome::{Asked, Read, Table};
+use crate::args::ExplainArgs;
+use crate::commands::Context;
+use crate::manifest::Program;
+use crate::output::{self, Staged, write_drawing};
+use crate::words::number;
+use anyhow::{Context as _, Result};
+use gg_eval::{AttributeEffect, CohortConfig, CohortReport, explain_cohort};
+use gg_report::{EffectRow, Fact, Figure, Provenance, Section, StudyReport, TextTable};
+use serde::Serialize;
+use std::path::Path;
+
+/// Attributes whose dependence is drawn.
+const DRAWN: usize = 12;
+
+/// `cohort.json`.
+#[derive(Serialize)]
+struct Answer {
+    schema_version: u32,
+    research_use_only: bool,
+    outcome: String,
+    /// The value that counts as the outcome, and the other one.
+    positive: String,
+    negative: String,
+    /// Column that named the patients; null where each case was taken for one.
+    patient_column: Option<String>,
+    rows_without_outcome: usize,
+    rows_not_analysed: usize,
+    #[serde(flatten)]
+    report: CohortReport,
+    program: Program,
+}
+
+pub(super) fn run(context: &Context, args: &ExplainArgs, table: &Path, outcome: &str) -> Result<()> {
+    let inputs: Vec<_> = std::iter::once(table.to_owned()).chain(args.join.clone()).collect();
+    output::check_apart(&args.out.out, &inputs)?;
+    let mut warnings = Vec::new();
+    let mut rows = Table::read(table)?;
+    if let Some(path) = &args.join {
+        let (joined, alone) = rows.join(&Table::read(path)?).with_context(|| path.display().to_string())?;
+        rows = joined;
+        if alone > 0 {
+            warnings.push(format!("{alone} cases of the first table do not stand in the second"));
+        }
+    }
+    let asked = Asked { outcome, patient: args.patient.as_deref(), attributes: &args.attributes };
+    let read = rows.cohort(&asked).with_context(|| table.display().to_string())?;
+    warnings.extend(remarks(&read));
+    let config = CohortConfig {
+        penalty: args.penalty,
+        resamples: args.resamples,
+        seed: args.seed,
+        ..CohortConfig::default()
+    };
+    let mut report =
+        explain_cohort(&read.cohort, config).with_context(|| format!("the outcome `{outcome}`"))?;
+    report.left_out.splice(0..0, read.left_out);
+    report.warnings.extend(warnings);
+    for warning in &report.warnings {
+        context.console.warn(warning);
+    }
+    let answer = Answer {
+        schema_version: 1,
+        research_use_only: true,
+        outcome: outcome.to_owned(),
+        positive: read.positive,
+        negative: read.negative,
+        patient_column: read.patient,
+        rows_without_outcome: read.without_outcome,
+        rows_not_analysed: read.not_analysed,
+        report,
+        program: Program::this(),
+    };
+    let staged = Staged::begin(&args.out.out, args.out.force)?;
+    write(staged.path(), &answer)?;
+    staged.commit()?;
+    context.answer(&answer, || text(&answer, &args.out.out))
+}
+
+fn remarks(read: &Read) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if read.without_outcome > 0 {
+        remarks.push(format!("{} cases have no outcome and are left out", read.without_outcome));
+    }
+    if read.not_analysed > 0 {
+        remarks.push(format!(
+            "{} rows are left out: their CT was not analysed in that run (status failed or earlier)",
+            read.not_analysed
+        ));
+    }
+    if read.patient.is_none() {
+        remarks.push(
+            "no column names the patients: each case is taken for another patient; several scans of one would make the \
+             intervals too narrow"
+                .to_owned(),
+        );
+    }
+    remarks
+}
+
+fn effect(name: &str, value: f64, ends: Option<(f64, f64)>) -> EffectRow {
+    EffectRow { name: name.to_owned(), value, ends }
+}
+
+fn write(dir: &Path, answer: &Answer) -> Result<()> {
+    let r = &answer.report;
+    output::write_json(&dir.join("cohort.json"), answer)?;
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table.write_record([
+        "attribute",
+        "importance",
+        "importance_sd",
+        "coefficient_per_sd",
+        "odds_ratio_per_sd",
+        "odds_ratio_low",
+        "odds_ratio_high",
+        "auroc_alone",
+        "mean",
+        "sd",
+        "missing",
+    ])?;
+    for a in &r.attributes {
+        let plain = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
+        table.write_record([
+            a.name.clone(),
+            plain(a.importance.map(|i| i.mean)),
+            plain(a.importance.map(|i| i.sd)),
+            a.coefficient.to_string(),
+            a.odds_ratio.to_string(),
+            plain(a.odds_ratio_interval.map(|i| i.0)),
+            plain(a.odds_ratio_interval.map(|i| i.1)),
+            plain(a.auroc_alone),
+            a.mean.to_string(),
+            a.sd.to_string(),
+            a.missing.to_string(),
+        ])?;
+    }
+    output::write_text(&dir.join("attributes.csv"), &String::from_utf8(table.into_inner()?)?)?;
+
+    let figures = dir.join("figures");
+    std::fs::create_dir_all(&figures).context("making the folder of figures")?;
+    let odds: Vec<EffectRow> =
+        r.attributes.iter().map(|a| effect(&a.name, a.odds_ratio, a.odds_ratio_interval)).collect();
+    let odds = gg_report::odds_figure(
+        &odds,
+        "with 95 % intervals over patients; right of 1 the outcome is likelier",
+    );
+    let importance: Vec<EffectRow> = r
+        .attributes
+        .iter()
+        .filter_map(|a| {
+            let i = a.importance?;
+            Some(effect(&a.name, i.mean, Some((i.mean - i.sd, i.mean + i.sd))))
+        })
+        .collect();
+    let importance = gg_report::importance_figure(
+        &importance,
+        "on patients that the regression never saw; lines: one sd over the deals",
+    );
+    write_drawing(&figures, "odds_ratios", &odds)?;
+    write_drawing(&figures, "importance", &importance)?;
+    let prevalence = r.positive_cases as f64 / r.cases.max(1) as f64;
+    let mut dependence = Vec::new();
+    for (i, a) in r.attributes.iter().take(DRAWN).enumerate() {
+        let scene = gg_report::dependence_figure(&a.name, &a.dependence, prevalence);
+        write_drawing(&figures, &format!("dependence_{:02}", i + 1), &scene)?;
+        dependence.push(Figure { title: a.name.clone(), caption: String::new(), scene });
+    }
+    let page = page(answer, odds, importance, dependence);
+    output::write_text(&dir.join("report.html"), &gg_report::study_report(&page))
+}
+
+fn table(attributes: &[AttributeEffect]) -> TextTable {
+    let columns =
+        ["Attribute", "Importance", "Odds ratio per sd", "95 % interval", "One sd", "AUROC alone", "Missing"];
+    TextTable {
+        caption: "The most important first. Importance: what the AUROC on unseen patients loses where the attribute's values are \
+                  dealt anew. AUROC alone: below 0.5, low values go with the outcome."
+            .to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: attributes
+            .iter()
+            .map(|a| {
+                vec![
+                    a.name.clone(),
+                    number(a.importance.map(|i| i.mean), 3),
+                    format!("{:.2}", a.odds_ratio),
+                    a.odds_ratio_interval.map_or("-".to_owned(), |(l, h)| format!("{l:.2} to {h:.2}")),
+                    significant(a.sd),
+                    number(a.auroc_alone, 2),
+                    a.missing.to_string(),
+                ]
+            })
+            .collect(),
+        text: vec![],
+    }
+}
+
+/// Three significant digits.
+fn significant(v: f64) -> String {
+    let digits = if v == 0.0 { 0 } else { (2 - v.abs().log10().floor() as i32).clamp(0, 6) as usize };
+    format!("{v:.digits$}")
+}
+
+fn auroc(r: &CohortReport) -> String {
+    let a = &r.auroc;
+    format!("{} (95 % interval {} to {})", number(a.mean, 3), number(a.low, 3), number(a.high, 3))
+}
+
+fn page(
+    answer: &Answer,
+    odds: gg_report::Scene,
+    importance: gg_report::Scene,
+    dependence: Vec<Figure>,
+) -> StudyReport {
+    let r = &answer.report;
+    let figure = |title: &str, caption: &str, scene| Figure {
+        title: title.to_owned(),
+        caption: caption.to_owned(),
+        scene,
+    };
+    let mut sections = vec![Section {
+        title: "Attributes".to_owned(),
+        notes: vec![
+            "An attribute says how the prediction moves with it while the others stand still; it does not say what causes the \
+             outcome."
+                .to_owned(),
+        ],
+        tables: vec![table(&r.attributes)],
+        figures: vec![
+            figure("Importance", "", importance),
+            figure("Odds ratios", "", odds),
+        ],
+    }];
+    sections.push(Section {
+        title: "Partial dependence".to_owned(),
+        notes: vec![
+            "Mean predicted probability over all cases where one attribute is set to each value from its 5th to its 95th \
+             percentile."
+                .to_owned(),
+        ],
+        figures: dependence,
+        ..Section::default()
+    });
+    if !r.left_out.is_empty() {
+        sections.push(Section {
+            title: "Columns that take no part".to_owned(),
+            tables: vec![TextTable {
+                columns: vec!["Column".to_owned(), "Why".to_owned()],
+                rows: r.left_out.iter().map(|l| vec![l.name.clone(), l.reason.clone()]).collect(),
+                text: vec![1],
+                ..TextTable::default()
+            }],
+            ..Section::default()
+        });
+    }
+    StudyReport {
+        kind: "cohort".to_owned(),
+        title: format!("What goes with the outcome {}", answer.outcome),
+        summary: format!(
+            "AUROC on patients that the regression never saw: {}; {} cases of {} patients, {} cases with the outcome.",
+            auroc(r),
+            r.cases,
+            r.patients,
+            r.positive_cases
+        ),
+        sections,
+        provenance: Provenance {
+            leaking: false,
+            warnings: r.warnings.clone(),
+            facts: vec![
+                Fact::new(
+                    "Outcome",
+                    format!("{} = {} (else {})", answer.outcome, answer.positive, answer.negative),
+                ),
+                Fact::new(
+                    "Regression",
+                    format!("logistic, L2 penalty {} on standardised attributes", r.config.penalty),
+                ),
+                Fact::new("Validation", format!("{} folds of patients, seed {}", r.folds, r.config.seed)),
+                Fact::new(
+                    "Patients of the rarer class per attribute",
+                    format!("{:.1}", r.patients_per_attribute),
+                ),
+                Fact::new("Cases without outcome", answer.rows_without_outcome.to_string()),
+                Fact::new(
+                    "Intervals",
+                    format!("95 %, {} bootstrap resamples of patients", r.config.resamples),
+                ),
+            ],
+            models: Vec::new(),
+            program: answer.program.to_string(),
+        },
+    }
+}
+
+fn text(answer: &Answer, out: &Path) -> String {
+    let r = &answer.report;
+    let mut lines =
+        vec![format!("AUROC on unseen patients {}; {} cases of {} patients", auroc(r), r.cases, r.patients)];
+    for a in r.attributes.iter().take(DRAWN) {
+        let ends = a.odds_ratio_interval.map_or(String::new(), |(l, h)| format!(" ({l:.2} to {h:.2})"));
+        lines.push(format!(
+            "{:<24} importance {:>6}  odds ratio per sd {:.2}{ends}",
+            a.name,
+            number(a.importance.map(|i| i.mean), 3),
+            a.odds_ratio
+        ));
+    }
+    lines.push(format!("report: {}", out.join("report.html").display()));
+    lines.join("\n")
+}

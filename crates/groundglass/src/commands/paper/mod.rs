@@ -1,0 +1,262 @@
+//! `paper`: the paper from data to figures under its own split by slice, beside the same recipes under a split by patient,
+//! and each of its faults with what repairing it changes.
+
+mod faults;
+mod figures;
+mod measure;
+mod page;
+mod plan;
+
+use super::evaluate::{Pictures, evaluate_with_pictures};
+use super::train::{BUNDLE, train};
+use super::{Context, data};
+use crate::args::{
+    BundleArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PaperArgs, PartName, StoreName, TrainArgs,
+};
+use crate::failure::Usage;
+use crate::output;
+use crate::progress::duration;
+use crate::scoring::Scores;
+use crate::settings::Settings;
+use anyhow::{Context as _, Result, bail};
+use faults::{All, Fault};
+use gg_dataset::{Cache, Datasets, Parts, SampleSource as _, Split, SplitCase, Task};
+use gg_volume::IntensityKind;
+use page::{Basis, ResultRow};
+use plan::{Recipe, Run, SplitName};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// All files besides those of the folders with markers of their own.
+const FILES: [&str; 11] = [
+    "slice-split.toml",
+    "patient-split.toml",
+    "settings.toml",
+    "report.html",
+    "paper.json",
+    "paper.md",
+    "paper/*.svg",
+    "figures/*.png",
+    "figures/*.svg",
+    "cache/*.ggcase",
+    "cache/inputs.json",
+];
+
+/// `paper.json`.
+#[derive(Serialize)]
+struct Answer {
+    schema_version: u32,
+    #[serde(flatten)]
+    basis: Basis,
+    results: Vec<ResultRow>,
+    faults: Vec<Fault>,
+}
+
+/// What was scored of one network of the paper's recipe.
+struct Scored {
+    run: Run,
+    scores: Scores,
+    pictures: Pictures,
+}
+
+/// The splits and parts of both kinds.
+struct Splits {
+    parts: [Parts; 2],
+}
+
+impl Splits {
+    fn parts(&self, split: SplitName) -> &Parts {
+        &self.parts[usize::from(split == SplitName::Patient)]
+    }
+}
+
+pub(super) fn run(context: &Context, args: &PaperArgs) -> Result<()> {
+    let out = &args.out.out;
+    output::check_apart(out, &args.dataset)?;
+    let settings_args = plan::base(args)?;
+    let mut settings = Settings::resolve(&settings_args)?;
+    settings.seed = args.seed.unwrap_or(settings.seed);
+    settings.remarks().iter().for_each(|remark| context.console.warn(remark));
+    let (sets, mut warnings) = data::open(context, &args.dataset)?;
+    enter(args, &settings)?;
+    let cache_dir = args.cache.cache.clone().unwrap_or_else(|| out.join("cache"));
+    let cache = data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?;
+    warnings.extend(cache.warnings());
+    let splits = splits(args, &sets, &cache, &settings)?;
+    let hu = cache.summary().intensity.contains_key(IntensityKind::Hu.name());
+    let runs = plan::runs(hu);
+
+    let prepared = figures::preparation(args, &sets, &cache, &settings)?;
+    train_all(context, args, &settings, &cache, &splits, &runs, &cache_dir)?;
+    drop(cache);
+
+    let mut scored = Vec::new();
+    for &run in runs.iter().filter(|r| r.recipe == Recipe::Paper) {
+        let (scores, pictures) = evaluate_with_pictures(context, &evaluate_args(args, run, &cache_dir))
+            .with_context(|| format!("scoring {}", run.words()))?;
+        scored.push(Scored { run, scores, pictures });
+    }
+    let bundles: Vec<PathBuf> = runs.iter().map(|r| folder(out, *r).join(BUNDLE)).collect();
+    let of_runs: Vec<(Run, &Parts, &Path)> = runs
+        .iter()
+        .zip(&bundles)
+        .map(|(run, path)| (*run, splits.parts(run.split), path.as_path()))
+        .collect();
+    let (cases, measured) = measure::measure(context, args, &sets, &of_runs, &cache_dir)?;
+    let all = All { cases: &cases, measured: &measured };
+
+    let changed: Vec<String> = settings_args.set.clone();
+    let basis = Basis::new(args, &settings, &sets, &cases.patients, changed, warnings);
+    let answer = Answer {
+        schema_version: 1,
+        results: page::results(out, &scored, &all)?,
+        faults: faults::faults(&all),
+        basis,
+    };
+    let drawn = figures::networks(&settings)?;
+    let drawn = prepared.into_iter().chain(drawn).chain(figures::results(out, &scored)?).collect();
+    page::write(out, &answer.basis, &answer.results, &answer.faults, drawn, &scored)?;
+    output::write_json(&out.join("paper.json"), &answer)?;
+    context.answer(&answer, || page::text(&answer.results, &answer.faults, out))
+}
+
+/// The folder of a run.
+fn folder(out: &Path, run: Run) -> PathBuf {
+    out.join("runs").join(run.name())
+}
+
+/// The settings that a folder was begun with.
+const SETTINGS: &str = "settings.toml";
+
+/// Takes the output folder: a new one, or with `--resume` the one that was begun with the same settings.
+fn enter(args: &PaperArgs, settings: &Settings) -> Result<()> {
+    let out = &args.out.out;
+    if args.resume && out.is_dir() {
+        if !output::is_ours(out) {
+            bail!("{} holds no `paper` to resume", out.display());
+        }
+        output::sweep(out)?;
+    } else {
+        output::claim(out, args.out.force, &FILES)?;
+    }
+    keep(out, SETTINGS, &settings.to_toml()?)
+}
+
+/// Writes a file that says what a folder was begun with, or checks that it says the same.
+fn keep(out: &Path, name: &str, text: &str) -> Result<()> {
+    let path = out.join(name);
+    if !path.is_file() {
+        return output::write_text(&path, text);
+    }
+    if std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))? != text {
+        return Err(Usage(format!(
+            "{} was begun with other settings, data, folds or another seed; resume with those, {name} there differs",
+            out.display()
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+/// Makes both splits, and keeps them.
+fn splits(args: &PaperArgs, sets: &Datasets, cache: &Cache, settings: &Settings) -> Result<Splits> {
+    let mut cases: Vec<SplitCase> = data::with_slice_counts(sets, &args.read.options())?
+        .into_iter()
+        .map(|case| SplitCase { fold: None, part: None, positives: Some(0), ..case })
+        .collect();
+    // Slices with infection are dealt evenly, so that no fold tests patients without any.
+    for info in cache.infos().iter().filter(|i| i.infected == Some(true)) {
+        if let Some(case) = cases.get_mut(info.case) {
+            case.positives = case.positives.map(|n| n + 1);
+        }
+    }
+    let share = settings.validation_share;
+    let by_patient =
+        Split { validation_share: share, ..Split::by_patient(&cases, args.folds, settings.seed)? };
+    let by_slice = Split { validation_share: share, ..Split::by_slice(&cases, args.folds, settings.seed)? };
+    let parts = |split: &Split| split.parts(args.fold).map_err(|e| Usage(e.to_string()));
+    for (name, split) in [(SplitName::Slice, &by_slice), (SplitName::Patient, &by_patient)] {
+        keep(&args.out.out, &name.file(), &split.to_toml()?)?;
+    }
+    Ok(Splits { parts: [parts(&by_slice)?, parts(&by_patient)?] })
+}
+
+/// Trains what is not trained yet, and tells the time left over all runs.
+fn train_all(
+    context: &Context,
+    args: &PaperArgs,
+    settings: &Settings,
+    cache: &Cache,
+    splits: &Splits,
+    runs: &[Run],
+    cache_dir: &Path,
+) -> Result<()> {
+    let out = &args.out.out;
+    let works: Vec<f64> = runs
+        .iter()
+        .map(|run| plan::work(*run, settings, cache, splits.parts(run.split)))
+        .collect::<Result<_>>()?;
+    for (i, &run) in runs.iter().enumerate() {
+        let later: f64 = works[i + 1..].iter().sum();
+        let done: f64 = works[..i].iter().sum();
+        let secs: f64 = runs[..i].iter().map(|r| plan::seconds(&folder(out, *r))).sum();
+        let left = match done > 0.0 && secs > 0.0 {
+            true => format!("; about {} left over all runs", duration(secs / done * (works[i] + later))),
+            false => String::new(),
+        };
+        context.console.say(format!("run {} of {}: {}{left}", i + 1, runs.len(), run.words()));
+        let later = if works[i] > 0.0 { later / works[i] } else { 0.0 };
+        let context = Context { later, ..context.clone() };
+        let trained = train(
+            &context,
+            &TrainArgs {
+                task: run.task_name(),
+                dataset: args.dataset.clone(),
+                out: OutArgs { out: folder(out, run), force: false },
+                resume: args.resume && folder(out, run).is_dir(),
+                seed: Some(settings.seed),
+                name: Some(format!("paper-{}", run.name())),
+                bundle: BundleArgs {
+                    licence: "as the licence of the training data allows".to_owned(),
+                    store: StoreName::F32,
+                },
+                precision: args.precision,
+                init: None,
+                cache: CacheArgs { cache: Some(cache_dir.to_owned()) },
+                fold: fold_args(args, run),
+                settings: run.settings(args)?,
+                read: args.read.clone(),
+            },
+        )
+        .with_context(|| run.words())?;
+        if trained.epochs == 0 {
+            bail!("{}: no epoch was trained", run.words());
+        }
+    }
+    Ok(())
+}
+
+fn fold_args(args: &PaperArgs, run: Run) -> FoldArgs {
+    FoldArgs { split: Some(args.out.out.join(run.split.file())), fold: Some(args.fold) }
+}
+
+fn evaluate_args(args: &PaperArgs, run: Run, cache: &Path) -> EvaluateArgs {
+    EvaluateArgs {
+        dataset: args.dataset.clone(),
+        model: vec![folder(&args.out.out, run).join(BUNDLE)],
+        pred: None,
+        part: PartName::Test,
+        out: OutArgs { out: args.out.out.join("scores").join(run.name()), force: true },
+        cache: CacheArgs { cache: Some(cache.to_owned()) },
+        fold: fold_args(args, run),
+        read: args.read.clone(),
+        resamples: args.resamples,
+        precision: None,
+    }
+}
+
+/// Index of a task's comparisons among an evaluation's pictures.
+fn comparisons(scored: &Scored) -> &[gg_report::Comparison] {
+    let index = usize::from(scored.run.task == Task::Infection);
+    scored.pictures.compared.get(index).map_or(&[], Vec::as_slice)
+}
