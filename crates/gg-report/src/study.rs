@@ -23,7 +23,7 @@ pub struct StudyReport {
     pub provenance: Provenance,
 }
 
-/// A part of a study: sentences, then tables, then drawings.
+/// A part of a study: sentences, then tables, then drawings large and small.
 #[derive(Debug, Clone, Default)]
 pub struct Section {
     /// Heading; empty for none.
@@ -32,8 +32,10 @@ pub struct Section {
     pub notes: Vec<String>,
     /// Tables.
     pub tables: Vec<TextTable>,
-    /// Drawings.
+    /// Drawings below each other, with headings and captions.
     pub figures: Vec<Figure>,
+    /// Small drawings beside each other where there is room.
+    pub charts: Vec<Scene>,
 }
 
 /// A table whose cells are texts already.

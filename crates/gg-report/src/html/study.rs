@@ -1,6 +1,6 @@
 //! A page of sections in order, each with sentences, tables and drawings: what `explain` and `paper` write.
 
-use super::page::{figures, page};
+use super::page::{charts, figures, page};
 use crate::study::{Section, StudyReport, TextTable};
 use maud::{Markup, html};
 
@@ -16,6 +16,7 @@ fn one(section: &Section) -> Markup {
         @for note in &section.notes { p { (note) } }
         @for table in &section.tables { (table_of(table)) }
         (figures(&section.figures))
+        @if !section.charts.is_empty() { (charts(&section.charts)) }
     }
 }
 

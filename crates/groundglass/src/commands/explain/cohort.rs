@@ -166,7 +166,7 @@ fn write(dir: &Path, answer: &Answer) -> Result<()> {
     for (i, a) in r.attributes.iter().take(DRAWN).enumerate() {
         let scene = gg_report::dependence_figure(&a.name, &a.dependence, prevalence);
         write_drawing(&figures, &format!("dependence_{:02}", i + 1), &scene)?;
-        dependence.push(Figure { title: a.name.clone(), caption: String::new(), scene });
+        dependence.push(scene);
     }
     let page = page(answer, odds, importance, dependence);
     output::write_text(&dir.join("report.html"), &gg_report::study_report(&page))
@@ -213,14 +213,10 @@ fn page(
     answer: &Answer,
     odds: gg_report::Scene,
     importance: gg_report::Scene,
-    dependence: Vec<Figure>,
+    dependence: Vec<gg_report::Scene>,
 ) -> StudyReport {
     let r = &answer.report;
-    let figure = |title: &str, caption: &str, scene| Figure {
-        title: title.to_owned(),
-        caption: caption.to_owned(),
-        scene,
-    };
+    let figure = |title: &str, scene| Figure { title: title.to_owned(), caption: String::new(), scene };
     let mut sections = vec![Section {
         title: "Attributes".to_owned(),
         notes: vec![
@@ -230,9 +226,10 @@ fn page(
         ],
         tables: vec![table(&r.attributes)],
         figures: vec![
-            figure("Importance", "", importance),
-            figure("Odds ratios", "", odds),
+            figure("Importance", importance),
+            figure("Odds ratios", odds),
         ],
+        ..Section::default()
     }];
     sections.push(Section {
         title: "Partial dependence".to_owned(),
@@ -241,7 +238,7 @@ fn page(
              percentile."
                 .to_owned(),
         ],
-        figures: dependence,
+        charts: dependence,
         ..Section::default()
     });
     if !r.left_out.is_empty() {

@@ -360,6 +360,7 @@ fn page(e: &Explanation, scene: gg_report::Scene) -> StudyReport {
                 caption: "On the grid of the input; each map has its own scale.".to_owned(),
                 scene,
             }],
+            ..Section::default()
         }],
         provenance: Provenance {
             leaking: e.warnings.iter().any(|w| w.code == PATIENTS_LEAK),

@@ -165,6 +165,7 @@ pub(super) fn work(run: Run, settings: &Settings, cache: &Cache, parts: &Parts) 
     if task.drop_blank {
         samples = cache.without_blank(&samples);
     }
+    samples = cache.thin_blank(&samples, task.blank_share);
     let side = settings.prepare.size;
     let flops = task.network.graph()?.table(side, side)?.flops as f64;
     Ok(samples.len() as f64 * task.train.epochs as f64 * flops)
