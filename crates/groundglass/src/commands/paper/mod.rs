@@ -8,12 +8,13 @@ mod page;
 mod plan;
 
 use super::evaluate::{Pictures, evaluate_with_pictures};
-use super::train::{BUNDLE, train};
+use super::train::train;
 use super::{Context, data};
 use crate::args::{
     BundleArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PaperArgs, PartName, StoreName, TrainArgs,
 };
 use crate::failure::Usage;
+use crate::model_file::BUNDLE;
 use crate::output;
 use crate::progress::duration;
 use crate::scoring::Scores;
