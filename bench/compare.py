@@ -69,7 +69,8 @@ print("| engine | precision | training step, ms | predict, ms per slice | peak M
 for side, precision in dict.fromkeys((f["side"], f["precision"]) for f in figures):
     engine = next(f["engine"] for f in figures if (f["side"], f["precision"]) == (side, precision))
     train, predict, mb_train, mb_predict = (median(side, precision, k) for k in KEYS)
-    print(f"| {engine} | {precision} | {train:.1f} | {predict:.1f} | {mb_train} / {mb_predict} |")
+    train, mb_train = "-" if train is None else f"{train:.1f}", "-" if mb_train is None else mb_train
+    print(f"| {engine} | {precision} | {train} | {predict:.1f} | {mb_train} / {mb_predict} |")
 print("\n| torch / groundglass | training step | predict | peak memory, train | peak memory, predict |\n|---|---|---|---|---|")
 for precision in dict.fromkeys(f["precision"] for f in figures if f["side"] == "groundglass"):
     for other in ["fp32", "bf16"]:

@@ -3,6 +3,7 @@
 //! An [`Isa`] value is a proof: it can only be made for a set that this processor has, so every safe kernel that
 //! takes one may call the code compiled for it.
 
+use crate::int8::{Int8, Work};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Kernel, Portable, Simd};
@@ -19,9 +20,12 @@ enum Kind {
     #[cfg(target_arch = "x86_64")]
     Avx512 {
         bf16: bool,
+        vnni: bool,
     },
     #[cfg(target_arch = "x86_64")]
-    Avx2,
+    Avx2 {
+        vnni: bool,
+    },
     Portable,
 }
 
@@ -52,10 +56,12 @@ impl Isa {
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl")
             {
-                sets.push(Self { kind: Kind::Avx512 { bf16: is_x86_feature_detected!("avx512bf16") } });
+                let bf16 = is_x86_feature_detected!("avx512bf16");
+                let vnni = is_x86_feature_detected!("avx512vnni");
+                sets.push(Self { kind: Kind::Avx512 { bf16, vnni } });
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                sets.push(Self { kind: Kind::Avx2 });
+                sets.push(Self { kind: Kind::Avx2 { vnni: is_x86_feature_detected!("avxvnni") } });
             }
         }
         sets.push(Self { kind: Kind::Portable });
@@ -86,7 +92,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 { .. } => "avx512",
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => "avx2",
+            Kind::Avx2 { .. } => "avx2",
             Kind::Portable => "portable",
         }
     }
@@ -97,7 +103,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 { .. } => 16,
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => 8,
+            Kind::Avx2 { .. } => 8,
             Kind::Portable => 8,
         }
     }
@@ -106,8 +112,56 @@ impl Isa {
     pub fn has_bf16(self) -> bool {
         match self.kind {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 { bf16 } => bf16,
+            Kind::Avx512 { bf16, .. } => bf16,
             _ => false,
+        }
+    }
+
+    /// Whether the processor multiplies and adds four bytes at once; without, int8 is exact too, but slower.
+    pub fn has_vnni(self) -> bool {
+        match self.kind {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 { vnni, .. } | Kind::Avx2 { vnni } => vnni,
+            Kind::Portable => false,
+        }
+    }
+
+    /// Output blocks that one tile of bytes computes at once.
+    pub(crate) fn int8_blocks(self) -> usize {
+        struct Blocks;
+        impl Work for Blocks {
+            type Out = usize;
+            #[inline(always)]
+            fn run<S: Int8>(self) -> usize {
+                S::BLOCKS
+            }
+        }
+        self.run_int8(Blocks)
+    }
+
+    /// Runs work on bytes compiled for this set.
+    #[inline]
+    pub(crate) fn run_int8<W: Work>(self, work: W) -> W::Out {
+        match self.kind {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 { vnni: true, .. } => {
+                // SAFETY: an `Isa` of this kind exists only where the processor has these features.
+                unsafe { crate::int8::Avx512::enter(work) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 { vnni: true } => {
+                // SAFETY: as above.
+                unsafe { crate::int8::Vnni::enter(work) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 { vnni: false, .. } | Kind::Avx2 { vnni: false } => {
+                // SAFETY: as above; whoever has AVX-512 has AVX2.
+                unsafe { crate::int8::Avx2::enter(work) }
+            }
+            Kind::Portable => {
+                // SAFETY: it needs no features.
+                unsafe { crate::int8::Portable::enter(work) }
+            }
         }
     }
 
@@ -138,7 +192,7 @@ impl Isa {
                 unsafe { Avx512::enter(kernel) }
             }
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx2 => {
+            Kind::Avx2 { .. } => {
                 // SAFETY: as above.
                 unsafe { Avx2::enter(kernel) }
             }

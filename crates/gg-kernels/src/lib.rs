@@ -5,6 +5,7 @@
 //! * [`Source`]: how a kernel reads a tensor, with batch norm, activation or their backward pass applied on the way;
 //! * [`forward`], [`backward_weights`], [`ConvPlan`]: 3x3, 1x1 and transposed 2x2 convolutions;
 //! * [`forward_winograd`], [`backward_weights_winograd`]: 3x3 convolutions with a quarter of the multiplications;
+//! * [`Conv8`], [`convolve8`]: prediction in bytes; [`ImageConv`], [`max_pool8`], [`logits8`], [`means8`];
 //! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`]; [`adam_step`].
 //!
 //! Work is cut by shapes alone, and all sums are added in a fixed order: the same bytes at any number of threads
@@ -16,6 +17,7 @@ mod arith;
 mod buffer;
 mod conv;
 mod dense;
+mod int8;
 mod isa;
 mod layout;
 mod norm;
@@ -33,6 +35,10 @@ pub use conv::{
     forward_winograd,
 };
 pub use dense::{dense, dense_backward};
+pub use int8::{
+    After8, ByteShape, Conv8, ImageConv, Kind8, Quant, Source8, TOP, convolve_image, convolve8, logits8,
+    max_pool8, means8,
+};
 pub use isa::{Isa, IsaError};
 pub use layout::{Shape, from_blocked, padded, to_blocked};
 pub use norm::{Norm, NormGradient, norm_backward, norm_of_batch, norm_of_running};

@@ -3,6 +3,7 @@
 //! Weights are arrays under their PyTorch-style names; all else is JSON in the file's metadata. A bundle of a newer
 //! format, weights that do not fit the network, a file cut short, and weights whose hash is another are refused.
 
+use crate::calibration::{CALIBRATION_FORMAT, Calibration};
 use crate::checkpoint::{BEST_TEXT, State};
 use crate::net::{Graph, NetConfig, NetError};
 use crate::store::{Precision, StoreError, decode, encode, named, write_whole};
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Version of the file's format that this program writes, and the newest that it reads.
-pub const BUNDLE_FORMAT: u32 = 1;
+pub const BUNDLE_FORMAT: u32 = 2;
 /// Larger files are no bundles; nothing of them is read.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 
@@ -45,6 +46,9 @@ pub struct BundleInfo {
     pub licence: String,
     /// SHA-256 of the weights as they are in memory after loading.
     pub weights_sha256: String,
+    /// Ranges for prediction in int8, since format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Calibration>,
 }
 
 /// A trained model.
@@ -189,6 +193,14 @@ impl Bundle {
             return Err(BundleError::Description(format!(
                 "a network of {found} for the task {}",
                 self.info.task.name()
+            )));
+        }
+        if let Some(c) = &self.info.int8
+            && (c.version > CALIBRATION_FORMAT || c.ranges.values().flatten().any(|v| !v.is_finite()))
+        {
+            return Err(BundleError::Description(format!(
+                "int8 calibration of format {}, right would be finite ranges of format {CALIBRATION_FORMAT}",
+                c.version
             )));
         }
         if !(self.info.threshold > 0.0 && self.info.threshold < 1.0) {

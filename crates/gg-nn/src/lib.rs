@@ -8,6 +8,7 @@
 //! * [`Bundle`]: a model as one file; [`Predictor`]: slices in, probabilities out.
 
 mod bundle;
+mod calibration;
 mod checkpoint;
 pub mod engine;
 pub mod explain;
@@ -23,6 +24,7 @@ mod train_config;
 mod weights;
 
 pub use bundle::{BUNDLE_FORMAT, Bundle, BundleError, BundleInfo, weights_sha256};
+pub use calibration::{CALIBRATION_FORMAT, CALIBRATION_SLICES, Calibration};
 pub use engine::{Engine, EngineError, engine_for};
 pub use gg_dataset::Task;
 pub use loss::{Loss, sigmoid};

@@ -1,7 +1,7 @@
 //! A model in use: weights are given to the engine once, slices go through in small batches, probabilities come out.
 
 use crate::bundle::Bundle;
-use crate::engine::{Arithmetic, Engine, EngineError, Images, engine_for};
+use crate::engine::{Arithmetic, Engine, EngineError, Images, Int8Engine, Precision, engine_for};
 use crate::loss::sigmoid;
 
 /// Pictures to put through a network together: more gain nothing and cost memory.
@@ -18,10 +18,16 @@ impl Predictor {
     /// Takes a model over, on the default engine.
     ///
     /// # Errors
-    /// Weights that do not fit.
+    /// Weights that do not fit; int8 for a bundle without calibration.
     pub fn load(bundle: &Bundle, arithmetic: Arithmetic) -> Result<Self, EngineError> {
         let graph = bundle.graph()?;
-        let mut engine = engine_for(&graph, arithmetic);
+        let mut engine: Box<dyn Engine> = match (arithmetic.precision, &bundle.info.int8) {
+            (Precision::Int8, Some(ranges)) => {
+                Box::new(Int8Engine::new(graph.clone(), arithmetic.isa, ranges)?)
+            }
+            (Precision::Int8, None) => return Err(EngineError::NoCalibration),
+            _ => engine_for(&graph, arithmetic),
+        };
         engine.set_weights(&bundle.weights)?;
         Ok(Self { engine, size: bundle.info.prepare.size, channels: graph.in_channels() })
     }

@@ -33,6 +33,17 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// Whether a value comes back as it was.
+    pub fn keeps(self, value: f32) -> bool {
+        match self {
+            Self::F32 => true,
+            Self::F16 => f16::from_f32(value).to_f32() == value,
+            Self::Bf16 => bf16::from_f32(value).to_f32() == value,
+        }
+    }
+}
+
 /// A file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

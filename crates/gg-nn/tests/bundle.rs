@@ -24,6 +24,7 @@ fn info() -> BundleInfo {
         scores: serde_json::json!({ "val_dice": 0.875 }),
         licence: "MIT OR Apache-2.0".into(),
         weights_sha256: String::new(),
+        int8: None,
     }
 }
 
@@ -131,15 +132,35 @@ fn a_network_of_three_channels_predicts_what_it_sees_in_training() {
 }
 
 #[test]
+fn a_bundle_from_before_int8_is_read_and_ranges_come_back_as_they_were() {
+    let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
+    let old = with_text(&good, |t| t.replace("\\\"format_version\\\":2", "\\\"format_version\\\":1"));
+    let old = Bundle::from_bytes(&old).unwrap();
+    assert_eq!((old.info.format_version, &old.info.int8), (1, &None));
+    let int8 = Arithmetic { isa: Isa::detect(), precision: gg_nn::engine::Precision::Int8 };
+    let error = Predictor::load(&old, int8).err().unwrap().to_string();
+    assert!(error.starts_with("found no calibration for int8"), "{error}");
+    let mut ranges = Calibration { version: CALIBRATION_FORMAT, slices: 3, ranges: Default::default() };
+    ranges.ranges.insert("down.0.conv1".into(), [0.0, 0.1]);
+    let with = |ranges: &Calibration| {
+        Bundle::new(BundleInfo { int8: Some(ranges.clone()), ..info() }, &weights(), Precision::F32)
+    };
+    let (_, bytes) = with(&ranges).unwrap();
+    assert_eq!(Bundle::from_bytes(&bytes).unwrap().info.int8.as_ref(), Some(&ranges));
+    ranges.version += 1;
+    assert!(with(&ranges).unwrap_err().to_string().contains("int8 calibration of format 2"));
+}
+
+#[test]
 fn what_cannot_be_used_is_refused_in_one_sentence() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
     let error = |bytes: &[u8]| Bundle::from_bytes(bytes).unwrap_err().to_string();
     let newer = with_text(&good, |t| {
-        t.replace("\\\"format_version\\\":1", "\\\"format_version\\\":2,\\\"more\\\":0")
+        t.replace("\\\"format_version\\\":2", "\\\"format_version\\\":3,\\\"more\\\":0")
     });
     assert_eq!(
         error(&newer),
-        "model bundle of format 2, this program reads up to 1; use a newer groundglass"
+        "model bundle of format 3, this program reads up to 2; use a newer groundglass"
     );
     let other = with_text(&good, |t| t.replace("\\\"base\\\":2", "\\\"base\\\":3"));
     assert_eq!(

@@ -129,6 +129,7 @@ fn brightness(channels: usize) -> Bundle {
         scores: serde_json::Value::Null,
         licence: "none".into(),
         weights_sha256: String::new(),
+        int8: None,
     };
     Bundle::new(info, &weights, Precision::F32).unwrap().0
 }

@@ -10,7 +10,7 @@ use crate::model_file;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{Task, neighbours};
 use gg_imaging::{Connectivity, DropReason, PrepareConfig, Prepared, SliceWay};
-use gg_nn::engine::Arithmetic;
+use gg_nn::engine::{Arithmetic, Precision};
 use gg_nn::{Bundle, PREDICT_BATCH, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warned, Warning};
 use std::cell::Cell;
@@ -27,6 +27,8 @@ pub(crate) struct Model {
 /// At most one model per task.
 pub(crate) struct Models {
     arithmetic: Arithmetic,
+    /// Whether a model that can computes in int8 instead, where that is fast.
+    or_int8: bool,
     pub(crate) classify: Option<Model>,
     pub(crate) lung: Option<Model>,
     pub(crate) infection: Option<Model>,
@@ -66,12 +68,22 @@ impl Model {
 impl Models {
     /// None yet; those that come will compute like this.
     pub(crate) fn new(arithmetic: Arithmetic) -> Self {
-        Self { arithmetic, classify: None, lung: None, infection: None }
+        Self { arithmetic, or_int8: false, classify: None, lung: None, infection: None }
     }
 
-    /// What computes, for manifests.
+    /// What computes, for manifests; all of it, where models differ.
     pub(crate) fn compute(&self) -> Compute {
-        self.all().next().map_or_else(|| Compute::new("none", self.arithmetic), Model::compute)
+        let mut all = self.all().map(Model::compute);
+        let Some(mut compute) = all.next() else { return Compute::new("none", self.arithmetic) };
+        for other in all {
+            if !compute.device.split(", ").any(|d| d == other.device) {
+                compute.device = format!("{}, {}", compute.device, other.device);
+            }
+            if !compute.precision.split(", ").any(|p| p == other.precision) {
+                compute.precision = format!("{}, {}", compute.precision, other.precision);
+            }
+        }
+        compute
     }
 
     /// Puts a bundle in its task's place; a second one for the same task is refused.
@@ -90,7 +102,11 @@ impl Models {
                 "the network takes {channels} slices at once; right would be an odd number, the predicted one in the middle"
             );
         }
-        let predictor = Predictor::load(&bundle, self.arithmetic)?;
+        let Arithmetic { isa, .. } = self.arithmetic;
+        let in_bytes = self.or_int8 && isa.has_vnni() && bundle.info.int8.is_some();
+        let arithmetic =
+            if in_bytes { Arithmetic { isa, precision: Precision::Int8 } } else { self.arithmetic };
+        let predictor = Predictor::load(&bundle, arithmetic)?;
         *place = Some(Model { bundle, sha256, predictor });
         Ok(())
     }
@@ -104,9 +120,10 @@ impl Models {
         }
     }
 
-    /// Loads the bundles that `--model` names.
-    pub(crate) fn open(paths: &[PathBuf], arithmetic: Arithmetic) -> Result<Self> {
-        let mut models = Self::new(arithmetic);
+    /// Loads the bundles that `--model` names. `or_int8`: nobody chose the precision, so that models with a calibration may
+    /// compute in int8.
+    pub(crate) fn open(paths: &[PathBuf], arithmetic: Arithmetic, or_int8: bool) -> Result<Self> {
+        let mut models = Self { or_int8, ..Self::new(arithmetic) };
         for path in paths {
             let (bundle, bytes) = model_file::read_named(path)?;
             models.add(bundle, manifest::sha256(&bytes)).with_context(|| path.display().to_string())?;
@@ -367,7 +384,7 @@ fn count_slices(labels: &LabelVolume, map: &AxisMap) -> Vec<usize> {
 mod tests {
     use super::*;
     use gg_nn::net::UnetConfig;
-    use gg_nn::{BUNDLE_FORMAT, BundleInfo, NetConfig, Precision, Weights};
+    use gg_nn::{BUNDLE_FORMAT, BundleInfo, NetConfig, Weights};
 
     const SIZE: usize = 16;
 
@@ -386,8 +403,9 @@ mod tests {
             scores: serde_json::Value::Null,
             licence: "none".into(),
             weights_sha256: String::new(),
+            int8: None,
         };
-        Bundle::new(info, &weights, Precision::F32).unwrap().0
+        Bundle::new(info, &weights, gg_nn::Precision::F32).unwrap().0
     }
 
     /// Slices 0 to 5 and, after a gap, 8 to 10.

@@ -5,11 +5,13 @@
 mod burn;
 mod cpu;
 mod dropout;
+mod precision;
 
 pub use self::burn::BurnEngine;
-pub use cpu::CpuEngine;
+pub use cpu::{CpuEngine, Int8Engine};
 pub use dropout::{DropoutKey, dropout_mask};
-pub use gg_kernels::{Isa, IsaError, Precision};
+pub use gg_kernels::{Isa, IsaError};
+pub use precision::Precision;
 
 use crate::net::{Graph, NetError, Shape};
 use crate::weights::{Weights, WeightsError};
@@ -32,7 +34,7 @@ impl Arithmetic {
         Self { isa, precision: Precision::Fp32 }
     }
 
-    /// The fastest precision for prediction on this instruction set.
+    /// The fastest precision for prediction on this instruction set, for networks without calibration.
     pub fn fastest(isa: Isa) -> Self {
         let precision = if isa.has_bf16() { Precision::Bf16 } else { Precision::Fp32 };
         Self { isa, precision }
@@ -175,6 +177,12 @@ pub enum EngineError {
         /// The instruction set.
         isa: &'static str,
     },
+    /// int8 without ranges.
+    #[error(
+        "found no calibration for int8, right would be a bundle that has one (`groundglass models calibrate` adds it) or \
+         --precision fp32 or bf16"
+    )]
+    NoCalibration,
     /// `predict` or `gradients` before `set_weights`.
     #[error("the engine has no weights yet")]
     NoWeights,

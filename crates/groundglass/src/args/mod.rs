@@ -18,7 +18,8 @@ pub(crate) use options::{
 };
 pub(crate) use paper::PaperArgs;
 pub(crate) use program::{
-    BenchArgs, BenchPart, ConfigAction, ConfigArgs, ModelsAction, ModelsArgs, ModelsShowArgs, QuickstartArgs,
+    BenchArgs, BenchPart, ConfigAction, ConfigArgs, ModelsAction, ModelsArgs, ModelsCalibrateArgs,
+    ModelsShowArgs, QuickstartArgs,
 };
 pub(crate) use scans::{AnalyzeArgs, ConvertArgs, InspectArgs};
 pub(crate) use training::{CrossvalArgs, EvaluateArgs, PartName, TrainArgs};

@@ -109,4 +109,6 @@ pub(crate) enum PrecisionName {
     Fp32,
     /// 16 bits, rounded; needs a processor with AVX512-BF16
     Bf16,
+    /// 8 bits, for prediction with bundles that have a calibration
+    Int8,
 }

@@ -1,6 +1,6 @@
 //! Commands about the program itself: its settings, its models, its speed, and the first look at it.
 
-use super::options::{PrecisionName, SettingsArgs};
+use super::options::{CacheArgs, PrecisionName, ReadArgs, SettingsArgs};
 use super::parse::parse_positive;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -52,6 +52,30 @@ pub(crate) enum ModelsAction {
     List,
     /// How a model was trained, its threshold, labels, scores and licence
     Show(ModelsShowArgs),
+    /// Add what prediction in int8 needs to a bundle that lacks it
+    Calibrate(ModelsCalibrateArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass models calibrate old.safetensors data/covid --out new.safetensors"
+)]
+pub(crate) struct ModelsCalibrateArgs {
+    /// The bundle
+    pub(crate) model: PathBuf,
+    /// Data set folders that it was trained on; slices of its training patients alone are used
+    #[arg(required = true)]
+    pub(crate) dataset: Vec<PathBuf>,
+    /// File for the bundle with its calibration
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) out: PathBuf,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
 }
 
 #[derive(Debug, Args)]

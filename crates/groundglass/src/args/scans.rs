@@ -44,7 +44,8 @@ pub(crate) struct AnalyzeArgs {
     /// Model bundles, one per task, instead of those in the program
     #[arg(long, value_name = "BUNDLE", num_args = 1..)]
     pub(crate) model: Vec<PathBuf>,
-    /// What the networks multiply (default: bf16 where the processor can, else fp32)
+    /// What the networks multiply (default: int8 where the processor has VNNI and the bundle a calibration, else bf16
+    /// where the processor can, else fp32)
     #[arg(long, value_enum)]
     pub(crate) precision: Option<PrecisionName>,
     /// Name of the case in all outputs, once per CT (default: case-001, case-002, ...)

@@ -78,7 +78,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) fold: FoldArgs,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
-    /// What the networks multiply (default: bf16 where the processor can, else fp32)
+    /// What the networks multiply (default: int8 where the processor has VNNI and the bundle a calibration, else bf16
+    /// where the processor can, else fp32)
     #[arg(long, value_enum, conflicts_with = "pred")]
     pub(crate) precision: Option<PrecisionName>,
     /// Number of bootstrap resamples behind each interval

@@ -3,6 +3,7 @@
 mod analyze;
 mod audit;
 mod bench;
+mod calibrate;
 mod config;
 mod convert;
 mod crossval;
@@ -93,6 +94,7 @@ impl PrecisionName {
         match self {
             Self::Fp32 => Precision::Fp32,
             Self::Bf16 => Precision::Bf16,
+            Self::Int8 => Precision::Int8,
         }
     }
 }

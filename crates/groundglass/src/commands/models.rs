@@ -40,6 +40,7 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
     match args.action {
         ModelsAction::List => list(context),
         ModelsAction::Show(args) => show(context, &args),
+        ModelsAction::Calibrate(args) => super::calibrate::run(context, &args),
     }
 }
 
@@ -149,6 +150,10 @@ fn text(shown: &Shown) -> String {
             lines.push(format!("warning      {LEAK}"));
         }
     }
+    lines.push(match &info.int8 {
+        Some(c) => format!("int8         calibrated on {} slices", c.slices),
+        None => "int8         no calibration; `models calibrate` adds it".to_owned(),
+    });
     lines.push(format!("scores       {}", info.scores));
     lines.push(format!("licence      {}", row.licence));
     lines.push(format!("sha256       {}", row.sha256));

@@ -1,8 +1,8 @@
 //! `train`: from data sets to a model bundle, with everything that made it beside it in the run folder.
 
-use super::{Context, data};
+use super::{Context, calibrate, data};
 use crate::analysis::PATIENTS_LEAK;
-use crate::args::{StoreName, TaskName, TrainArgs};
+use crate::args::{PrecisionName, StoreName, TaskName, TrainArgs};
 use crate::failure::{Interrupted, Usage};
 use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
 use crate::model_file::{self, BUNDLE};
@@ -15,7 +15,8 @@ use anyhow::{Context as _, Result, bail};
 use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
 use gg_nn::engine::Arithmetic;
 use gg_nn::{
-    Bundle, BundleInfo, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome, TrainRun,
+    Bundle, BundleInfo, Calibration, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome,
+    TrainRun,
 };
 use gg_volume::Warning;
 use serde::Serialize;
@@ -88,6 +89,12 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
 pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let task = task_of(args.task);
     let arithmetic = context.arithmetic(Some(args.precision))?;
+    if args.precision == PrecisionName::Int8 {
+        return Err(Usage(
+            "--precision: found int8, right would be fp32 or bf16: int8 is for prediction".to_owned(),
+        )
+        .into());
+    }
     let mut settings = Settings::resolve(&args.settings)?;
     settings.seed = args.seed.unwrap_or(settings.seed);
     settings.remarks().iter().for_each(|remark| context.console.warn(remark));
@@ -154,6 +161,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         counted.val_samples,
         counted.val_cases
     ));
+    // Validation slices where there are any: no weight was fitted to them.
+    let looked_at = if val_samples.is_empty() { train_samples.clone() } else { val_samples.clone() };
     let source: Arc<dyn SampleSource> = cache.clone();
     let train_loader = BatchLoader::new(source.clone(), train_samples, loader_config)?;
     let val_loader =
@@ -214,7 +223,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         &warnings,
     )?;
     // Last: where it lies, the run is whole.
-    write_bundle(&path, task, args, &settings, &manifest, &outcome)?;
+    let int8 = calibrate::measure(context.isa, &graph, &outcome.weights, task, (cache, &looked_at))?;
+    write_bundle(&path, task, args, &settings, &manifest, &outcome, int8)?;
     Ok(Trained {
         task,
         bundle: path,
@@ -364,6 +374,7 @@ fn write_bundle(
     settings: &Settings,
     manifest: &Training,
     outcome: &TrainOutcome,
+    int8: Calibration,
 ) -> Result<()> {
     let default_name = || format!("{}-fold{}-seed{}", task.name(), manifest.fold, manifest.seed);
     let store = match args.bundle.store {
@@ -392,6 +403,7 @@ fn write_bundle(
         scores: serde_json::json!({ "validation": val, "leaking": manifest.leaking }),
         licence: args.bundle.licence.clone(),
         weights_sha256: String::new(),
+        int8: Some(int8),
     };
     Bundle::save(path, info, &outcome.weights, store)
         .with_context(|| format!("writing {}", path.display()))?;

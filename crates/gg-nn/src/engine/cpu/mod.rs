@@ -4,9 +4,11 @@
 //! kernel reads (see `gg_kernels::Source`). For prediction batch norm is folded into the weights where it directly
 //! follows its convolution.
 
+mod int8;
 mod program;
 mod store;
 mod train;
+mod watch;
 
 use super::{Arithmetic, DropoutKey, Engine, EngineError, Gradients, Images, LossFn};
 use crate::net::Graph;
@@ -17,6 +19,8 @@ use gg_kernels::{
 };
 use program::{Flat, From, Kind, Program, Step};
 use store::{Params, Pool, Way, fold, load};
+
+pub use int8::Int8Engine;
 
 /// Pixels that one pass of a prediction takes at most (several small images, or one large).
 const PIXELS_AT_ONCE: usize = 128 * 1024;
@@ -57,7 +61,7 @@ impl CpuEngine {
     /// A network that these kernels have no steps for; a precision that the instruction set lacks.
     pub fn new(graph: Graph, arithmetic: Arithmetic) -> Result<Self, EngineError> {
         arithmetic.check()?;
-        let Arithmetic { isa, precision } = arithmetic;
+        let (isa, precision) = (arithmetic.isa, arithmetic.precision.of_floats()?);
         let program = Program::new(&graph)?;
         let name = match precision {
             Precision::Fp32 => format!("cpu-{isa}"),
@@ -133,6 +137,7 @@ impl CpuEngine {
         pool: &mut Pool,
         images: &Images<'_>,
         folded: &[Folded],
+        watch: &mut watch::Watch<'_>,
     ) -> Result<Vec<f32>, EngineError> {
         let (sizes, per_image) = self.check(images)?;
         let (isa, n) = (self.isa, images.n);
@@ -196,6 +201,7 @@ impl CpuEngine {
                 Kind::Dropout { .. } => {}
             }
             drop(sources);
+            watch(i, &out);
             buffers[i] = Some(out);
             for (s, last) in last_use.iter().enumerate() {
                 if *last == i
@@ -223,20 +229,7 @@ impl CpuEngine {
                 };
                 let mut x = vec![0.0; n * shape.c];
                 average_pool(isa, &source, n, h * w, &mut x);
-                let weights = self.weights.as_ref().ok_or(EngineError::NoWeights)?;
-                for layer in head {
-                    match layer {
-                        Flat::Linear { name, outputs } => {
-                            let mut y = vec![0.0; n * outputs];
-                            let weight = weights.values(&format!("{name}.weight"));
-                            dense(&x, weight, weights.values(&format!("{name}.bias")), n, &mut y);
-                            x = y;
-                        }
-                        Flat::Relu => x.iter_mut().for_each(|v| *v = v.max(0.0)),
-                        Flat::Dropout { .. } => {}
-                    }
-                }
-                x
+                flat_layers(head, self.weights.as_ref().ok_or(EngineError::NoWeights)?, n, x)
             }
         };
         pool.give(out);
@@ -270,25 +263,14 @@ impl Engine for CpuEngine {
     }
 
     fn arithmetic(&self) -> Arithmetic {
-        Arithmetic { isa: self.isa, precision: self.precision }
+        Arithmetic { isa: self.isa, precision: self.precision.into() }
     }
 
     fn set_weights(&mut self, weights: &Weights) -> Result<(), EngineError> {
         weights.check(&self.graph)?;
         load(self.isa, &self.program, weights, &mut self.params);
         self.folded = None;
-        // Only dense layers are still read by name.
-        let kept = self.weights.get_or_insert_default();
-        for layer in self.program.head.iter().flatten() {
-            if let Flat::Linear { name, .. } = layer {
-                for suffix in ["weight", "bias"] {
-                    let name = format!("{name}.{suffix}");
-                    if let Some(t) = weights.tensors.get(&name) {
-                        kept.tensors.insert(name, t.clone());
-                    }
-                }
-            }
-        }
+        keep_flat(&self.program, weights, self.weights.get_or_insert_default());
         Ok(())
     }
 
@@ -307,7 +289,7 @@ impl Engine for CpuEngine {
         let mut logits = Vec::with_capacity(images.n * per_image);
         for some in images.values.chunks((at_once * values).max(1)) {
             let some = Images { values: some, n: some.len() / values.max(1), ..*images };
-            logits.extend(self.predict_some(&mut pool, &some, &folded)?);
+            logits.extend(self.predict_some(&mut pool, &some, &folded, &mut |_, _| ())?);
         }
         self.folded = Some((sizes, folded));
         self.pool = pool;
@@ -329,6 +311,37 @@ impl Engine for CpuEngine {
     fn recycle(&mut self, gradients: Gradients) {
         self.pool.spare = gradients.by_param;
     }
+}
+
+/// Keeps the weights of dense layers, which alone are still read by name.
+fn keep_flat(program: &Program, weights: &Weights, kept: &mut Weights) {
+    for layer in program.head.iter().flatten() {
+        if let Flat::Linear { name, .. } = layer {
+            for suffix in ["weight", "bias"] {
+                let name = format!("{name}.{suffix}");
+                if let Some(t) = weights.tensors.get(&name) {
+                    kept.tensors.insert(name, t.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Logits from what the global average pool gives for each image.
+fn flat_layers(head: &[Flat], weights: &Weights, n: usize, mut x: Vec<f32>) -> Vec<f32> {
+    for layer in head {
+        match layer {
+            Flat::Linear { name, outputs } => {
+                let mut y = vec![0.0; n * outputs];
+                let weight = weights.values(&format!("{name}.weight"));
+                dense(&x, weight, weights.values(&format!("{name}.bias")), n, &mut y);
+                x = y;
+            }
+            Flat::Relu => x.iter_mut().for_each(|v| *v = v.max(0.0)),
+            Flat::Dropout { .. } => {}
+        }
+    }
+    x
 }
 
 fn lost() -> EngineError {

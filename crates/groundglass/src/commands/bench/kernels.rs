@@ -9,7 +9,6 @@ use gg_kernels::{
     After, Buffer, ChannelSums, ConvPlan, Dest, Gradient, Isa, Precision, Read, Shape, Source,
     backward_weights, backward_weights_winograd, fma_peak, forward, forward_winograd,
 };
-use gg_nn::engine::Arithmetic;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -44,9 +43,13 @@ struct Layer {
 }
 
 /// The peak, and all kernels.
-pub(super) fn measure(arithmetic: Arithmetic, base: usize, threads: usize) -> (f64, Vec<KernelSpeed>) {
-    let mut clock =
-        Clock { arithmetic, threads, peak: fma_peak(arithmetic.isa, arithmetic.precision, threads, 20) };
+pub(super) fn measure(
+    isa: Isa,
+    precision: Precision,
+    base: usize,
+    threads: usize,
+) -> (f64, Vec<KernelSpeed>) {
+    let mut clock = Clock { isa, precision, threads, peak: fma_peak(isa, precision, threads, 20) };
     let mut speeds = Vec::new();
     for layer in layers(base) {
         measure_layer(&mut clock, &layer, &mut speeds);
@@ -88,7 +91,8 @@ fn layers(base: usize) -> Vec<Layer> {
 }
 
 struct Clock {
-    arithmetic: Arithmetic,
+    isa: Isa,
+    precision: Precision,
     threads: usize,
     peak: f64,
 }
@@ -101,8 +105,7 @@ impl Clock {
             let round = Instant::now();
             f();
             best = best.min(round.elapsed().as_secs_f64());
-            let Arithmetic { isa, precision } = self.arithmetic;
-            self.peak = self.peak.max(fma_peak(isa, precision, self.threads, 1));
+            self.peak = self.peak.max(fma_peak(self.isa, self.precision, self.threads, 1));
             rounds += 1;
         }
         best
@@ -110,7 +113,7 @@ impl Clock {
 }
 
 fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>) {
-    let Arithmetic { isa, precision } = clock.arithmetic;
+    let (isa, precision) = (clock.isa, clock.precision);
     let plan = &layer.plan;
     let (n, side) = (BATCH.0, layer.side);
     let (ins, out) = (&plan.inputs, plan.outputs[0]);

@@ -12,7 +12,7 @@ use crate::args::{BenchArgs, BenchPart, PrecisionName};
 use crate::failure::Interrupted;
 use crate::manifest::Program;
 use anyhow::{Context as _, Result, bail};
-use gg_nn::engine::{Arithmetic, Precision};
+use gg_nn::engine::Arithmetic;
 use kernels::KernelSpeed;
 use network::{Measured, Sizes};
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,8 @@ struct Peak {
 struct Row {
     engine: String,
     precision: String,
-    train_step_ms: f64,
+    /// `None` in int8, which only predicts.
+    train_step_ms: Option<f64>,
     predict_slice_ms: f64,
     /// The larger of the two below; memory is unknown where the system does not tell.
     peak_rss_mb: Option<u64>,
@@ -65,7 +66,8 @@ pub(super) fn run(context: &Context, args: BenchArgs) -> Result<()> {
         let arithmetic = context.arithmetic(args.precision)?;
         return match part {
             BenchPart::Kernels => {
-                let (peak, kernels) = kernels::measure(arithmetic, args.base, threads);
+                let precision = arithmetic.precision.of_floats()?;
+                let (peak, kernels) = kernels::measure(arithmetic.isa, precision, args.base, threads);
                 print(&KernelPart { peak: Peak { precision: name(arithmetic), gflops: peak }, kernels })
             }
             _ => print(&network::measure(part, arithmetic, args.base, args.repeats)?),
@@ -89,28 +91,36 @@ fn print(part: &impl Serialize) -> Result<()> {
 fn all(context: &Context, args: &BenchArgs, threads: usize) -> Result<Answer> {
     let precisions = match args.precision {
         Some(one) => vec![one],
-        None if Arithmetic::fastest(context.isa).precision == Precision::Bf16 => {
-            vec![PrecisionName::Fp32, PrecisionName::Bf16]
+        None => {
+            let mut all = vec![PrecisionName::Fp32];
+            all.extend(context.isa.has_bf16().then_some(PrecisionName::Bf16));
+            all.extend(context.isa.has_vnni().then_some(PrecisionName::Int8));
+            all
         }
-        None => vec![PrecisionName::Fp32],
     };
-    let parts = precisions.len() * if args.no_kernels { 2 } else { 3 } + if args.burn { 2 } else { 0 };
+    let of_floats = |p: &&PrecisionName| **p != PrecisionName::Int8;
+    let measured = |p: &PrecisionName| if of_floats(&p) { 3 - usize::from(args.no_kernels) } else { 1 };
+    let parts = precisions.iter().map(measured).sum::<usize>() + if args.burn { 2 } else { 0 };
     let step = context.console.step("measuring", parts as u64);
     let row = |train: BenchPart, predict: BenchPart, precision: PrecisionName| -> Result<Row> {
         let arithmetic = context.arithmetic(Some(precision))?;
-        step.note(format!("{} training", name(arithmetic)));
-        let train: Measured = child(context, args, threads, precision, train)?;
-        step.inc();
+        let mut trained = None;
+        if precision != PrecisionName::Int8 {
+            step.note(format!("{} training", name(arithmetic)));
+            trained = Some(child::<Measured>(context, args, threads, precision, train)?);
+            step.inc();
+        }
+        let train_peak = trained.as_ref().and_then(|t| t.peak_rss_mb);
         step.note(format!("{} prediction", name(arithmetic)));
         let predict: Measured = child(context, args, threads, precision, predict)?;
         step.inc();
         Ok(Row {
-            engine: train.engine,
-            precision: train.precision,
-            train_step_ms: train.ms,
+            engine: predict.engine,
+            precision: predict.precision,
+            train_step_ms: trained.map(|t| t.ms),
             predict_slice_ms: predict.ms,
-            peak_rss_mb: train.peak_rss_mb.max(predict.peak_rss_mb),
-            train_peak_rss_mb: train.peak_rss_mb,
+            peak_rss_mb: train_peak.max(predict.peak_rss_mb),
+            train_peak_rss_mb: train_peak,
             predict_peak_rss_mb: predict.peak_rss_mb,
         })
     };
@@ -122,7 +132,7 @@ fn all(context: &Context, args: &BenchArgs, threads: usize) -> Result<Answer> {
         rows.push(row(BenchPart::BurnTrain, BenchPart::BurnPredict, PrecisionName::Fp32)?);
     }
     let (mut peaks, mut kernels) = (Vec::new(), Vec::new());
-    for precision in precisions.iter().filter(|_| !args.no_kernels) {
+    for precision in precisions.iter().filter(of_floats).filter(|_| !args.no_kernels) {
         step.note("kernels".to_owned());
         let part: KernelPart = child(context, args, threads, *precision, BenchPart::Kernels)?;
         peaks.push(part.peak);
@@ -200,10 +210,10 @@ fn table(a: &Answer) -> String {
     ));
     for r in &a.rows {
         lines.push(format!(
-            "{:<20} {:>9} {:>14.1} {:>17.1} {:>26}",
+            "{:<20} {:>9} {:>14} {:>17.1} {:>26}",
             r.engine,
             r.precision,
-            r.train_step_ms,
+            r.train_step_ms.map_or("-".to_owned(), |ms| format!("{ms:.1}")),
             r.predict_slice_ms,
             format!("{} / {}", memory(r.train_peak_rss_mb), memory(r.predict_peak_rss_mb))
         ));

@@ -2,9 +2,11 @@
 
 use crate::args::BenchPart;
 use anyhow::Result;
-use gg_nn::engine::{Arithmetic, BurnEngine, DropoutKey, Engine, Images};
+use gg_nn::engine::{
+    Arithmetic, BurnEngine, CpuEngine, DropoutKey, Engine, EngineError, Images, Int8Engine, Precision,
+};
 use gg_nn::net::{Graph, Op, UnetConfig};
-use gg_nn::{Adam, AdamConfig, Loss, NetConfig, Weights, engine_for, update_running_stats};
+use gg_nn::{Adam, AdamConfig, Calibration, Loss, NetConfig, Weights, engine_for, update_running_stats};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -80,11 +82,12 @@ pub(super) fn measure(
 ) -> Result<Measured> {
     let net = net(base);
     let graph = net.graph()?;
+    let mut weights = Weights::init(&net, 1)?;
     let mut engine: Box<dyn Engine> = match part {
         BenchPart::BurnTrain | BenchPart::BurnPredict => Box::new(BurnEngine::new(graph.clone())),
+        _ if arithmetic.precision == Precision::Int8 => in_bytes(&graph, &weights, arithmetic)?,
         _ => engine_for(&graph, arithmetic),
     };
-    let mut weights = Weights::init(&net, 1)?;
     let ms = match part {
         BenchPart::Train | BenchPart::BurnTrain => train(engine.as_mut(), &graph, &mut weights, repeats)?,
         _ => {
@@ -102,6 +105,17 @@ pub(super) fn measure(
         ms,
         peak_rss_mb: peak_rss_mb(),
     })
+}
+
+/// The engine for int8, calibrated on a corner of what it is to predict: no time depends on the ranges.
+fn in_bytes(graph: &Graph, weights: &Weights, arithmetic: Arithmetic) -> Result<Box<dyn Engine>> {
+    let side = graph.side_multiple;
+    let x = picture(side * side);
+    let corner = Images { values: &x, n: 1, height: side, width: side };
+    let mut engine = CpuEngine::new(graph.clone(), Arithmetic::fp32(arithmetic.isa))?;
+    engine.set_weights(weights)?;
+    let ranges = Calibration::measure::<EngineError>(&mut engine, |look| look(&corner))?;
+    Ok(Box::new(Int8Engine::new(graph.clone(), arithmetic.isa, &ranges)?))
 }
 
 fn train(engine: &mut dyn Engine, graph: &Graph, weights: &mut Weights, repeats: usize) -> Result<f64> {
