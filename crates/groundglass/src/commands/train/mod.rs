@@ -1,5 +1,8 @@
 //! `train`: from data sets to a model bundle, with everything that made it beside it in the run folder.
 
+mod folder;
+mod live;
+
 use super::{Context, calibrate, data};
 use crate::analysis::PATIENTS_LEAK;
 use crate::args::{PrecisionName, StoreName, TaskName, TrainArgs};
@@ -7,49 +10,19 @@ use crate::failure::{Interrupted, Usage};
 use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
 use crate::model_file::{self, BUNDLE};
 use crate::output;
-use crate::progress::Step;
 use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
 use crate::words::number;
 use anyhow::{Context as _, Result, bail};
+use folder::{begun_with, check_run_folder, data_hash, enter};
 use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
-use gg_nn::engine::Arithmetic;
-use gg_nn::{
-    Bundle, BundleInfo, Calibration, EpochRow, Observer, Precision, StepInfo, TrainError, TrainOutcome,
-    TrainRun,
-};
+use gg_nn::{Bundle, BundleInfo, Calibration, Precision, TrainError, TrainOutcome, TrainRun};
 use gg_volume::Warning;
+use live::Live;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// The resolved settings in the run folder.
-const SETTINGS: &str = "settings.toml";
-/// The split in the run folder; `evaluate --split` takes it.
-const SPLIT: &str = "split.toml";
-/// The hash of the prepared data in the run folder.
-const DATA: &str = "data.sha256";
-
-/// What the networks' convolutions multiply, in the run folder.
-const PRECISION: &str = "precision.txt";
-/// All files of a run folder.
-const FILES: [&str; 14] = [
-    SETTINGS,
-    SPLIT,
-    DATA,
-    PRECISION,
-    BUNDLE,
-    "manifest.json",
-    "checkpoint.safetensors",
-    "best.safetensors",
-    "metrics.jsonl",
-    "timings.jsonl",
-    "layers.txt",
-    "report.html",
-    "curves/*.svg",
-    "curves/*.png",
-];
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -277,22 +250,6 @@ fn task_of(name: TaskName) -> Task {
     }
 }
 
-/// What a run is made of, as files in its folder: settings, split, a hash of the prepared data, the precision.
-fn begun_with(
-    settings: &Settings,
-    chosen: &data::Chosen,
-    cache: &Cache,
-    arithmetic: Arithmetic,
-) -> Result<[(&'static str, String); 4]> {
-    let split = format!("{}\n# trained with fold {} held out\n", chosen.split.to_toml()?, chosen.fold);
-    Ok([
-        (SETTINGS, settings.to_toml()?),
-        (SPLIT, split),
-        (DATA, format!("{}\n", data_hash(cache))),
-        (PRECISION, format!("{}\n", arithmetic.precision.name())),
-    ])
-}
-
 /// Why a task cannot be learned from these data.
 fn without_truth(task: Task) -> String {
     let needed = match task {
@@ -301,40 +258,6 @@ fn without_truth(task: Task) -> String {
         Task::Classify => "infection masks or labels of slices",
     };
     format!("no slice of the training part can teach the task `{}`: it needs {needed}", task.name())
-}
-
-/// Refuses, before hours of work, a run folder that cannot be taken.
-fn check_run_folder(out: &Path, force: bool, resume: bool) -> Result<()> {
-    if !(resume && out.is_dir()) {
-        return output::check_free(out, force);
-    }
-    if !output::is_ours(out) {
-        bail!("{} is no run folder of groundglass; there is nothing to resume", out.display());
-    }
-    Ok(())
-}
-
-/// Takes the run folder: a new one, or with `--resume` the one that was begun with the same files.
-fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Result<()> {
-    check_run_folder(out, force, resume)?;
-    if resume && out.is_dir() {
-        for (name, text) in files {
-            let path = out.join(name);
-            let begun =
-                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            if begun != *text {
-                return Err(Usage(format!(
-                    "{} was begun with other settings, another split, other data or another precision; resume with those, {name} there \
-                     differs",
-                    out.display()
-                ))
-                .into());
-            }
-        }
-        return output::sweep(out);
-    }
-    output::claim(out, force, &FILES)?;
-    files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))
 }
 
 /// Samples of a part, less those that the settings leave out of training.
@@ -360,11 +283,6 @@ fn select(
 fn counts(cache: &Cache, samples: &[usize], task: Task) -> [usize; 2] {
     let positive = samples.iter().filter(|&&i| cache.infos()[i].is_positive(task)).count();
     [samples.len() - positive, positive]
-}
-
-fn data_hash(cache: &Cache) -> String {
-    let keys: Vec<&str> = cache.cases().iter().map(|c| c.key.as_str()).collect();
-    sha256(keys.join("\n").as_bytes())
 }
 
 fn write_bundle(
@@ -419,53 +337,4 @@ fn labels(task: Task) -> BTreeMap<String, String> {
         Task::Infection => &[("0", "no infection"), ("1", "infection: ground-glass and consolidation")],
     };
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-}
-
-/// Live progress and the epoch table.
-struct Live {
-    step: Step,
-    steps_per_epoch: u64,
-    metric: &'static str,
-    header: bool,
-}
-
-impl Live {
-    fn new(context: &Context, epochs: u64, steps_per_epoch: usize, task: Task) -> Self {
-        let total = epochs * steps_per_epoch as u64;
-        Self {
-            step: context.console.step_before(&format!("training {}", task.name()), total, context.later),
-            steps_per_epoch: steps_per_epoch as u64,
-            metric: if task == Task::Classify { "accuracy" } else { "Dice" },
-            header: false,
-        }
-    }
-}
-
-impl Observer for Live {
-    fn step(&mut self, info: &StepInfo) {
-        self.step.set((info.epoch - 1) * self.steps_per_epoch + info.step_in_epoch);
-        self.step.note(format!("epoch {}/{} loss {:.4}", info.epoch, info.epochs, info.mean_loss));
-    }
-
-    fn epoch(&mut self, row: &EpochRow) {
-        if !self.header {
-            self.header = true;
-            self.step.say(format!(
-                "epoch  rate       loss     {m:<8} | validation loss  {m:<8} AUROC",
-                m = self.metric
-            ));
-        }
-        let number = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.4}"));
-        self.step.say(format!(
-            "{:>5}  {:<9.2e}  {:.4}   {:<8} | {:<16} {:<8} {:<7}{}",
-            row.epoch,
-            row.lr,
-            row.train_loss,
-            number(row.train_metric),
-            number(row.val_loss),
-            number(row.val_metric),
-            number(row.val_auroc),
-            if row.best { " best" } else { "" }
-        ));
-    }
 }

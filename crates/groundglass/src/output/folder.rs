@@ -1,22 +1,10 @@
-//! Output folders: claimed only when they are ours, built beside their place and renamed when whole.
-//!
-//! A marker in each folder lists the files that groundglass wrote there. `--force` replaces those; a folder that holds
-//! any other file is refused as a whole.
+//! Folders: claimed only when they are ours, built beside their place and renamed when whole.
 
+use super::marker::{MARKER, foreign, is_ours, is_partial, walk, write_marker};
 use crate::failure::Usage;
 use anyhow::{Context, Result, bail};
-use gg_report::Scene;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Marks a folder that groundglass wrote and may therefore replace. Its lines after the first are the files, relative to
-/// the folder; `*` stands for any part of one name.
-const MARKER: &str = ".groundglass-output";
-/// Its first line.
-const MARKED: &str =
-    "written by groundglass; --force replaces the folder while it holds nothing but these files:";
-/// What temporary files and folders begin with.
-const PARTIAL: [&str; 2] = [".writing-", ".groundglass-"];
 
 /// A folder that is being filled beside its final place. Dropped before [`Staged::commit`], it leaves nothing.
 ///
@@ -179,62 +167,6 @@ fn clear(dest: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn is_partial(name: &str) -> bool {
-    PARTIAL.iter().any(|p| name.starts_with(p))
-}
-
-/// Tells of every file below a folder, relative to it with `/` between names; markers and unfinished work are no files.
-fn walk(dir: &Path, tell: &mut dyn FnMut(String)) -> std::io::Result<()> {
-    fn below(dir: &Path, prefix: &str, tell: &mut dyn FnMut(String)) -> std::io::Result<()> {
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if is_partial(&name) {
-                continue;
-            }
-            match entry.file_type()?.is_dir() {
-                true => below(&entry.path(), &format!("{prefix}{name}/"), tell)?,
-                false => tell(format!("{prefix}{name}")),
-            }
-        }
-        Ok(())
-    }
-    below(dir, "", tell)
-}
-
-/// The files below a folder that groundglass did not write, as the markers there say.
-fn foreign(dir: &Path) -> Result<Vec<String>> {
-    let failed = || format!("opening {}", dir.display());
-    let mut found = Vec::new();
-    walk(dir, &mut |file| {
-        // The innermost marked folder says.
-        let folder = Path::new(&file).ancestors().skip(1).find(|f| is_ours(&dir.join(f)));
-        let listed = folder.is_some_and(|folder| {
-            let name = Path::new(&file).strip_prefix(folder).unwrap_or(Path::new("")).to_string_lossy();
-            let marker = fs::read_to_string(dir.join(folder).join(MARKER)).unwrap_or_default();
-            marker.lines().skip(1).any(|pattern| matches(pattern, &name))
-        });
-        if !listed {
-            found.push(file);
-        }
-    })
-    .with_context(failed)?;
-    found.sort();
-    Ok(found)
-}
-
-/// Whether a name fits a pattern, folder by folder; `*` stands for any part of one name.
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), name.split('/').collect());
-    let fits = |(pattern, name): (&&str, &&str)| match pattern.split_once('*') {
-        Some((start, end)) => {
-            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
-        }
-        None => pattern == name,
-    };
-    pattern.len() == name.len() && pattern.iter().zip(&name).all(fits)
-}
-
 /// Removes what a program that was killed while writing left beside its outputs.
 pub(crate) fn sweep(dest: &Path) -> Result<()> {
     let listed = || format!("opening {}", dest.display());
@@ -249,67 +181,6 @@ pub(crate) fn sweep(dest: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Refuses an output folder that holds an input: replacing the one would take away the other.
-pub(crate) fn check_apart(dest: &Path, inputs: &[PathBuf]) -> Result<()> {
-    let Ok(dest_whole) = fs::canonicalize(dest) else { return Ok(()) }; // it is not there yet
-    for input in inputs {
-        if fs::canonicalize(input).is_ok_and(|i| i.starts_with(&dest_whole)) {
-            return Err(Usage(format!(
-                "{} lies in the output folder {}; choose another folder for the outputs",
-                input.display(),
-                dest.display()
-            ))
-            .into());
-        }
-    }
-    Ok(())
-}
-
-/// Whether groundglass wrote this folder.
-pub(crate) fn is_ours(dest: &Path) -> bool {
-    dest.join(MARKER).is_file()
-}
-
-/// Refuses to replace an existing file unless told to.
-pub(crate) fn check_file_free(dest: &Path, force: bool) -> Result<()> {
-    if dest.is_dir() {
-        bail!("{} is a folder; a file name is needed", dest.display());
-    }
-    if dest.exists() && !force {
-        bail!("{} exists; --force replaces it", dest.display());
-    }
-    Ok(())
-}
-
-/// Writes a text file so that it is either whole or absent.
-pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
-    gg_io::atomic_write(path, |f| f.write_all(text.as_bytes()))
-        .with_context(|| format!("writing {}", path.display()))
-}
-
-/// Writes a value as readable JSON, keys in a fixed order.
-pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    write_text(path, &text)
-}
-
-/// Scale of the PNG beside each SVG.
-const PNG_SCALE: f64 = 2.0;
-
-/// A drawing as SVG and PNG.
-pub(crate) fn write_drawing(dir: &Path, name: &str, scene: &Scene) -> Result<()> {
-    write_text(&dir.join(format!("{name}.svg")), &scene.to_svg())?;
-    write_picture(dir, name, scene)
-}
-
-/// A drawing with pictures of CT in it, as PNG alone.
-pub(crate) fn write_picture(dir: &Path, name: &str, scene: &Scene) -> Result<()> {
-    let path = dir.join(format!("{name}.png"));
-    let bytes = scene.to_png(PNG_SCALE);
-    gg_io::atomic_write(&path, |f| f.write_all(&bytes)).with_context(|| format!("writing {}", path.display()))
 }
 
 /// Refuses an output folder that holds somebody else's files, or ours without `force`.
@@ -348,10 +219,20 @@ pub(crate) fn check_free(dest: &Path, force: bool) -> Result<()> {
     }
 }
 
-fn write_marker(dir: &Path, files: &[String]) -> Result<()> {
-    let path = dir.join(MARKER);
-    let lines: Vec<&str> = std::iter::once(MARKED).chain(files.iter().map(String::as_str)).collect();
-    fs::write(&path, format!("{}\n", lines.join("\n"))).with_context(|| format!("writing {}", path.display()))
+/// Refuses an output folder that holds an input: replacing the one would take away the other.
+pub(crate) fn check_apart(dest: &Path, inputs: &[PathBuf]) -> Result<()> {
+    let Ok(dest_whole) = fs::canonicalize(dest) else { return Ok(()) }; // it is not there yet
+    for input in inputs {
+        if fs::canonicalize(input).is_ok_and(|i| i.starts_with(&dest_whole)) {
+            return Err(Usage(format!(
+                "{} lies in the output folder {}; choose another folder for the outputs",
+                input.display(),
+                dest.display()
+            ))
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// The folder that a path lies in.

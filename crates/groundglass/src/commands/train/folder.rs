@@ -1,0 +1,94 @@
+//! The run folder: what a training was begun with stands there, so that only the same one is resumed.
+
+use super::super::data;
+use crate::failure::Usage;
+use crate::manifest::sha256;
+use crate::model_file::BUNDLE;
+use crate::output;
+use crate::settings::Settings;
+use anyhow::{Context as _, Result, bail};
+use gg_dataset::Cache;
+use gg_nn::engine::Arithmetic;
+use std::path::Path;
+
+/// The resolved settings in the run folder.
+const SETTINGS: &str = "settings.toml";
+/// The split in the run folder; `evaluate --split` takes it.
+const SPLIT: &str = "split.toml";
+/// The hash of the prepared data in the run folder.
+const DATA: &str = "data.sha256";
+
+/// What the networks' convolutions multiply, in the run folder.
+const PRECISION: &str = "precision.txt";
+/// All files of a run folder.
+const FILES: [&str; 14] = [
+    SETTINGS,
+    SPLIT,
+    DATA,
+    PRECISION,
+    BUNDLE,
+    "manifest.json",
+    "checkpoint.safetensors",
+    "best.safetensors",
+    "metrics.jsonl",
+    "timings.jsonl",
+    "layers.txt",
+    "report.html",
+    "curves/*.svg",
+    "curves/*.png",
+];
+
+/// What a run is made of, as files in its folder: settings, split, a hash of the prepared data, the precision.
+pub(super) fn begun_with(
+    settings: &Settings,
+    chosen: &data::Chosen,
+    cache: &Cache,
+    arithmetic: Arithmetic,
+) -> Result<[(&'static str, String); 4]> {
+    let split = format!("{}\n# trained with fold {} held out\n", chosen.split.to_toml()?, chosen.fold);
+    Ok([
+        (SETTINGS, settings.to_toml()?),
+        (SPLIT, split),
+        (DATA, format!("{}\n", data_hash(cache))),
+        (PRECISION, format!("{}\n", arithmetic.precision.name())),
+    ])
+}
+
+/// Refuses, before hours of work, a run folder that cannot be taken.
+pub(super) fn check_run_folder(out: &Path, force: bool, resume: bool) -> Result<()> {
+    if !(resume && out.is_dir()) {
+        return output::check_free(out, force);
+    }
+    if !output::is_ours(out) {
+        bail!("{} is no run folder of groundglass; there is nothing to resume", out.display());
+    }
+    Ok(())
+}
+
+/// Takes the run folder: a new one, or with `--resume` the one that was begun with the same files.
+pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Result<()> {
+    check_run_folder(out, force, resume)?;
+    if resume && out.is_dir() {
+        for (name, text) in files {
+            let path = out.join(name);
+            let begun =
+                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            if begun != *text {
+                return Err(Usage(format!(
+                    "{} was begun with other settings, another split, other data or another precision; resume with those, {name} there \
+                     differs",
+                    out.display()
+                ))
+                .into());
+            }
+        }
+        return output::sweep(out);
+    }
+    output::claim(out, force, &FILES)?;
+    files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))
+}
+
+pub(super) fn data_hash(cache: &Cache) -> String {
+    let keys: Vec<&str> = cache.cases().iter().map(|c| c.key.as_str()).collect();
+    sha256(keys.join("\n").as_bytes())
+}
