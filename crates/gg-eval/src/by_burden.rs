@@ -68,10 +68,7 @@ pub fn by_burden(volumes: &[ScoredVolume<'_>], seed: u64, n: usize) -> ByBurden 
         let total: f64 = drawn.values().map(|(sum, count, times)| sum / *count as f64 * *times as f64).sum();
         (weight > 0).then(|| total / weight as f64)
     };
-    let all = infected.iter().fold(SegCounts::default(), |a, v| {
-        let c = v.scores.counts;
-        SegCounts { tp: a.tp + c.tp, fp: a.fp + c.fp, fn_: a.fn_ + c.fn_, tn: a.tn + c.tn }
-    });
+    let all = infected.iter().fold(SegCounts::default(), |sum, v| sum.plus(&v.scores.counts));
     let share = |voxels: fn(&SegCounts) -> u64| {
         others
             .iter()

@@ -5,6 +5,7 @@
 //! the mean squared difference. Golden: `eval/classify`.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One bin that holds at least one case.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -55,8 +56,42 @@ pub fn calibration(probabilities: &[f32], labels: &[bool], bins: usize) -> Calib
     };
     let bins: Vec<CalibrationBin> = sums.iter().enumerate().filter_map(filled).collect();
     let n: u64 = bins.iter().map(|b| b.count).sum();
-    let gap: f64 = bins.iter().map(|b| b.count as f64 * (b.observed - b.predicted).abs()).sum();
-    Calibration { bins, ece: (n > 0).then(|| gap / n as f64), brier: (n > 0).then(|| squares / n as f64) }
+    Calibration::of_bins(bins, (n > 0).then(|| squares / n as f64))
+}
+
+impl Calibration {
+    /// From bins that are not empty, and the Brier score of the same cases.
+    pub(crate) fn of_bins(bins: Vec<CalibrationBin>, brier: Option<f64>) -> Self {
+        let n: u64 = bins.iter().map(|b| b.count).sum();
+        let gap: f64 = bins.iter().map(|b| b.count as f64 * (b.observed - b.predicted).abs()).sum();
+        Self { bins, ece: (n > 0).then(|| gap / n as f64), brier }
+    }
+
+    /// The reliability of all cases together, from that of their parts in equal bins.
+    pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sums: BTreeMap<u64, ([f64; 2], u64, f64, f64)> = BTreeMap::new();
+        let (mut squares, mut all) = (0.0, 0);
+        for part in parts {
+            let mut cases = 0;
+            for bin in &part.bins {
+                // Borders are at least 0: their bits have their order.
+                let sum = sums.entry(bin.range[0].to_bits()).or_insert((bin.range, 0, 0.0, 0.0));
+                let count = bin.count as f64;
+                *sum =
+                    (sum.0, sum.1 + bin.count, sum.2 + count * bin.predicted, sum.3 + count * bin.observed);
+                cases += bin.count;
+            }
+            squares += part.brier.unwrap_or(0.0) * cases as f64;
+            all += cases;
+        }
+        let bins = sums.into_values().map(|(range, count, predicted, observed)| CalibrationBin {
+            range,
+            count,
+            predicted: predicted / count as f64,
+            observed: observed / count as f64,
+        });
+        Self::of_bins(bins.collect(), (all > 0).then(|| squares / all as f64))
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +102,23 @@ mod tests {
     fn a_sure_and_right_classifier_has_no_error() {
         let c = calibration(&[0.0, 1.0, 1.0], &[false, true, true], 10);
         assert_eq!((c.ece, c.brier, c.bins.len()), (Some(0.0), Some(0.0), 2));
+    }
+
+    #[test]
+    fn parts_together_are_the_whole() {
+        let p = [0.1f32, 0.15, 0.35, 0.6, 0.62, 0.95, 0.97];
+        let labels = [false, true, false, true, false, true, true];
+        let whole = calibration(&p, &labels, 5);
+        let parts = [calibration(&p[..3], &labels[..3], 5), calibration(&p[3..], &labels[3..], 5)];
+        let merged = Calibration::merged(&parts);
+        assert_eq!(merged.bins.len(), whole.bins.len());
+        for (m, w) in merged.bins.iter().zip(&whole.bins) {
+            assert_eq!((m.range, m.count), (w.range, w.count));
+            assert!((m.predicted - w.predicted).abs() < 1e-9 && (m.observed - w.observed).abs() < 1e-9);
+        }
+        assert!((merged.ece.unwrap() - whole.ece.unwrap()).abs() < 1e-9);
+        assert!((merged.brier.unwrap() - whole.brier.unwrap()).abs() < 1e-9);
+        assert_eq!(Calibration::merged([]), calibration(&[], &[], 5));
     }
 
     #[test]

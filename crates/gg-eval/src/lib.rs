@@ -1,9 +1,12 @@
 //! Measures: how well masks and classifiers agree with the truth, and how much of a lung is infected.
 //!
 //! * masks: [`seg_scores`] (overlap, HD95, NSD), [`missing_scores`] where there is no prediction, [`summarize`] over
-//!   patients, [`by_burden`] by how much there is to find;
-//! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`];
-//! * uncertainty: [`bootstrap_by_group`] over patients;
+//!   patients, [`by_burden`] by how much there is to find, [`free_slices`] where there is
+//!   nothing;
+//! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`], [`LogitCounts`] with
+//!   the temperature that makes probabilities mean what they say;
+//! * one CT: [`patient_score`] from its slices;
+//! * uncertainty: [`bootstrap_by_group`] over patients; [`IntervalFit`] around one patient's percentage;
 //! * agreement of two measurements: [`bland_altman`];
 //! * what tissue looks like: [`attenuation`];
 //! * what explains an outcome: [`Logistic`], [`explain_cohort`];
@@ -21,7 +24,10 @@ mod calibration;
 mod classify;
 mod cohort;
 mod contour;
+mod infection_free;
+mod interval;
 mod logistic;
+mod patient;
 mod pr;
 mod roc;
 mod seg;
@@ -30,6 +36,7 @@ mod sides;
 mod summary;
 mod surface;
 mod surfel;
+mod temperature;
 mod zones;
 
 pub use agreement::{BlandAltman, bland_altman};
@@ -44,10 +51,14 @@ pub use cohort::{
     AttributeEffect, Cohort, CohortConfig, CohortError, CohortReport, Importance, LeftOut,
     PATIENTS_PER_ATTRIBUTE, explain_cohort,
 };
+pub use infection_free::{FreeSlices, FreeSummary, free_slices};
+pub use interval::{Coverage, CrossFit, INTERVAL_LEVEL, IntervalFit, Predicted, coverage, cross_fit};
 pub use logistic::{Logistic, partial_dependence};
+pub use patient::{PatientScore, patient_score};
 pub use pr::{PrCurve, pr_curve};
 pub use roc::{RocCurve, roc_curve, youden_threshold};
 pub use seg::{MaskState, SegCounts, SegScores, missing_scores, seg_scores};
 pub use severity::Severity;
 pub use summary::{SegSummary, mean_known, summarize};
+pub use temperature::{HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, LogitCounts, TemperatureFit};
 pub use zones::{Side, Third, Zone};

@@ -51,6 +51,16 @@ pub(crate) fn seg_counts(pred: &LabelVolume, truth: &LabelVolume) -> SegCounts {
 }
 
 impl SegCounts {
+    /// Counts of both together.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            tp: self.tp + other.tp,
+            fp: self.fp + other.fp,
+            fn_: self.fn_ + other.fn_,
+            tn: self.tn + other.tn,
+        }
+    }
+
     /// Overlap of the two masks, 0 to 1; `None` where both are empty.
     pub fn dice(&self) -> Option<f64> {
         ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn_)

@@ -1,9 +1,10 @@
 //! Scores of many masks as one table row: each measure's mean with its interval over patients, and how many cases it
 //! had no value for.
 
-use crate::bootstrap::{Interval, bootstrap_mean_by_group};
-use crate::seg::{MaskState, SegScores};
+use crate::bootstrap::{Interval, bootstrap_by_group, bootstrap_mean_by_group};
+use crate::seg::{MaskState, SegCounts, SegScores};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Means over cases, intervals over patients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +19,10 @@ pub struct SegSummary {
     pub missing_predictions: usize,
     /// Over cases that have one.
     pub dice: Interval,
+    /// Over patients, of each one's mean over his cases.
+    pub dice_over_patients: Interval,
+    /// Of the voxels of all cases together; a large volume weighs more.
+    pub pooled_dice: Interval,
     /// Over cases that have one.
     pub iou: Interval,
     /// Over cases that have one.
@@ -43,7 +48,17 @@ pub fn summarize(cases: &[(&str, SegScores)], seed: u64, n: usize) -> SegSummary
         let values: Vec<(&str, f64)> = cases.iter().filter_map(|(p, s)| Some((*p, pick(s)?))).collect();
         bootstrap_mean_by_group(&values, seed, n)
     };
+    let mut by_patient: BTreeMap<&str, Vec<Option<f64>>> = BTreeMap::new();
+    cases.iter().for_each(|(p, s)| by_patient.entry(p).or_default().push(s.dice));
+    let means: Vec<(&str, f64)> =
+        by_patient.into_iter().filter_map(|(p, dice)| Some((p, mean_known(dice)?))).collect();
+    let patients: Vec<&str> = cases.iter().map(|(p, _)| *p).collect();
+    let pooled = |rows: &[usize]| {
+        rows.iter().fold(SegCounts::default(), |sum, &i| sum.plus(&cases[i].1.counts)).dice()
+    };
     SegSummary {
+        dice_over_patients: bootstrap_mean_by_group(&means, seed, n),
+        pooled_dice: bootstrap_by_group(&patients, seed, n, pooled),
         cases: cases.len(),
         both_empty: count(MaskState::BothEmpty),
         one_empty: count(MaskState::OneEmpty),
@@ -82,6 +97,21 @@ mod tests {
         assert_eq!((s.cases, s.both_empty, s.one_empty), (3, 1, 1));
         assert_eq!((s.dice.mean, s.dice.n_values), (Some(0.5), 2));
         assert_eq!((s.hd95_mm.mean, s.hd95_mm.n_values, s.hd95_vox.mean), (Some(0.0), 1, None));
+    }
+
+    #[test]
+    fn pooled_and_per_patient_dice_weigh_cases_differently() {
+        let row =
+            |on: usize| Volume::from_vec([1, 1, 8], (0..8).map(|i| u8::from(i < on)).collect()).unwrap();
+        // Dice 1 on 2 voxels, 0.5 on 6 and 2, 0.8 on 6 and 4.
+        let score = |a: usize, b: usize| seg_scores(&row(a), &row(b), None);
+        let cases = [("p1", score(2, 2)), ("p1", score(6, 2)), ("p2", score(6, 4))];
+        let s = summarize(&cases, 1, 100);
+        let close = |i: &Interval, right: f64| assert!((i.mean.unwrap() - right).abs() < 1e-12, "{i:?}");
+        close(&s.dice, (1.0 + 0.5 + 0.8) / 3.0);
+        close(&s.dice_over_patients, (0.75 + 0.8) / 2.0);
+        close(&s.pooled_dice, 2.0 * 8.0 / (4.0 + 8.0 + 10.0));
+        assert_eq!((s.dice_over_patients.n_values, s.pooled_dice.n_groups), (2, 2));
     }
 
     #[test]

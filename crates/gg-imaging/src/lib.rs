@@ -5,6 +5,7 @@
 
 mod apex_base;
 mod clahe;
+mod clean;
 mod components;
 mod config;
 mod display;
@@ -27,6 +28,7 @@ mod window;
 
 pub use apex_base::{ApexBase, apex_base_check};
 pub use clahe::{ClaheTile, clahe, clahe_tile};
+pub use clean::CleanUp;
 pub use components::{Component, Components, Connectivity, label_2d, label_3d};
 pub use config::{PrepareConfig, RoiConfig, RoiMode};
 pub use display::Display;

@@ -6,16 +6,18 @@
 use crate::calibration::{CALIBRATION_FORMAT, Calibration};
 use crate::checkpoint::{BEST_TEXT, State};
 use crate::net::{Graph, NetConfig, NetError};
-use crate::store::{Precision, StoreError, decode, encode, named, write_whole};
+use crate::store::{Precision, StoreError, decode, encode, named, with_text, write_whole};
 use crate::weights::{Weights, WeightsError};
 use gg_dataset::Task;
-use gg_imaging::PrepareConfig;
+use gg_eval::{HIGHEST_TEMPERATURE, IntervalFit, LOWEST_TEMPERATURE};
+use gg_imaging::{CleanUp, PrepareConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Version of the file's format that this program writes, and the newest that it reads.
+/// Version of the file's format that this program writes, and the newest that it reads. Format 1 has no temperature, no
+/// interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the usual clean-up.
 pub const BUNDLE_FORMAT: u32 = 2;
 /// Larger files are no bundles; nothing of them is read.
 const MAX_FILE_BYTES: u64 = 4 << 30;
@@ -34,8 +36,17 @@ pub struct BundleInfo {
     pub net: NetConfig,
     /// How its input is prepared, the handling of grey values included.
     pub prepare: PrepareConfig,
-    /// Probability from which on a pixel or slice is positive; picked on validation data.
+    /// Calibrated probability from which on a pixel or slice is positive; picked on validation data.
     pub threshold: f32,
+    /// What logits are divided by, so that probabilities mean what they say; fitted on validation data, 1 without.
+    #[serde(default = "uncalibrated")]
+    pub temperature: f32,
+    /// What is done to masks after the threshold.
+    #[serde(default)]
+    pub clean: CleanUp,
+    /// What makes an interval around the infected percentage, where it was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<IntervalFit>,
     /// What each label means, and what the truth was made from.
     pub labels: BTreeMap<String, String>,
     /// How it was trained: data, split, seed, configuration, program.
@@ -49,6 +60,10 @@ pub struct BundleInfo {
     /// Ranges for prediction in int8, since format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8: Option<Calibration>,
+}
+
+fn uncalibrated() -> f32 {
+    1.0
 }
 
 /// A trained model.
@@ -173,6 +188,20 @@ impl Bundle {
         Ok(bundle)
     }
 
+    /// The bytes of a bundle with another interval and the same weights, however they are stored.
+    ///
+    /// # Errors
+    /// As [`Bundle::from_bytes`], and an interval that does not suit the bundle.
+    pub fn with_interval(bytes: &[u8], interval: Option<IntervalFit>) -> Result<Vec<u8>, BundleError> {
+        let mut bundle = Self::from_bytes(bytes)?;
+        bundle.info.format_version = BUNDLE_FORMAT;
+        bundle.info.interval = interval;
+        bundle.check()?;
+        let text =
+            serde_json::to_string(&bundle.info).map_err(|e| BundleError::Description(e.to_string()))?;
+        Ok(with_text(bytes, &text)?)
+    }
+
     /// The network's layers.
     ///
     /// # Errors
@@ -208,6 +237,26 @@ impl Bundle {
             return Err(BundleError::Description(format!(
                 "threshold {found}, right would be between 0 and 1"
             )));
+        }
+        let found = self.info.temperature;
+        if !(LOWEST_TEMPERATURE..=HIGHEST_TEMPERATURE).contains(&f64::from(found)) {
+            return Err(BundleError::Description(format!(
+                "temperature {found}, right would be {LOWEST_TEMPERATURE} to {HIGHEST_TEMPERATURE}"
+            )));
+        }
+        if let Some(fault) = self.info.clean.fault() {
+            return Err(BundleError::Description(format!("clean-up: {fault}")));
+        }
+        if let Some(interval) = &self.info.interval {
+            if self.info.task != Task::Infection {
+                return Err(BundleError::Description(format!(
+                    "an interval of the infected percentage for the task {}, right would be infection",
+                    self.info.task.name()
+                )));
+            }
+            if let Some(fault) = interval.fault() {
+                return Err(BundleError::Description(fault));
+            }
         }
         Ok(())
     }

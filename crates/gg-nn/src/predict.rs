@@ -12,6 +12,7 @@ pub struct Predictor {
     engine: Box<dyn Engine>,
     size: usize,
     channels: usize,
+    temperature: f32,
 }
 
 impl Predictor {
@@ -29,7 +30,12 @@ impl Predictor {
             _ => engine_for(&graph, arithmetic),
         };
         engine.set_weights(&bundle.weights)?;
-        Ok(Self { engine, size: bundle.info.prepare.size, channels: graph.in_channels() })
+        Ok(Self {
+            engine,
+            size: bundle.info.prepare.size,
+            channels: graph.in_channels(),
+            temperature: bundle.info.temperature,
+        })
     }
 
     /// Name of the engine, for manifests.
@@ -47,7 +53,7 @@ impl Predictor {
         self.channels
     }
 
-    /// Probabilities of pictures: one per pixel, or one per slice for a classifier. Each picture is the prepared slice
+    /// Calibrated probabilities of pictures: one per pixel, or one per slice for a classifier. Each picture is the prepared slice
     /// with its neighbours as channels, [`Predictor::channels`] in all.
     ///
     /// All pictures go through the network at once: [`PREDICT_BATCH`] bounds the memory, and no result depends on it.
@@ -74,6 +80,7 @@ impl Predictor {
         let images = Images { values: &values, n: pictures.len(), height: size, width: size };
         let logits = self.engine.predict(&images)?;
         let per_picture = logits.len() / pictures.len();
-        Ok(logits.chunks_exact(per_picture).map(|z| z.iter().map(|z| sigmoid(*z)).collect()).collect())
+        let calibrated = |z: &f32| sigmoid(z / self.temperature);
+        Ok(logits.chunks_exact(per_picture).map(|z| z.iter().map(calibrated).collect()).collect())
     }
 }

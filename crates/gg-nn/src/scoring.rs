@@ -1,7 +1,8 @@
-//! Loss, Dice, accuracy and AUROC of a part of the data, batch by batch, and the threshold that suits it best.
+//! Loss, Dice, accuracy and AUROC of a part of the data, batch by batch, and the temperature and threshold that suit it
+//! best.
 
 use crate::loss::{Loss, sigmoid};
-use gg_eval::{roc_curve, youden_threshold};
+use gg_eval::{LogitCounts, roc_curve, youden_threshold};
 use serde::{Deserialize, Serialize};
 
 /// Thresholds are looked for in steps of one hundredth.
@@ -41,6 +42,11 @@ pub struct PartScores {
     pub threshold: f32,
     /// Dice or accuracy at that threshold.
     pub metric_at_threshold: Option<f64>,
+    /// What logits are to be divided by, so that probabilities are calibrated; the threshold is one of calibrated
+    /// probabilities. 1 where the part cannot tell.
+    pub temperature: f32,
+    /// Mean negative log-likelihood per pixel or slice before and after; `None` where the part cannot tell.
+    pub nll: Option<[f64; 2]>,
 }
 
 /// Collects a pass over a part.
@@ -49,7 +55,8 @@ pub(crate) struct Scorer {
     segments: bool,
     /// Pixels by hundredth of their probability: negative, positive.
     histogram: Vec<[u64; 2]>,
-    scores: Vec<f32>,
+    counts: LogitCounts,
+    logits: Vec<f32>,
     labels: Vec<bool>,
 }
 
@@ -85,35 +92,57 @@ impl Sums {
 impl Scorer {
     pub(crate) fn new(segments: bool) -> Self {
         let histogram = if segments { vec![[0; 2]; BINS + 1] } else { vec![] };
-        Self { sums: Sums::default(), segments, histogram, scores: vec![], labels: vec![] }
+        let counts = LogitCounts::default();
+        Self { sums: Sums::default(), segments, histogram, counts, logits: vec![], labels: vec![] }
     }
 
     pub(crate) fn add(&mut self, loss: &Loss, n: usize, logits: &[f32], targets: &[f32], weights: &[f32]) {
         self.sums.add(loss.value(logits, targets, weights), n, logits, targets);
         for (z, y) in logits.iter().zip(targets) {
-            let p = sigmoid(*z);
+            let positive = *y > 0.5;
+            self.counts.add(*z, positive);
             if self.segments {
-                self.histogram[bin(p)][usize::from(*y > 0.5)] += 1;
+                self.histogram[bin(sigmoid(*z))][usize::from(positive)] += 1;
             } else {
-                self.scores.push(p);
-                self.labels.push(*y > 0.5);
+                self.logits.push(*z);
+                self.labels.push(positive);
             }
         }
     }
 
     pub(crate) fn finish(self) -> PartScores {
         let (loss, metric) = (self.sums.loss(), self.sums.metric(self.segments));
+        let fit = self.counts.fit();
+        let temperature = fit.map_or(1.0, |f| f.temperature as f32);
+        let nll = fit.map(|f| [f.nll_before, f.nll_after]);
         if self.segments {
             let (threshold, best) = best_dice(&self.histogram);
-            return PartScores { loss, metric, auroc: None, threshold, metric_at_threshold: best };
+            let threshold = calibrated(threshold, temperature);
+            return PartScores {
+                loss,
+                metric,
+                auroc: None,
+                threshold,
+                metric_at_threshold: best,
+                temperature,
+                nll,
+            };
         }
-        let auroc = roc_curve(&self.scores, &self.labels).auroc;
-        let threshold =
-            youden_threshold(&self.scores, &self.labels).unwrap_or(0.5).clamp(MARGIN, 1.0 - MARGIN);
-        let right = self.scores.iter().zip(&self.labels).filter(|(s, l)| (**s >= threshold) == **l).count();
-        let accuracy = (!self.scores.is_empty()).then(|| right as f64 / self.scores.len() as f64);
-        PartScores { loss, metric, auroc, threshold, metric_at_threshold: accuracy }
+        let scores: Vec<f32> = self.logits.iter().map(|z| sigmoid(z / temperature)).collect();
+        let auroc = roc_curve(&scores, &self.labels).auroc;
+        let threshold = youden_threshold(&scores, &self.labels).unwrap_or(0.5).clamp(MARGIN, 1.0 - MARGIN);
+        let right = scores.iter().zip(&self.labels).filter(|(s, l)| (**s >= threshold) == **l).count();
+        let accuracy = (!scores.is_empty()).then(|| right as f64 / scores.len() as f64);
+        PartScores { loss, metric, auroc, threshold, metric_at_threshold: accuracy, temperature, nll }
     }
+}
+
+/// Where a probability lies once logits are divided by `temperature`: what was called positive stays so.
+fn calibrated(p: f32, temperature: f32) -> f32 {
+    if temperature == 1.0 {
+        return p;
+    }
+    sigmoid((p / (1.0 - p)).ln() / temperature).clamp(MARGIN, 1.0 - MARGIN)
 }
 
 /// The largest k for which `p >= k / 100`.
@@ -189,7 +218,33 @@ mod tests {
         let scores = s.finish();
         assert_eq!(scores.metric, Some(0.5));
         assert_eq!(scores.metric_at_threshold, Some(1.0));
-        assert_eq!(scores.threshold, 0.31); // 0.23 to 0.31 are as good
+        // 0.23 to 0.31 are as good; what is kept is the place of 0.31 among calibrated probabilities.
+        assert_eq!(scores.threshold, calibrated(0.31, scores.temperature));
+    }
+
+    #[test]
+    fn a_calibrated_threshold_calls_the_same_values_positive() {
+        let probs = [0.02f32, 0.2, 0.24, 0.26, 0.5, 0.74, 0.97];
+        for temperature in [0.5f32, 1.0, 1.7, 10.0] {
+            let threshold = calibrated(0.25, temperature);
+            for p in probs {
+                assert_eq!(sigmoid(logit(p) / temperature) >= threshold, p >= 0.25, "{p} at {temperature}");
+            }
+        }
+        assert_eq!(calibrated(0.5, 3.0), 0.5, "one half stays one half");
+    }
+
+    #[test]
+    fn slices_that_are_called_too_surely_get_a_temperature_above_one() {
+        let mut s = Scorer::new(false);
+        let z = [4.0f32, 4.0, 4.0, 4.0, -4.0, -4.0, -4.0, -4.0];
+        s.add(&Loss::Bce {}, 8, &z, &[1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0], &[]);
+        let scores = s.finish();
+        assert!((sigmoid(4.0 / scores.temperature) - 0.75).abs() < 1e-3, "{scores:?}");
+        assert_eq!(scores.threshold, sigmoid(4.0 / scores.temperature), "it is one of the calibrated scores");
+        assert_eq!(scores.metric_at_threshold, Some(0.75));
+        let [before, after] = scores.nll.unwrap();
+        assert!(after < before);
     }
 
     #[test]
@@ -208,6 +263,7 @@ mod tests {
         s.add(&Loss::Bce {}, 2, &[1.0, -1.0], &[1.0, 1.0], &[]);
         let scores = s.finish();
         assert_eq!((scores.auroc, scores.threshold, scores.metric), (None, 0.5, Some(0.5)));
+        assert_eq!((scores.temperature, scores.nll), (1.0, None));
         let mut empty = Scorer::new(true);
         empty.add(&Loss::Bce {}, 1, &[-5.0], &[0.0], &[]);
         let scores = empty.finish();

@@ -99,6 +99,17 @@ pub(crate) fn encode<'a>(
     safetensors::serialize(views, Some(text)).map_err(|e| StoreError::Format(e.to_string()))
 }
 
+/// A file with the same arrays, byte by byte, and another text.
+///
+/// # Errors
+/// Bytes that are no such file.
+pub(crate) fn with_text(bytes: &[u8], text: &str) -> Result<Vec<u8>, StoreError> {
+    let format = |e: safetensors::SafeTensorError| StoreError::Format(e.to_string());
+    let arrays = SafeTensors::deserialize(bytes).map_err(format)?;
+    let text = HashMap::from([(TEXT_KEY.to_string(), text.to_string())]);
+    safetensors::serialize(arrays.tensors(), Some(text)).map_err(format)
+}
+
 /// All arrays of one network, for [`encode`].
 pub(crate) fn named(weights: &Weights) -> impl Iterator<Item = (String, &Tensor)> {
     weights.tensors.iter().map(|(name, t)| (name.clone(), t))

@@ -109,8 +109,10 @@ pub struct TrainOutcome {
     pub weights: Weights,
     /// The best epoch, from 1.
     pub best_epoch: u64,
-    /// Threshold picked on validation.
+    /// Threshold picked on validation, of calibrated probabilities.
     pub threshold: f32,
+    /// What logits are divided by to calibrate them, fitted on validation; 1 without.
+    pub temperature: f32,
     /// Scores of the best weights on the validation part.
     pub val: Option<PartScores>,
     /// All epochs.
@@ -210,6 +212,7 @@ pub fn train(
         weights,
         best_epoch: at.state.best_epoch,
         threshold: val.as_ref().map_or(0.5, |v| v.threshold),
+        temperature: val.as_ref().map_or(1.0, |v| v.temperature),
         val,
         steps: at.state.step,
         rows: at.state.rows,

@@ -19,12 +19,26 @@ fn info() -> BundleInfo {
         net: net(),
         prepare: PrepareConfig { size: 32, ..PrepareConfig::default() },
         threshold: 0.42,
+        temperature: 1.5,
+        clean: gg_imaging::CleanUp { infection_smallest: 0.001, ..Default::default() },
+        interval: Some(interval()),
         labels: [("1".to_string(), "infection".to_string())].into(),
         manifest: serde_json::json!({ "seed": 1, "lr": 0.1 }),
         scores: serde_json::json!({ "val_dice": 0.875 }),
         licence: "MIT OR Apache-2.0".into(),
         weights_sha256: String::new(),
         int8: None,
+    }
+}
+
+fn interval() -> gg_eval::IntervalFit {
+    gg_eval::IntervalFit {
+        version: 1,
+        level: 0.9,
+        factor: 1.75,
+        floor_points: 1.0,
+        patients: 13,
+        measured: None,
     }
 }
 
@@ -121,7 +135,8 @@ fn a_network_of_three_channels_predicts_what_it_sees_in_training() {
     let mut engine = engine_for(&bundle.graph().unwrap(), Arithmetic::fp32(Isa::detect()));
     engine.set_weights(&bundle.weights).unwrap();
     let images = engine::Images { values: &batch.images, n: batch.n, height: 32, width: 32 };
-    let in_training: Vec<f32> = engine.predict(&images).unwrap().iter().map(|z| sigmoid(*z)).collect();
+    let calibrated = |z: &f32| sigmoid(z / bundle.info.temperature);
+    let in_training: Vec<f32> = engine.predict(&images).unwrap().iter().map(calibrated).collect();
 
     let pictures: Vec<Vec<&[u8]>> = (0..5)
         .map(|i| neighbours(i, 3, 5, |_| true).into_iter().map(|i| samples[i].image.as_slice()).collect())
@@ -184,6 +199,34 @@ fn what_cannot_be_used_is_refused_in_one_sentence() {
 }
 
 #[test]
+fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
+    let plain = BundleInfo { temperature: 1.0, clean: Default::default(), interval: None, ..info() };
+    let (bundle, bytes) = Bundle::new(plain, &weights(), Precision::F32).unwrap();
+    let text = serde_json::to_string(&bundle.info).unwrap();
+    let from = text.find("\"temperature\"").unwrap();
+    let to = text.find("\"labels\"").unwrap();
+    let gone = text[from..to].replace('"', "\\\"");
+    let old = with_text(&bytes, |t| {
+        assert!(t.contains(&gone));
+        t.replace(&gone, "").replace("\\\"format_version\\\":2", "\\\"format_version\\\":1")
+    });
+    let read = Bundle::from_bytes(&old).unwrap();
+    assert_eq!(read.info, BundleInfo { format_version: 1, ..bundle.info.clone() });
+    assert_eq!(read.weights, bundle.weights);
+    // An interval makes it one of this format, and leaves the weights as they are stored.
+    for precision in [Precision::F32, Precision::Bf16] {
+        let (bundle, bytes) = Bundle::new(bundle.info.clone(), &weights(), precision).unwrap();
+        let with = Bundle::with_interval(&bytes, Some(interval())).unwrap();
+        let read = Bundle::from_bytes(&with).unwrap();
+        assert_eq!(read.info, BundleInfo { interval: Some(interval()), ..bundle.info });
+        assert_eq!(read.weights, bundle.weights);
+        assert_eq!(Bundle::with_interval(&with, None).unwrap(), bytes);
+    }
+    let unfit = gg_eval::IntervalFit { factor: f64::INFINITY, ..interval() };
+    assert!(Bundle::with_interval(&bytes, Some(unfit)).is_err());
+}
+
+#[test]
 fn a_file_larger_than_any_model_is_not_read() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("huge.safetensors");
@@ -196,6 +239,17 @@ fn parts_that_do_not_fit_together_make_no_bundle() {
     for (wrong, word) in [
         (BundleInfo { threshold: 1.0, ..info() }, "threshold"),
         (BundleInfo { threshold: f32::NAN, ..info() }, "threshold"),
+        (BundleInfo { temperature: 0.0, ..info() }, "temperature 0"),
+        (BundleInfo { temperature: f32::NAN, ..info() }, "temperature"),
+        (
+            BundleInfo { clean: gg_imaging::CleanUp { lung_closing: 2.0, ..info().clean }, ..info() },
+            "lung_closing",
+        ),
+        (BundleInfo { task: Task::Lung, ..info() }, "interval"),
+        (
+            BundleInfo { interval: Some(gg_eval::IntervalFit { factor: 0.5, ..interval() }), ..info() },
+            "factor 0.5",
+        ),
         (BundleInfo { task: Task::Classify, ..info() }, "classify"),
         (
             BundleInfo { prepare: PrepareConfig { size: 33, ..PrepareConfig::default() }, ..info() },

@@ -320,7 +320,7 @@ fn map_chart(map: &[(f64, f64)], size: (f64, f64)) -> Scene {
 /// Fig. 12: scores, confusion matrix, and classified pictures.
 pub fn classification_figure(scores: &[ScoreLine], counts: &Confusion, examples: &[SlicePicture]) -> Scene {
     const TABLE_W: f64 = 380.0;
-    let matrix = confusion_matrix(counts, "positive", "negative");
+    let matrix = confusion_matrix("Confusion matrix", counts, "positive", "negative");
     let sheet = montage(examples, 5, 150.0);
     let pictures_h = if examples.is_empty() { 0.0 } else { sheet.height + TITLE_H };
     let width = (TABLE_W + matrix.width).max(sheet.width);

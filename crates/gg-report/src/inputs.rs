@@ -80,10 +80,36 @@ pub struct BurdenNumbers {
     pub severity: Option<u8>,
     /// Names the published score and where ours differs; a sentence below the number.
     pub severity_note: String,
+    /// The interval around the percentage, where the model can make one.
+    pub interval: Option<PercentInterval>,
     /// Why there are no millilitres, as a clause, e.g. `the spacing of this file cannot be trusted`.
     pub ml_reason: Option<String>,
     /// Why there are no sides or zones, as a clause, e.g. `the orientation is unknown`.
     pub sides_reason: Option<String>,
+}
+
+/// An interval around a percentage, beside what human readers leave open.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PercentInterval {
+    /// The percentage.
+    pub found: f64,
+    /// Lower and upper end.
+    pub ends: (f64, f64),
+    /// Share of patients whose truth is to lie within, 0..1.
+    pub level: f64,
+    /// What two readers may differ by, as a range around the percentage.
+    pub readers: (f64, f64),
+    /// What both ranges mean, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// Whether a CT shows infection, as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PatientCall {
+    /// 0..1.
+    pub score: f64,
+    /// Score from which on it is called so; chosen on validation data.
+    pub threshold: f64,
 }
 
 /// One slice in the strip chart along z.
@@ -124,6 +150,8 @@ pub struct AnalysisReport {
     pub case_id: String,
     /// Percentages, volumes, zones, severity.
     pub burden: BurdenNumbers,
+    /// Whether the CT shows infection.
+    pub patient: Option<PatientCall>,
     /// Slices along z.
     pub strip: SliceStrip,
     /// Slices kept and dropped.
@@ -191,12 +219,14 @@ pub struct SegmentationSection {
     pub scores: Vec<ScoreLine>,
     /// Scores per case.
     pub cases: CaseTable,
-    /// Dice per case, for the strip; none where it is undefined (both masks empty).
+    /// Dice per patient, for the strip; none where it is undefined (both masks empty).
     pub dice: Vec<(String, Option<f64>)>,
     /// Agreement among human readers on this kind of target, as a band of Dice, with its source in words.
     pub human_band: Option<HumanBand>,
     /// True and predicted percentage of infected lung per case, for the agreement plots.
     pub burden: Vec<BurdenPair>,
+    /// Whether the probabilities of voxels mean what they say.
+    pub reliability: Reliability,
     /// Prediction beside truth: best, median, worst.
     pub comparisons: Vec<Comparison>,
     /// Sentences on counting, e.g. how many cases were empty on both sides.
@@ -221,6 +251,8 @@ pub struct BurdenPair {
     pub truth: f64,
     /// From the predicted masks.
     pub pred: f64,
+    /// Lower and upper end of the interval around the predicted one, where there is one.
+    pub interval: Option<(f64, f64)>,
 }
 
 /// Counts of a two-class confusion matrix.
@@ -254,8 +286,23 @@ pub struct ReliabilityBin {
     pub predicted: f64,
     /// Share of positives in the bin.
     pub observed: f64,
-    /// Number of slices in the bin.
+    /// Number of cases in the bin.
     pub count: u64,
+}
+
+/// Whether probabilities mean what they say, as they are used and as they were before calibration.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reliability {
+    /// As they are used; empty for none.
+    pub after: Vec<ReliabilityBin>,
+    /// Before calibration; empty where there was none.
+    pub before: Vec<ReliabilityBin>,
+    /// Expected calibration error of `after`.
+    pub ece: Option<f64>,
+    /// Expected calibration error of `before`.
+    pub ece_before: Option<f64>,
+    /// What is counted, e.g. `slices`.
+    pub counted: String,
 }
 
 /// Classification part of an evaluation.
@@ -265,16 +312,20 @@ pub struct ClassificationSection {
     pub name: String,
     /// Scores with intervals.
     pub scores: Vec<ScoreLine>,
-    /// Threshold that was chosen on validation data.
-    pub threshold: Option<f64>,
-    /// Counts at that threshold.
+    /// What is counted, e.g. `slices`; `cases` where empty.
+    pub counted: String,
+    /// Where calls are made, for headings, e.g. `at 0.418`; may be empty.
+    pub called: String,
+    /// Counts there.
     pub confusion: Confusion,
+    /// Counts at 0.5; none where scores are no probabilities.
+    pub confusion_at_half: Option<Confusion>,
     /// ROC curve; empty points where one class only is present.
     pub roc: ScoreCurve,
     /// Precision-recall curve.
     pub pr: ScoreCurve,
-    /// Reliability; may be empty.
-    pub reliability: Vec<ReliabilityBin>,
+    /// Whether the probabilities mean what they say.
+    pub reliability: Reliability,
     /// Classified pictures; the caption says truth and probability.
     pub examples: Vec<SlicePicture>,
     /// Sentences on counting, e.g. positives and negatives of each part.

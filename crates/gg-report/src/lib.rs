@@ -16,6 +16,7 @@ mod heat;
 mod html;
 mod ink;
 mod inputs;
+mod interval;
 mod network;
 mod numbers;
 mod picture;
@@ -40,6 +41,7 @@ pub use html::{
 };
 pub use ink::{BLUE, Ink};
 pub use inputs::*;
+pub use interval::interval_bar;
 pub use network::{LayerKind, LayerRow, UnetLevel, cnn_drawing, layer_table, unet_drawing};
 pub use picture::{
     CoronalRow, Grey, Overlay, PictureError, PixelBox, Sides, SlicePicture, comparison_panels,

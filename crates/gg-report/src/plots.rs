@@ -5,7 +5,7 @@ use crate::chart::{Chart, Mark};
 use crate::font::shorten;
 use crate::ink::{BLUE, GREEN, INFECTION, Ink, VERMILION};
 use crate::inputs::{
-    BurdenPair, Confusion, EpochRow, Figure, HumanBand, ReliabilityBin, ScoreCurve, SliceStrip,
+    BurdenPair, Confusion, EpochRow, Figure, HumanBand, Reliability, ReliabilityBin, ScoreCurve, SliceStrip,
 };
 use crate::numbers::decimal;
 use crate::scene::{Fill, Scene, Stroke, TextStyle};
@@ -117,29 +117,41 @@ fn score_plot(
     Chart { title: title.into(), note, x, y: Axis::fixed(y, 0.0, 1.0), marks, size: SQUARE }.scene()
 }
 
-/// Share of positives against the predicted probability; the size of a dot grows with its number of slices.
-pub fn reliability_plot(bins: &[ReliabilityBin]) -> Scene {
-    let most = bins.iter().map(|b| b.count).max().unwrap_or(1).max(1) as f64;
-    let points: Vec<_> = bins.iter().map(|b| (b.predicted, b.observed)).collect();
-    let ideal = vec![(0.0, 0.0), (1.0, 1.0)];
+/// Share of positives against the predicted probability; the size of a dot grows with the number of cases in its bin.
+pub fn reliability_plot(reliability: &Reliability) -> Scene {
+    let most = reliability.after.iter().map(|b| b.count).max().unwrap_or(1).max(1) as f64;
+    let points = |bins: &[ReliabilityBin]| bins.iter().map(|b| (b.predicted, b.observed)).collect();
     let mut marks = Vec::new();
-    if !bins.is_empty() {
+    if !reliability.after.is_empty() {
         marks.push(Mark::Line {
             name: "perfectly calibrated".into(),
-            points: ideal,
+            points: vec![(0.0, 0.0), (1.0, 1.0)],
             ink: Ink::Muted,
             dashed: true,
         });
-        marks.push(Mark::Line { name: "this model".into(), points, ink: BLUE, dashed: false });
     }
-    for bin in bins {
+    let named = |name: &str, ece: Option<f64>| format!("{name}, ECE {}", decimal(ece, 4));
+    if !reliability.before.is_empty() {
+        marks.push(Mark::Line {
+            name: named("before", reliability.ece_before),
+            points: points(&reliability.before),
+            ink: VERMILION,
+            dashed: true,
+        });
+    }
+    if !reliability.after.is_empty() {
+        let name = if reliability.before.is_empty() { "this model" } else { "calibrated" };
+        let points = points(&reliability.after);
+        marks.push(Mark::Line { name: named(name, reliability.ece), points, ink: BLUE, dashed: false });
+    }
+    for bin in &reliability.after {
         let radius = 3.0 + 5.0 * (bin.count as f64 / most).sqrt();
         let points = vec![(bin.predicted, bin.observed)];
         marks.push(Mark::Points { name: String::new(), points, ink: BLUE, radius });
     }
     Chart {
         title: "Reliability".into(),
-        note: "larger dots stand for more slices".into(),
+        note: format!("larger dots stand for more {}", or_cases(&reliability.counted)),
         x: Axis::fixed("predicted probability", 0.0, 1.0),
         y: Axis::fixed("share of positives", 0.0, 1.0),
         marks,
@@ -148,21 +160,36 @@ pub fn reliability_plot(bins: &[ReliabilityBin]) -> Scene {
     .scene()
 }
 
+/// What is counted, in words.
+pub(crate) fn or_cases(counted: &str) -> &str {
+    if counted.is_empty() { "cases" } else { counted }
+}
+
 /// Whether there are enough cases to speak of agreement: one dot shows nothing.
 pub fn shows_agreement(pairs: &[BurdenPair]) -> bool {
     pairs.iter().filter(|p| p.truth.is_finite() && p.pred.is_finite()).count() > 1
 }
 
-/// Predicted against true percentage of infected lung, one dot per case.
+/// Predicted against true percentage of infected lung, one dot per case, with its interval where there is one.
 pub fn agreement_scatter(pairs: &[BurdenPair]) -> Scene {
     let finite = pairs.iter().filter(|p| p.truth.is_finite() && p.pred.is_finite());
-    let most = finite.flat_map(|p| [p.truth, p.pred]).fold(1.0, f64::max);
+    let intervals: Vec<(f64, (f64, f64))> = finite
+        .clone()
+        .filter_map(|p| Some((p.truth, p.interval.filter(|(l, h)| l.is_finite() && h.is_finite())?)))
+        .collect();
+    let ends = intervals.iter().map(|(_, (_, high))| *high);
+    let most = finite.flat_map(|p| [p.truth, p.pred]).chain(ends).fold(1.0, f64::max);
     let top = most * 1.05;
     let points: Vec<_> = pairs.iter().map(|p| (p.truth, p.pred)).collect();
     let ideal = vec![(0.0, 0.0), (top, top)];
     let mut marks = Vec::new();
     if !pairs.is_empty() {
         marks.push(Mark::Line { name: "equal".into(), points: ideal, ink: Ink::Muted, dashed: true });
+        for (i, (truth, (low, high))) in intervals.into_iter().enumerate() {
+            let name = if i == 0 { "interval".to_owned() } else { String::new() };
+            let points = vec![(truth, low), (truth, high)];
+            marks.push(Mark::Line { name, points, ink: BLUE.tint(0.55), dashed: false });
+        }
         marks.push(Mark::Points { name: "cases".into(), points, ink: BLUE, radius: 4.5 });
     }
     Chart {
@@ -208,10 +235,10 @@ pub fn bland_altman(pairs: &[BurdenPair]) -> Scene {
     .scene()
 }
 
-/// Cases that are named one by one in the strip; more of them become dots in order of Dice.
+/// Cases or patients that are named one by one in the strip; more of them become dots in order of Dice.
 const NAMED_CASES: usize = 60;
 
-/// Dice of each case, worst on top, over an optional band of what human readers reach.
+/// Dice of each case or patient, worst on top, over an optional band of what human readers reach.
 pub fn dice_strip(title: &str, cases: &[(String, Option<f64>)], band: Option<&HumanBand>) -> Scene {
     let mut known: Vec<(&str, f64)> =
         cases.iter().filter_map(|(name, d)| Some((name.as_str(), d.filter(|d| d.is_finite())?))).collect();
@@ -255,7 +282,7 @@ pub fn dice_strip(title: &str, cases: &[(String, Option<f64>)], band: Option<&Hu
         scene.text(
             (left + right) / 2.0,
             top + row / 2.0 + 4.0,
-            "no case with a defined Dice",
+            "nothing with a defined Dice",
             style.middle(),
         );
     }
@@ -267,11 +294,11 @@ pub fn dice_strip(title: &str, cases: &[(String, Option<f64>)], band: Option<&Hu
 }
 
 /// Two-class confusion matrix as a table in which a darker cell holds more; counts and percentages of the true class.
-pub fn confusion_matrix(counts: &Confusion, positive: &str, negative: &str) -> Scene {
+pub fn confusion_matrix(title: &str, counts: &Confusion, positive: &str, negative: &str) -> Scene {
     const CELL: (f64, f64) = (150.0, 84.0);
     let (left, top) = (120.0, 92.0);
-    let mut scene = Scene::new(left + 2.0 * CELL.0 + 24.0, top + 2.0 * CELL.1 + 44.0, "Confusion matrix");
-    scene.text(16.0, 29.0, "Confusion matrix", TextStyle::new(15.0, Ink::Text).bold());
+    let mut scene = Scene::new(left + 2.0 * CELL.0 + 24.0, top + 2.0 * CELL.1 + 44.0, title);
+    scene.text(16.0, 29.0, title, TextStyle::new(15.0, Ink::Text).bold());
     let style = TextStyle::new(12.0, Ink::Text);
     scene.text(left + CELL.0, 58.0, "predicted", TextStyle::new(11.5, Ink::Muted).middle());
     let rows = [(positive, counts.tp, counts.fn_), (negative, counts.fp, counts.tn)];

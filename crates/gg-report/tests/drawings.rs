@@ -87,7 +87,12 @@ fn small_drawings_look_as_before() {
     snapshot("line", &chart.scene());
     snapshot(
         "confusion",
-        &confusion_matrix(&Confusion { tp: 9, fp: 1, fn_: 2, tn: 18 }, "positive", "negative"),
+        &confusion_matrix(
+            "Confusion matrix",
+            &Confusion { tp: 9, fp: 1, fn_: 2, tn: 18 },
+            "positive",
+            "negative",
+        ),
     );
     let zone =
         |percent: f64| RegionNumbers { percent: Some(percent), score: Some(1), ..RegionNumbers::default() };
@@ -111,7 +116,8 @@ fn plots_hold_empty_single_and_impossible_values() {
         let curve = ScoreCurve { points: points.clone(), area: Some(f64::NAN), operating };
         check(&format!("roc {i}"), &roc_plot(&curve));
         check(&format!("pr {i}"), &pr_plot(&curve, Some(f64::NAN)));
-        let pairs: Vec<BurdenPair> = points.iter().map(|p| BurdenPair { truth: p.0, pred: p.1 }).collect();
+        let pairs: Vec<BurdenPair> =
+            points.iter().map(|p| BurdenPair { truth: p.0, pred: p.1, interval: Some((p.0, p.1)) }).collect();
         check(&format!("scatter {i}"), &agreement_scatter(&pairs));
         check(&format!("bland-altman {i}"), &bland_altman(&pairs));
         let bins: Vec<ReliabilityBin> = points
@@ -119,16 +125,25 @@ fn plots_hold_empty_single_and_impossible_values() {
             .take(9)
             .map(|p| ReliabilityBin { predicted: p.0, observed: p.1, count: 0 })
             .collect();
-        check(&format!("reliability {i}"), &reliability_plot(&bins));
+        check(
+            &format!("reliability {i}"),
+            &reliability_plot(&Reliability { after: bins.clone(), ..Reliability::default() }),
+        );
+        let both =
+            Reliability { before: bins.clone(), after: bins, ece: Some(f64::NAN), ..Reliability::default() };
+        check(&format!("reliability before and after {i}"), &reliability_plot(&both));
+        let ends = (points.first().map_or(0.0, |p| p.0), points.last().map_or(0.0, |p| p.1));
+        let interval = PercentInterval { found: ends.0, ends, readers: ends, ..PercentInterval::default() };
+        check(&format!("interval {i}"), &interval_bar(&interval));
         for y in [Axis::fit("y"), Axis::fit("y").log()] {
             let line = Mark::Line { name: "n".into(), points: points.clone(), ink: BLUE, dashed: true };
             let chart = Chart { x: Axis::fit("x"), y, marks: vec![line], ..Chart::default() };
             check(&format!("chart {i}"), &chart.scene());
         }
     }
-    check("matrix of nothing", &confusion_matrix(&Confusion::default(), "", ""));
+    check("matrix of nothing", &confusion_matrix("Confusion matrix", &Confusion::default(), "", ""));
     let full = Confusion { tp: u64::MAX, fp: u64::MAX, fn_: u64::MAX, tn: u64::MAX };
-    check("matrix of everything", &confusion_matrix(&full, "p", "n"));
+    check("matrix of everything", &confusion_matrix("Confusion matrix", &full, "p", "n"));
     check("zones of nothing", &zone_bars(&[RegionNumbers::default(); 6]));
     check("strip of nothing", &slice_strip(&SliceStrip::default()));
     assert!(training_curves(&[], None).is_empty());

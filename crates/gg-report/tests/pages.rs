@@ -79,10 +79,18 @@ fn a_full_analysis_says_its_answer_first_and_escapes_the_case() {
             left: Some(region(15.0)),
             zones: Some([region(3.0); 6]),
             severity: Some(7),
+            interval: Some(PercentInterval {
+                found: 12.34,
+                ends: (8.0, 17.0),
+                level: 0.9,
+                readers: (6.6, 22.9),
+                notes: vec![HOSTILE.into()],
+            }),
             severity_note: HOSTILE.into(),
             ..BurdenNumbers::default()
         },
         strip: SliceStrip { rows: (0..400).map(row).collect(), threshold: Some(0.4), ends: None },
+        patient: Some(PatientCall { score: 0.8, threshold: 0.4 }),
         tally: SliceTally { kept: 1, dropped: vec![(HOSTILE.into(), 3)] },
         slices: vec![picture(); 40],
         coronal: Some(picture()),
@@ -95,6 +103,7 @@ fn a_full_analysis_says_its_answer_first_and_escapes_the_case() {
     assert!(page.contains(
         "contradict each other in 200 slices: 200 called positive without infection in the mask, 0 called"
     ));
+    assert!(page.contains("8.0\u{a0}% to 17.0\u{a0}%") && page.contains("score 0.80, yes from 0.40 on"));
     assert_eq!(page.matches("Slices are counted from 0 at the feet").count(), 1);
     assert_eq!(page, analysis_report(&report), "the same input gives the same bytes");
 }
@@ -148,7 +157,7 @@ fn an_evaluation_that_leaks_says_so_and_one_that_does_not_is_silent() {
             rows: vec![CaseRow { case_id: HOSTILE.into(), patient: HOSTILE.into(), values: vec![None] }],
         },
         dice: vec![(HOSTILE.into(), None), (HOSTILE.into(), Some(0.5))],
-        burden: vec![BurdenPair { truth: f64::NAN, pred: 1.0 }],
+        burden: vec![BurdenPair { truth: f64::NAN, pred: 1.0, interval: None }],
         comparisons: vec![Comparison { title: HOSTILE.into(), truth: picture(), pred: picture() }],
         notes: vec![HOSTILE.into()],
         ..SegmentationSection::default()
@@ -174,7 +183,7 @@ fn an_evaluation_that_leaks_says_so_and_one_that_does_not_is_silent() {
 #[test]
 fn one_case_is_no_agreement() {
     let page = |cases: usize| {
-        let pair = BurdenPair { truth: 3.0, pred: 4.0 };
+        let pair = BurdenPair { truth: 3.0, pred: 4.0, interval: None };
         let section = SegmentationSection { burden: vec![pair; cases], ..SegmentationSection::default() };
         evaluation_report(&EvaluationReport { segmentations: vec![section], ..EvaluationReport::default() })
     };

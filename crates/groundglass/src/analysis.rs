@@ -6,7 +6,7 @@ use crate::output;
 use crate::pictures::Shown;
 use crate::pipeline::{self, Findings, Models};
 use anyhow::{Context as _, Result};
-use gg_eval::{Burden, Infected, Part, burden, check_apex};
+use gg_eval::{Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, patient_score};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
 use gg_volume::{AxisMap, CtVolume, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
@@ -33,9 +33,13 @@ pub(crate) struct Analysis {
     pub(crate) attenuation: Option<gg_eval::Attenuation>,
     pub(crate) severity: gg_eval::Severity,
     pub(crate) classification: Option<Classification>,
+    pub(crate) patient: Option<Patient>,
     pub(crate) slices: Slices,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) models: Vec<ModelUsed>,
+    /// How the infection model's interval was fitted, for the page.
+    #[serde(skip)]
+    pub(crate) interval_fit: Option<IntervalFit>,
     pub(crate) program: Program,
     pub(crate) compute: Compute,
 }
@@ -68,6 +72,10 @@ pub(crate) struct Lung {
 pub(crate) struct Infection {
     #[serde(flatten)]
     pub(crate) whole: Infected,
+    /// Lower and upper end of the interval around `percent_of_lung`; null where the model carries no fit.
+    pub(crate) percent_of_lung_interval: Option<[f64; 2]>,
+    /// Share of patients like those of the fit whose truth lies within.
+    pub(crate) percent_of_lung_interval_level: Option<f64>,
     pub(crate) right: Option<Infected>,
     pub(crate) left: Option<Infected>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +94,17 @@ pub(crate) struct Classification {
     pub(crate) probability_per_slice: Vec<Option<f32>>,
     pub(crate) positive_slices: usize,
     pub(crate) classified_slices: usize,
+}
+
+/// Does this CT show infection? From its slices and its masks together.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Patient {
+    #[serde(flatten)]
+    pub(crate) found: PatientScore,
+    /// Score from which on the answer is yes: the classifier's threshold for slices, chosen on validation data.
+    pub(crate) threshold: f64,
+    pub(crate) shows_infection: bool,
+    pub(crate) shows_infection_at_half: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -184,8 +203,13 @@ pub(crate) fn analyse(
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
     let map = sides.unwrap_or(AxisMap::IDENTITY);
-    let run =
-        pipeline::Run { sides, prepare: &mut |config| Ok(gg_imaging::prepare(ct, &map, config)), told, stop };
+    let run = pipeline::Run {
+        sides,
+        prepare: &mut |config| Ok(gg_imaging::prepare(ct, &map, config)),
+        told,
+        seen: &mut |_| (),
+        stop,
+    };
     let mut found = pipeline::run(models, ct, run)?;
     add(&mut warnings, std::mem::take(&mut found.warnings));
     let lung = found.lung.take().context("a lung model is needed to analyse a CT")?;
@@ -202,6 +226,8 @@ pub(crate) fn analyse(
     if let Some(classification) = &classification {
         warnings.extend(contradiction(classification, &burden));
     }
+    let patient = patient(&found, models, &burden);
+    let interval = interval(models, &burden);
     let shown = Shown {
         ct,
         map: sides.unwrap_or(AxisMap::IDENTITY),
@@ -226,6 +252,7 @@ pub(crate) fn analyse(
             sha256: scan.sha256.clone(),
         },
         classification,
+        patient,
         slices: Slices {
             kept: rows.iter().filter(|r| r.kept).count(),
             dropped: rows
@@ -239,9 +266,10 @@ pub(crate) fn analyse(
         attenuation: (ct.intensity.kind == IntensityKind::Hu)
             .then(|| gg_eval::attenuation(&ct.voxels, &lung, &infection, &map)),
         severity: burden.severity.clone(),
-        infection: infection_part(burden),
+        infection: infection_part(burden, interval),
         warnings,
         models: models.used(),
+        interval_fit: models.infection.as_ref().and_then(|m| m.bundle.info.interval.clone()),
         program: Program::this(),
         compute: models.compute(),
     };
@@ -326,13 +354,34 @@ fn lung_part(burden: &Burden) -> Lung {
     Lung { whole: burden.lung.clone(), right: side(|s| &s.right), left: side(|s| &s.left) }
 }
 
-fn infection_part(burden: Burden) -> Infection {
+/// The interval around the percentage with its level, where the infection model carries a fit.
+fn interval(models: &Models, burden: &Burden) -> Option<([f64; 2], f64)> {
+    let fit = models.infection.as_ref()?.bundle.info.interval.as_ref()?;
+    let percent = burden.infection.percent_of_lung?;
+    Some((fit.around(percent), fit.level))
+}
+
+fn patient(found: &Findings, models: &Models, burden: &Burden) -> Option<Patient> {
+    let threshold = f64::from(models.classify.as_ref()?.bundle.info.threshold);
+    let probabilities: Vec<f32> = found.slices.iter().filter_map(|s| s.probability).collect();
+    let found = patient_score(&probabilities, burden.infection.percent_of_lung)?;
+    Some(Patient {
+        found,
+        threshold,
+        shows_infection: found.score >= threshold,
+        shows_infection_at_half: found.score >= 0.5,
+    })
+}
+
+fn infection_part(burden: Burden, interval: Option<([f64; 2], f64)>) -> Infection {
     let (right, left) = match burden.sides {
         Some(sides) => (Some(sides.right.infection), Some(sides.left.infection)),
         None => (None, None),
     };
     Infection {
         whole: burden.infection,
+        percent_of_lung_interval: interval.map(|(ends, _)| ends),
+        percent_of_lung_interval_level: interval.map(|(_, level)| level),
         right,
         left,
         sides_reason: burden.sides_reason,

@@ -1,9 +1,11 @@
 //! `report.html` of one analysed CT: its numbers as the page wants them.
 
 use crate::analysis::{Analysis, Outcome, PATIENTS_LEAK, SliceRow};
+use crate::readers::{HUMAN_DICE, second_reader};
 use gg_eval::{Amount, Infected, Zone};
 use gg_report::{
-    AnalysisReport, BurdenNumbers, Fact, ModelLine, Provenance, RegionNumbers, SliceStrip, SliceTally,
+    AnalysisReport, BurdenNumbers, Fact, ModelLine, PatientCall, PercentInterval, Provenance, RegionNumbers,
+    SliceStrip, SliceTally,
 };
 use gg_volume::SpacingTrust;
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ pub(crate) fn page(outcome: &Outcome) -> String {
     gg_report::analysis_report(&AnalysisReport {
         case_id: a.case_id.clone(),
         burden: burden(a),
+        patient: a.patient.as_ref().map(|p| PatientCall { score: p.found.score, threshold: p.threshold }),
         strip: strip(a, &outcome.rows),
         tally: tally(a),
         slices: outcome.montage.clone(),
@@ -32,11 +35,46 @@ fn burden(a: &Analysis) -> BurdenNumbers {
         right: side(&a.lung.right, &a.infection.right),
         left: side(&a.lung.left, &a.infection.left),
         zones: zones.and_then(|z| z.try_into().ok()),
+        interval: interval(a),
         severity: a.severity.score,
         severity_note: format!("Follows the {}. Differs: {}.", a.severity.follows, a.severity.differs),
         ml_reason: a.lung.whole.ml_reason.clone(),
         sides_reason: a.infection.sides_reason.clone().or_else(|| a.infection.zones_reason.clone()),
     }
+}
+
+fn interval(a: &Analysis) -> Option<PercentInterval> {
+    let found = a.infection.whole.percent_of_lung?;
+    let [low, high] = a.infection.percent_of_lung_interval?;
+    let fit = a.interval_fit.as_ref()?;
+    let (dice, deviation) = HUMAN_DICE;
+    let [less, more] = second_reader(found, dice);
+    let measured = fit.measured.as_ref().map_or(String::new(), |m| {
+        format!(
+            " On {} held-out patients such intervals held the truth of {:.0} %, with a median width of {:.1} points.",
+            m.patients,
+            100.0 * m.coverage,
+            m.median_width
+        )
+    });
+    Some(PercentInterval {
+        found,
+        ends: (low, high),
+        level: fit.level,
+        readers: (less, more),
+        notes: vec![
+            format!(
+                "The interval is made so that it holds the truth of {:.0} % of patients like the {} it was fitted on.{measured} \
+                 For other scanners or other diseases nobody has measured it.",
+                100.0 * fit.level,
+                fit.patients
+            ),
+            format!(
+                "Two human readers agree with a Dice of {dice:.2} ± {deviation:.2} (Bartoli et al. 2022, low-dose CT of other \
+                 patients): at {dice:.2}, where one finds {found:.1} % the other may find anything from {less:.1} to {more:.1} %."
+            ),
+        ],
+    })
 }
 
 fn region(lung: &Amount, infected: &Infected, score: Option<u8>) -> RegionNumbers {
@@ -100,6 +138,13 @@ fn provenance(a: &Analysis) -> Provenance {
             Fact::new("Grey values", format!("{kind} (confidence {:.2})", input.intensity.confidence)),
             Fact::new("Why", input.intensity.reasons.join("; ")),
             Fact::new("Slices without lung region", a.slices.without_lung_region.to_string()),
+            Fact::new(
+                "Interval around the share",
+                match &a.interval_fit {
+                    Some(fit) => format!("{:.0} %, fitted on {} patients", 100.0 * fit.level, fit.patients),
+                    None => "none: the infection model carries no fit".to_owned(),
+                },
+            ),
             Fact::new("SHA-256 of the input", &input.sha256),
             Fact::new(
                 "Computed with",

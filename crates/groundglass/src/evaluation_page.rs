@@ -1,15 +1,17 @@
 //! Figures and page of an evaluation: its numbers as the drawings want them.
 
+mod classes;
+
 use crate::output::{self, write_drawing, write_picture};
-use crate::scoring::{CaseScores, ClassSection, ScoredSet, Scores, SegSection, Source};
+use crate::readers::HUMAN_DICE;
+use crate::scoring::{self, CaseScores, ScoredSet, Scores, SegSection, Source};
 use crate::words::number;
 use anyhow::{Context, Result};
 use gg_dataset::Structure;
 use gg_eval::{Interval, SegScores};
 use gg_report::{
-    BurdenPair, CaseRow, CaseTable, ClassificationSection, Comparison, Confusion, EvaluationReport, Fact,
-    HumanBand, ModelLine, Provenance, ReliabilityBin, ScoreCurve, ScoreLine, SegmentationSection,
-    SlicePicture,
+    BurdenPair, CaseRow, CaseTable, Comparison, EvaluationReport, Fact, HumanBand, ModelLine, Provenance,
+    Reliability, ReliabilityBin, ScoreLine, SegmentationSection, SlicePicture,
 };
 use std::path::Path;
 
@@ -28,15 +30,15 @@ pub(crate) fn write(
             segmentations.push(segmentation(structure, section, scores, rows));
         }
     }
-    let classifications = scores.classification.as_ref().map(|c| classification(c, examples)).into_iter();
+    let classifications = classes::sections(scores, examples);
     let report = EvaluationReport {
         title: title(scores),
         summary: summary(scores),
         segmentations,
-        classifications: classifications.collect(),
+        classifications,
         provenance: provenance(scores),
     };
-    figures(&dir.join("figures"), &report)?;
+    figures(&dir.join("figures"), scores, &report)?;
     output::write_text(&dir.join("report.html"), &gg_report::evaluation_report(&report))
 }
 
@@ -55,8 +57,10 @@ fn summary(scores: &Scores) -> String {
             results.push(format!("mean Dice of the {} {mean:.3}", structure.name()));
         }
     }
-    if let Some(auroc) = scores.classification.as_ref().and_then(|c| c.scores.auroc) {
-        results.push(format!("AUROC of slices {auroc:.3}"));
+    for (section, of) in [(&scores.classification, "slices"), (&scores.images, "images")] {
+        if let Some(auroc) = section.as_ref().and_then(|c| c.scores.auroc) {
+            results.push(format!("AUROC of {of} {auroc:.3}"));
+        }
     }
     let whose = match scores.predictions {
         Source::Models => "Bundles",
@@ -77,13 +81,6 @@ fn line(name: &str, i: &Interval, of: &str) -> ScoreLine {
         basis: format!("{} {of} of {} patients", i.n_values, i.n_groups),
     }
 }
-
-/// Dice that human readers reach among themselves: mean and standard deviation between observers.
-///
-/// # Source
-/// Bartoli et al., Research in Diagnostic and Interventional Imaging 2022, doi 10.1016/j.redii.2022.100003: lesions of
-/// COVID-19 on low-dose CT, 0.70 ± 0.08.
-const HUMAN_DICE: (f64, f64) = (0.70, 0.08);
 
 fn human_band() -> HumanBand {
     let (mean, deviation) = HUMAN_DICE;
@@ -106,6 +103,8 @@ fn segmentation(
     let infection = structure == Structure::Infection;
     let mut lines = vec![
         line("Dice", &s.dice, "cases"),
+        line("Dice, mean over patients", &s.dice_over_patients, "means"),
+        line("Dice, all voxels together", &s.pooled_dice, "cases"),
         line("IoU", &s.iou, "cases"),
         line("Sensitivity", &s.sensitivity, "cases"),
         line("Specificity", &s.specificity, "cases"),
@@ -126,12 +125,17 @@ fn segmentation(
     if s.dice.few_groups {
         notes.push("Fewer than ten patients: the intervals are too narrow to be believed.".to_owned());
     }
+    if infection {
+        notes.extend(infection_notes(scores));
+    }
     let burden: Vec<BurdenPair> = scores
         .cases
         .iter()
         .filter(|_| infection)
-        .filter_map(|c| c.percent_of_lung)
-        .filter_map(|p| Some(BurdenPair { truth: p.truth?, pred: p.pred? }))
+        .filter_map(|c| {
+            let (p, interval) = (c.percent_of_lung?, c.percent_of_lung_interval);
+            Some(BurdenPair { truth: p.truth?, pred: p.pred?, interval: interval.map(|[l, h]| (l, h)) })
+        })
         .collect();
     let mut name = structure.name().to_owned();
     name[..1].make_ascii_uppercase();
@@ -141,11 +145,83 @@ fn segmentation(
         name,
         scores: lines,
         cases: table(&scores.cases, structure),
-        dice: scores.cases.iter().filter_map(|c| Some((c.case_id.clone(), c.of(structure)?.dice))).collect(),
+        dice: section.dice_per_patient.iter().map(|(patient, dice)| (patient.clone(), *dice)).collect(),
         human_band: (infection && patients).then(human_band),
         burden,
+        reliability: section.reliability.as_ref().map_or_else(Default::default, |r| reliability(r, "voxels")),
         comparisons,
         notes,
+    }
+}
+
+/// Sentences on the percentage, its intervals, and slices without infection.
+fn infection_notes(scores: &Scores) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(b) = &scores.percent_of_lung {
+        notes.push(format!(
+            "Infected percentage of the lung: absolute error {} points in the median, {} in the mean, {} at most; bias {}.",
+            number(b.median_absolute_error, 2),
+            number(b.mean_absolute_error, 2),
+            number(b.max_absolute_error, 2),
+            number(b.bias, 2)
+        ));
+    }
+    if let Some(c) = &scores.percent_of_lung_interval {
+        let without = match c.without_interval {
+            0 => String::new(),
+            n => format!(" {n} more volumes have none: too few patients were left to fit it on."),
+        };
+        notes.push(format!(
+            "Intervals around the percentage, each fitted on other patients: they hold the truth of {:.0} % of {} patients \
+             ({:.0} % of {} volumes), with a median width of {:.1} points.{without}",
+            100.0 * c.coverage,
+            c.patients,
+            100.0 * c.coverage_of_volumes,
+            c.volumes,
+            c.median_width
+        ));
+    }
+    if let Some(f) = &scores.infection_free_slices {
+        let p = &f.false_percent_of_lung;
+        let ml = f
+            .false_ml_per_volume
+            .mean
+            .map_or(String::new(), |ml| format!(", {ml:.1} ml of a volume in the mean"));
+        notes.push(format!(
+            "On {} slices of {} volumes without any infection, {} % of the lung (95 % interval {} to {}) is falsely called \
+             infected{ml}; in {} of them anything is.",
+            f.slices,
+            f.volumes,
+            number(p.mean, 3),
+            number(p.low, 3),
+            number(p.high, 3),
+            f.slices_with_finds
+        ));
+    }
+    if scores.infection.as_ref().is_some_and(|i| i.reliability.is_some()) {
+        notes.push(
+            "The reliability of voxels counts those inside the predicted lungs, where there is a lung model."
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+fn reliability(found: &scoring::Reliability, counted: &str) -> Reliability {
+    let bins = |c: &gg_eval::Calibration| -> Vec<ReliabilityBin> {
+        let bin = |b: &gg_eval::CalibrationBin| ReliabilityBin {
+            predicted: b.predicted,
+            observed: b.observed,
+            count: b.count,
+        };
+        c.bins.iter().map(bin).collect()
+    };
+    Reliability {
+        after: bins(&found.after),
+        before: found.before.as_ref().map_or_else(Vec::new, bins),
+        ece: found.after.ece,
+        ece_before: found.before.as_ref().and_then(|b| b.ece),
+        counted: counted.to_owned(),
     }
 }
 
@@ -169,9 +245,11 @@ fn table(cases: &[CaseScores], structure: Structure) -> CaseTable {
         ("ml, truth", 0, |c, _| c.lung_ml.and_then(|m| m.truth)),
         ("ml, predicted", 0, |c, _| c.lung_ml.and_then(|m| m.pred)),
     ];
-    let of_infection: [Column; 4] = [
+    let of_infection: [Column; 6] = [
         ("% of lung, truth", 1, |c, _| c.percent_of_lung.and_then(|m| m.truth)),
         ("% of lung, predicted", 1, |c, _| c.percent_of_lung.and_then(|m| m.pred)),
+        ("% from", 1, |c, _| c.percent_of_lung_interval.map(|i| i[0])),
+        ("% to", 1, |c, _| c.percent_of_lung_interval.map(|i| i[1])),
         ("ml, truth", 1, |c, _| c.infection_ml.and_then(|m| m.truth)),
         ("ml, predicted", 1, |c, _| c.infection_ml.and_then(|m| m.pred)),
     ];
@@ -191,57 +269,6 @@ fn table(cases: &[CaseScores], structure: Structure) -> CaseTable {
         rows: rows.collect(),
         columns: columns.iter().map(|(name, _, _)| (*name).to_owned()).collect(),
         decimals: columns.iter().map(|(_, decimals, _)| *decimals).collect(),
-    }
-}
-
-fn classification(c: &ClassSection, examples: Vec<SlicePicture>) -> ClassificationSection {
-    let s = &c.scores;
-    let i = &c.intervals;
-    let curve = |x: &[f64], y: &[f64]| x.iter().copied().zip(y.iter().copied()).collect::<Vec<_>>();
-    let rate = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-    ClassificationSection {
-        name: "Slices that show infection".to_owned(),
-        scores: vec![
-            line("Accuracy", &i.accuracy, "slices"),
-            line("Precision", &i.precision, "slices"),
-            line("Recall (sensitivity)", &i.recall, "slices"),
-            line("F1", &i.f1, "slices"),
-            line("Specificity", &i.specificity, "slices"),
-            line("AUROC", &i.auroc, "slices"),
-        ],
-        threshold: s.threshold,
-        confusion: Confusion {
-            tp: s.confusion.tp,
-            fp: s.confusion.fp,
-            fn_: s.confusion.fn_,
-            tn: s.confusion.tn,
-        },
-        roc: ScoreCurve {
-            points: curve(&c.roc.fpr, &c.roc.tpr),
-            area: c.roc.auroc,
-            operating: rate(s.confusion.fp, s.negatives).zip(rate(s.confusion.tp, s.positives)),
-        },
-        pr: ScoreCurve {
-            points: curve(&c.pr.recall, &c.pr.precision),
-            area: c.pr.average_precision,
-            operating: s.recall.zip(s.precision),
-        },
-        reliability: c
-            .calibration
-            .bins
-            .iter()
-            .map(|b| ReliabilityBin { predicted: b.predicted, observed: b.observed, count: b.count })
-            .collect(),
-        examples,
-        notes: vec![format!(
-            "At a threshold of 0.5 instead: accuracy {}, F1 {}.{}",
-            number(c.scores_at_half.accuracy, 3),
-            number(c.scores_at_half.f1, 3),
-            match c.unlabelled {
-                0 => String::new(),
-                n => format!(" {n} slices whose truth nobody stated are left out."),
-            }
-        )],
     }
 }
 
@@ -296,16 +323,20 @@ fn data_sets(scores: &Scores) -> String {
     scores.data_sets.iter().map(set).collect::<Vec<_>>().join("; ")
 }
 
-fn figures(dir: &Path, report: &EvaluationReport) -> Result<()> {
+fn figures(dir: &Path, scores: &Scores, report: &EvaluationReport) -> Result<()> {
     std::fs::create_dir_all(dir).context("making the folder of figures")?;
     for s in &report.segmentations {
         let name = s.name.to_lowercase();
-        let title = format!("{} Dice per case", s.name);
+        let title = format!("{} Dice per patient", s.name);
         write_drawing(
             dir,
             &format!("{name}_dice"),
             &gg_report::dice_strip(&title, &s.dice, s.human_band.as_ref()),
         )?;
+        if !s.reliability.after.is_empty() {
+            let plot = gg_report::reliability_plot(&s.reliability);
+            write_drawing(dir, &format!("{name}_reliability"), &plot)?;
+        }
         if !s.comparisons.is_empty() {
             let panels = gg_report::comparison_panels(&s.comparisons, PANEL_WIDTH);
             write_picture(dir, &format!("{name}_prediction_beside_truth"), &panels)?;
@@ -315,31 +346,11 @@ fn figures(dir: &Path, report: &EvaluationReport) -> Result<()> {
             write_drawing(dir, "percent_bland_altman", &gg_report::bland_altman(&s.burden))?;
         }
     }
-    for c in &report.classifications {
-        let counts = &c.confusion;
-        write_drawing(
-            dir,
-            "confusion_matrix",
-            &gg_report::confusion_matrix(counts, "infection", "no infection"),
-        )?;
-        if !c.roc.points.is_empty() {
-            let all = counts.tp + counts.fp + counts.fn_ + counts.tn;
-            let prevalence = (all > 0).then(|| (counts.tp + counts.fn_) as f64 / all as f64);
-            write_drawing(dir, "roc", &gg_report::roc_plot(&c.roc))?;
-            write_drawing(dir, "precision_recall", &gg_report::pr_plot(&c.pr, prevalence))?;
-            write_drawing(dir, "reliability", &gg_report::reliability_plot(&c.reliability))?;
-        }
-        if !c.examples.is_empty() {
-            write_picture(
-                dir,
-                "classified_slices",
-                &gg_report::montage(&c.examples, EXAMPLE_COLUMNS, PANEL_WIDTH),
-            )?;
-        }
+    for (c, prefix) in report.classifications.iter().zip(classes::prefixes(scores)) {
+        classes::figures(dir, c, prefix)?;
     }
     Ok(())
 }
 
 /// Width of one picture in a panel, in scene units.
 const PANEL_WIDTH: f64 = 240.0;
-const EXAMPLE_COLUMNS: usize = 4;

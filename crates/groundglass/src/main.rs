@@ -16,6 +16,7 @@ mod output;
 mod pictures;
 mod pipeline;
 mod progress;
+mod readers;
 mod scoring;
 mod scoring_table;
 mod seen;

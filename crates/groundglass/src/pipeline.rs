@@ -9,7 +9,7 @@ use crate::manifest::{self, Compute, ModelUsed, Training};
 use crate::model_file;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{Task, neighbours};
-use gg_imaging::{Connectivity, DropReason, PrepareConfig, Prepared, SliceWay};
+use gg_imaging::{CleanUp, DropReason, PrepareConfig, Prepared, SliceWay};
 use gg_nn::engine::{Arithmetic, Precision};
 use gg_nn::{Bundle, PREDICT_BATCH, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warned, Warning};
@@ -43,6 +43,15 @@ pub(crate) struct Findings {
     /// One entry per canonical slice, feet first.
     pub(crate) slices: Vec<SliceFinding>,
     pub(crate) warnings: Vec<Warning>,
+}
+
+/// Probabilities of one canonical slice, as a network gave them.
+pub(crate) struct Seen<'a> {
+    pub(crate) task: Task,
+    pub(crate) z: usize,
+    pub(crate) probabilities: &'a [f32],
+    /// Where they count: inside the lungs, for infection where there is a lung model.
+    pub(crate) inside: Option<&'a [u8]>,
 }
 
 /// One canonical slice.
@@ -157,15 +166,18 @@ pub(crate) struct Run<'a> {
     pub(crate) prepare: &'a mut dyn FnMut(&PrepareConfig) -> Result<Warned<Prepared>>,
     /// Told how many slices of how many went through the networks.
     pub(crate) told: &'a dyn Fn(usize, usize),
+    /// Shown the probabilities behind each mask, slice by slice.
+    pub(crate) seen: &'a mut dyn FnMut(Seen<'_>),
     /// Ends the run with an error soon after it was asked for.
     pub(crate) stop: &'a Interrupt,
 }
 
 /// Runs every model on one CT.
 pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Findings> {
-    let Run { sides, prepare, told, stop } = run;
+    let Run { sides, prepare, told, seen, stop } = run;
     let map = sides.unwrap_or(AxisMap::IDENTITY);
-    let canonical = map.canonical_shape(ct.voxels.shape());
+    let shape = ct.voxels.shape();
+    let canonical @ [_, h, w] = map.canonical_shape(shape);
     let mut prepared = Shared { prepare, made: None };
     let progress = Progress { told, done: Cell::new(0), total: canonical[0] * models.all().count(), stop };
     let mut found = Findings {
@@ -174,26 +186,38 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         slices: vec![SliceFinding { roi_found: true, ..SliceFinding::default() }; canonical[0]],
         warnings: Vec::new(),
     };
+    let split = |mask: LabelVolume| match &sides {
+        Some(map) => gg_imaging::split_lungs(&mask, map),
+        None => mask,
+    };
     if let Some(model) = &mut models.lung {
+        let clean = model.bundle.info.clean;
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let all = vec![true; canonical[0]];
-        let mask = segment(model, input, &map, ct.voxels.shape(), &all, &progress)?;
-        let mask = without_islands(mask);
-        found.lung = Some(match sides {
-            Some(map) => gg_imaging::split_lungs(&mask, &map),
-            None => mask,
-        });
+        let mask = segment(model, input, &map, shape, &all, &progress, |z, probabilities| {
+            seen(Seen { task: Task::Lung, z, probabilities, inside: None });
+        })?;
+        found.lung = Some(split(clean.lungs(mask)));
     }
     if let Some(model) = &mut models.infection {
+        let clean = model.bundle.info.clean;
         let wanted = match &found.lung {
             Some(lung) => count_slices(lung, &map).iter().map(|&n| n > 0).collect(),
             None => vec![true; canonical[0]],
         };
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
-        let mut mask = segment(model, input, &map, ct.voxels.shape(), &wanted, &progress)?;
+        let mut inside = vec![0u8; h * w];
+        let mut mask = segment(model, input, &map, shape, &wanted, &progress, |z, probabilities| {
+            if let Some(lung) = &found.lung {
+                map.read_slice(lung, z, &mut inside);
+            }
+            let inside = found.lung.as_ref().map(|_| inside.as_slice());
+            seen(Seen { task: Task::Infection, z, probabilities, inside });
+        })?;
         if let Some(lung) = &mut found.lung {
             let extends = Training::of(&model.bundle).is_some_and(|t| t.settings.infection_extends_lung);
-            join(lung, &mut mask, &map, extends);
+            join(lung, &mut mask, &map, extends, &clean);
+            mask = clean.infection(mask, lung.count_foreground());
         }
         let counts = count_slices(&mask, &map);
         found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.infected_voxels = n);
@@ -258,7 +282,7 @@ impl Shared<'_> {
     }
 }
 
-/// Predicts the wanted slices and puts them back on the stored grid.
+/// Predicts the wanted slices and puts them back on the stored grid; shows the probabilities of each.
 fn segment(
     model: &mut Model,
     input: &Prepared,
@@ -266,12 +290,14 @@ fn segment(
     shape: [usize; 3],
     wanted: &[bool],
     progress: &Progress<'_>,
+    mut seen: impl FnMut(usize, &[f32]),
 ) -> Result<LabelVolume> {
     let mut mask = Volume::filled(shape, 0u8);
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| wanted[input.ways[i].z]).collect();
     let threshold = model.bundle.info.threshold;
     predict(&mut model.predictor, input, &chosen, PREDICT_BATCH, progress, |way, probabilities| {
         let full = gg_imaging::restore_probabilities_slice(probabilities, way);
+        seen(way.z, &full);
         let labels: Vec<u8> = full.iter().map(|&p| u8::from(p >= threshold)).collect();
         map.write_slice(&mut mask, way.z, &labels);
     })?;
@@ -309,21 +335,13 @@ fn predict(
     Ok(())
 }
 
-/// The lungs without specks: pieces much smaller than the largest one go, closed holes are filled.
-fn without_islands(mask: LabelVolume) -> LabelVolume {
-    let components = gg_imaging::label_3d(&mask, Connectivity::Corners);
-    let largest = components.list.iter().map(|c| c.voxels).max().unwrap_or(0);
-    let least = (largest as f64 * SPECK) as usize;
-    let kept: Vec<bool> = components.list.iter().map(|c| c.voxels >= least.max(1)).collect();
-    let lungs = components.paint_volume(|k| u8::from(kept[k]));
-    drop((mask, components)); // a byte a voxel, before the next one is taken
-    gg_imaging::fill_holes_3d(&lungs)
-}
-
 /// Makes lung and infection agree, slice by slice: infection that hangs together with the lung is lung where it `extends`
 /// it, for lung that is consolidated looks like the wall beside it and is what a lung network misses; infection elsewhere
 /// is none.
-fn join(lung: &mut LabelVolume, infection: &mut LabelVolume, map: &AxisMap, extends: bool) {
+///
+/// Where the lungs are closed first, infection in what that closes extends them in the same way.
+fn join(lung: &mut LabelVolume, infection: &mut LabelVolume, map: &AxisMap, extends: bool, clean: &CleanUp) {
+    let closes = clean.lung_closing > 0.0;
     let [nz, ny, nx] = map.canonical_shape(lung.shape());
     let (mut in_lung, mut infected) = (vec![0u8; ny * nx], vec![0u8; ny * nx]);
     for z in 0..nz {
@@ -331,10 +349,18 @@ fn join(lung: &mut LabelVolume, infection: &mut LabelVolume, map: &AxisMap, exte
         map.read_slice(infection, z, &mut infected);
         if extends {
             spread(&mut in_lung, &infected, nx);
+        } else if closes {
+            let mut near = clean.closed_slice(&in_lung, ny, nx);
+            near.iter_mut().zip(&infected).for_each(|(n, &i)| *n &= i);
+            spread(&mut in_lung, &near, nx);
+        }
+        if extends || closes {
             map.write_slice(lung, z, &in_lung);
         }
-        infected.iter_mut().zip(&in_lung).for_each(|(i, &l)| *i &= u8::from(l != 0));
-        map.write_slice(infection, z, &infected);
+        if clean.infection_inside_lungs {
+            infected.iter_mut().zip(&in_lung).for_each(|(i, &l)| *i &= u8::from(l != 0));
+            map.write_slice(infection, z, &infected);
+        }
     }
 }
 
@@ -357,9 +383,6 @@ fn spread(lung: &mut [u8], infected: &[u8], w: usize) {
         }
     }
 }
-
-/// A piece below this share of the largest one is no lung.
-const SPECK: f64 = 0.02;
 
 /// Why a slice was not used, in words.
 pub(crate) fn drop_reason(reason: DropReason) -> &'static str {
@@ -398,6 +421,9 @@ mod tests {
             net,
             prepare: PrepareConfig { size: SIZE, ..PrepareConfig::default() },
             threshold: 0.5,
+            temperature: 1.0,
+            clean: CleanUp::default(),
+            interval: None,
             labels: Default::default(),
             manifest: serde_json::Value::Null,
             scores: serde_json::Value::Null,
@@ -470,7 +496,7 @@ mod tests {
         let infection = volume(["01101001", "10000001", "00100000", "00000000"]);
         let joined = |extends| {
             let (mut lung, mut infection) = (lung.clone(), infection.clone());
-            join(&mut lung, &mut infection, &AxisMap::IDENTITY, extends);
+            join(&mut lung, &mut infection, &AxisMap::IDENTITY, extends, &CleanUp::default());
             (lung, infection)
         };
         let cut = volume(["00100000", "00000000", "00000000", "00000000"]);
@@ -479,6 +505,23 @@ mod tests {
         let grown = volume(["01100022", "00000002", "00000000", "00000000"]);
         let infected = volume(["01100001", "00000001", "00000000", "00000000"]);
         assert_eq!(joined(true), (grown, infected));
+    }
+
+    #[test]
+    fn closed_lungs_take_in_the_infection_of_their_bays_and_it_may_stay_anywhere() {
+        let row =
+            |text: &str| LabelVolume::from_vec([1, 1, 10], text.bytes().map(|b| b - b'0').collect()).unwrap();
+        let joined = |clean: CleanUp| {
+            let (mut lung, mut infection) = (row("0010100000"), row("0001100010"));
+            join(&mut lung, &mut infection, &AxisMap::IDENTITY, false, &clean);
+            (lung, infection)
+        };
+        let usual = CleanUp::default();
+        assert_eq!(joined(usual), (row("0010100000"), row("0000100000")));
+        let closing = CleanUp { lung_closing: 0.2, ..usual };
+        assert_eq!(joined(closing), (row("0011100000"), row("0001100000")));
+        let anywhere = CleanUp { infection_inside_lungs: false, ..usual };
+        assert_eq!(joined(anywhere), (row("0010100000"), row("0001100010")));
     }
 
     #[test]

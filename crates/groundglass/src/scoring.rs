@@ -3,22 +3,24 @@
 use crate::manifest::{Compute, ModelUsed, Program};
 use gg_dataset::{Layout, Structure};
 use gg_eval::{
-    BlandAltman, ByBurden, Calibration, ClassScores, Interval, PrCurve, RocCurve, ScoredVolume, SegScores,
-    SegSummary, bland_altman, bootstrap_by_group, by_burden, calibration, class_scores, class_scores_called,
-    mean_known, pr_curve, roc_curve, summarize,
+    BlandAltman, ByBurden, Coverage, FreeSlices, FreeSummary, LogitCounts, PatientScore, Predicted,
+    ScoredVolume, SegScores, SegSummary, bland_altman, by_burden, coverage, free_slices, mean_known,
+    summarize,
 };
 use gg_volume::Warning;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod classes;
+mod reliability;
+
+pub(crate) use classes::{ClassIntervals, ClassSection};
+pub(crate) use reliability::Reliability;
+
 /// Version of `scores.json`.
 const SCHEMA_VERSION: u32 = 1;
 /// Seed of the bootstrap; fixed, so that the same masks give the same intervals.
 const BOOTSTRAP_SEED: u64 = 20_230_407;
-/// Bins of the reliability curve.
-const CALIBRATION_BINS: usize = 10;
-/// The operating point that nobody chose.
-const THRESHOLD_FIXED: f32 = 0.5;
 
 /// What was measured on one case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -28,6 +30,8 @@ pub(crate) struct CaseScores {
     /// Hash of the CT that was scored.
     pub(crate) sha256: String,
     pub(crate) intensity: gg_volume::Intensity,
+    /// What the labels of its slices tell.
+    pub(crate) question: Question,
     /// Canonical slices scored.
     pub(crate) slices: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,6 +41,15 @@ pub(crate) struct CaseScores {
     /// Infected percentage of the lung.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) percent_of_lung: Option<Measured>,
+    /// Interval around the predicted percentage, fitted without this patient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) percent_of_lung_interval: Option<[f64; 2]>,
+    /// What was called infected on slices that show no infection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) infection_free: Option<FreeSlices>,
+    /// Probabilities of each structure's voxels against the truth, with the temperature that they were divided by.
+    #[serde(skip)]
+    pub(crate) voxels: [Option<(LogitCounts, f32)>; 2],
     /// Voxels of the true lungs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) true_lung_voxels: Option<u64>,
@@ -49,9 +62,40 @@ pub(crate) struct CaseScores {
     /// Threshold of the classifier that saw this case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) classify_threshold: Option<f32>,
+    /// What its logits were divided by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) classify_temperature: Option<f32>,
+    /// What the whole CT adds up to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) patient_score: Option<PatientScore>,
+    /// Whether the CT shows infection; `None` where nobody said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shows_infection: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) slice_areas: Vec<SliceArea>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) slice_scores: Vec<SliceScore>,
     pub(crate) warnings: Vec<Warning>,
+}
+
+/// Three questions that are never mixed; the third, of patients, follows from slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Question {
+    /// Does a slice show infection?
+    SliceShowsInfection,
+    /// Is a single image one of COVID-19? Its label is the image's, whatever it shows.
+    ImageIsCovid,
+}
+
+impl Question {
+    /// What the labels of a layout tell.
+    pub(crate) fn of(layout: Layout) -> Self {
+        match layout {
+            Layout::PictureTable => Self::ImageIsCovid,
+            _ => Self::SliceShowsInfection,
+        }
+    }
 }
 
 /// A quantity measured twice: on the truth masks, and on the predicted ones.
@@ -84,6 +128,17 @@ pub(crate) struct SliceScore {
     /// Canonical slice, counted from the feet.
     pub(crate) slice: usize,
     pub(crate) probability: f32,
+    /// Whether it shows infection; `None` where nobody said.
+    pub(crate) truth: Option<bool>,
+}
+
+/// One slice as the infection mask shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct SliceArea {
+    /// Canonical slice, counted from the feet.
+    pub(crate) slice: usize,
+    /// Infected share of the slice's pixels.
+    pub(crate) infected_share: f32,
     /// Whether it shows infection; `None` where nobody said.
     pub(crate) truth: Option<bool>,
 }
@@ -138,8 +193,24 @@ pub(crate) struct Scores {
     pub(crate) infection_by_burden: Option<ByBurden>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) percent_of_lung: Option<BlandAltman>,
+    /// What intervals around the percentage are worth: each case's was fitted on other patients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) percent_of_lung_interval: Option<Coverage>,
+    /// False infection on slices that show none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) infection_free_slices: Option<FreeSummary>,
+    /// Does a slice show infection? By the classifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) classification: Option<ClassSection>,
+    /// The same question, answered by the infected share of the slice in the mask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) classification_by_area: Option<ClassSection>,
+    /// Is an image one of COVID-19? By the classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) images: Option<ClassSection>,
+    /// Does a patient's CT show infection? Where there are patients of both kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) patients_with_infection: Option<ClassSection>,
     pub(crate) cases: Vec<CaseScores>,
     pub(crate) warnings: Vec<Warning>,
 }
@@ -150,32 +221,9 @@ pub(crate) struct SegSection {
     pub(crate) summary: SegSummary,
     /// Mean Dice of each patient's cases.
     pub(crate) dice_per_patient: BTreeMap<String, Option<f64>>,
-}
-
-/// Slices with and without infection over all cases.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct ClassSection {
-    /// Scores at the threshold that was chosen on validation data.
-    pub(crate) scores: ClassScores,
-    /// The same at 0.5.
-    pub(crate) scores_at_half: ClassScores,
-    pub(crate) intervals: ClassIntervals,
-    /// Slices whose truth nobody stated; they are not scored.
-    pub(crate) unlabelled: usize,
-    pub(crate) roc: RocCurve,
-    pub(crate) pr: PrCurve,
-    pub(crate) calibration: Calibration,
-}
-
-/// 95 % intervals at the chosen threshold, over patients.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct ClassIntervals {
-    pub(crate) accuracy: Interval,
-    pub(crate) precision: Interval,
-    pub(crate) recall: Interval,
-    pub(crate) f1: Interval,
-    pub(crate) specificity: Interval,
-    pub(crate) auroc: Interval,
+    /// Whether the probabilities of voxels mean what they say; of infection, inside the predicted lungs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reliability: Option<Reliability>,
 }
 
 /// What the numbers stand on besides the cases themselves.
@@ -214,7 +262,17 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         infection: segmentation(&cases, Structure::Infection, basis.resamples),
         infection_by_burden: told_apart(&cases, basis.resamples),
         percent_of_lung: (!pairs.is_empty()).then(|| bland_altman(&pairs)),
-        classification: classification(&cases, basis.resamples, &mut warnings),
+        percent_of_lung_interval: intervals(&cases),
+        infection_free_slices: free(&cases, basis.resamples),
+        classification: classes::slices(
+            &cases,
+            Question::SliceShowsInfection,
+            basis.resamples,
+            &mut warnings,
+        ),
+        classification_by_area: classes::areas(&cases, basis.resamples),
+        images: classes::slices(&cases, Question::ImageIsCovid, basis.resamples, &mut warnings),
+        patients_with_infection: classes::patients(&cases, basis.resamples),
         models: basis.models,
         compute: basis.compute,
         cases,
@@ -235,7 +293,28 @@ fn segmentation(cases: &[CaseScores], structure: Structure, resamples: usize) ->
     Some(SegSection {
         summary: summarize(&scored, BOOTSTRAP_SEED, resamples),
         dice_per_patient: by_patient.into_iter().map(|(p, v)| (p, mean_known(v))).collect(),
+        reliability: reliability::of_voxels(cases, structure),
     })
+}
+
+/// A case whose percentage is known and was predicted; `group` is what it was held out with.
+pub(crate) fn predicted(case: &CaseScores, group: usize) -> Option<Predicted<'_>> {
+    let percent = case.percent_of_lung?;
+    Some(Predicted { patient: &case.patient, group, truth: percent.truth?, found: percent.pred? })
+}
+
+/// What the cases' intervals are worth.
+fn intervals(cases: &[CaseScores]) -> Option<Coverage> {
+    let known: Vec<(Predicted<'_>, Option<[f64; 2]>)> =
+        cases.iter().filter_map(|c| Some((predicted(c, 0)?, c.percent_of_lung_interval))).collect();
+    let (cases, intervals): (Vec<_>, Vec<_>) = known.into_iter().unzip();
+    coverage(&cases, &intervals)
+}
+
+fn free(cases: &[CaseScores], resamples: usize) -> Option<FreeSummary> {
+    let volumes: Vec<(&str, FreeSlices)> =
+        cases.iter().filter_map(|c| Some((c.patient.as_str(), c.infection_free?))).collect();
+    free_slices(&volumes, BOOTSTRAP_SEED, resamples)
 }
 
 /// Infection scores of volumes whose true percentage is known.
@@ -261,63 +340,4 @@ pub(crate) fn add_sets(all: &mut Vec<ScoredSet>, more: &[ScoredSet]) {
         return;
     }
     all.iter_mut().zip(more).for_each(|(a, m)| a.cases += m.cases);
-}
-
-fn classification(
-    cases: &[CaseScores],
-    resamples: usize,
-    warnings: &mut Vec<Warning>,
-) -> Option<ClassSection> {
-    let mut groups = Vec::new();
-    let mut scores = Vec::new();
-    let mut labels = Vec::new();
-    let mut called = Vec::new();
-    let mut unlabelled = 0;
-    for case in cases {
-        let Some(threshold) = case.classify_threshold else { continue };
-        for slice in &case.slice_scores {
-            match slice.truth {
-                Some(label) => {
-                    groups.push(case.patient.as_str());
-                    scores.push(slice.probability);
-                    labels.push(label);
-                    called.push(slice.probability >= threshold);
-                }
-                None => unlabelled += 1,
-            }
-        }
-    }
-    if scores.is_empty() {
-        return None;
-    }
-    let over = |pick: fn(&ClassScores) -> Option<f64>| {
-        bootstrap_by_group(&groups, BOOTSTRAP_SEED, resamples, |rows| {
-            let scores: Vec<f32> = rows.iter().map(|&i| scores[i]).collect();
-            let labels: Vec<bool> = rows.iter().map(|&i| labels[i]).collect();
-            let called: Vec<bool> = rows.iter().map(|&i| called[i]).collect();
-            pick(&class_scores_called(&scores, &labels, &called).value)
-        })
-    };
-    let thresholds: BTreeSet<u32> =
-        cases.iter().filter_map(|c| c.classify_threshold).map(f32::to_bits).collect();
-    let mut at_chosen = class_scores_called(&scores, &labels, &called).drain_into(warnings);
-    if let [only] = thresholds.into_iter().collect::<Vec<_>>()[..] {
-        at_chosen.threshold = Some(f64::from(f32::from_bits(only)));
-    }
-    Some(ClassSection {
-        intervals: ClassIntervals {
-            accuracy: over(|s| s.accuracy),
-            precision: over(|s| s.precision),
-            recall: over(|s| s.recall),
-            f1: over(|s| s.f1),
-            specificity: over(|s| s.specificity),
-            auroc: over(|s| s.auroc),
-        },
-        scores: at_chosen,
-        scores_at_half: class_scores(&scores, &labels, THRESHOLD_FIXED).value,
-        unlabelled,
-        roc: roc_curve(&scores, &labels),
-        pr: pr_curve(&scores, &labels),
-        calibration: calibration(&scores, &labels, CALIBRATION_BINS),
-    })
 }

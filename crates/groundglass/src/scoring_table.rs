@@ -2,7 +2,7 @@
 
 use crate::scoring::{CaseScores, Measured, Scores};
 use gg_dataset::Structure;
-use gg_eval::{MaskState, SegScores, mean_known};
+use gg_eval::{FreeSlices, MaskState, SegScores, mean_known};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -28,6 +28,12 @@ struct Row<'a> {
     /// Infected percentage of the lung; in rows of infection.
     truth_percent_of_lung: Option<f64>,
     pred_percent_of_lung: Option<f64>,
+    /// Ends of the interval around the predicted percentage.
+    percent_of_lung_low: Option<f64>,
+    percent_of_lung_high: Option<f64>,
+    /// Falsely infected share of the lung on slices without infection, in percent; in rows of infection.
+    false_percent_on_free_slices: Option<f64>,
+    false_ml_on_free_slices: Option<f64>,
     /// Millilitres of the row's structure.
     truth_ml: Option<f64>,
     pred_ml: Option<f64>,
@@ -39,6 +45,8 @@ struct Row<'a> {
 struct Found {
     scores: SegScores,
     percent: Option<Measured>,
+    interval: Option<[f64; 2]>,
+    free: Option<FreeSlices>,
     ml: Option<Measured>,
 }
 
@@ -66,6 +74,8 @@ fn found(case: &CaseScores, structure: Structure) -> Option<Found> {
     Some(Found {
         scores: case.of(structure)?,
         percent: case.percent_of_lung.filter(|_| infection),
+        interval: case.percent_of_lung_interval.filter(|_| infection),
+        free: case.infection_free.filter(|_| infection),
         ml: if infection { case.infection_ml } else { case.lung_ml },
     })
 }
@@ -97,6 +107,13 @@ fn row<'a>(
         nsd_vox: score(|s| s.nsd_vox),
         truth_percent_of_lung: mean(&|f| f.percent.and_then(|p| p.truth)),
         pred_percent_of_lung: mean(&|f| f.percent.and_then(|p| p.pred)),
+        percent_of_lung_low: mean(&|f| f.interval.map(|i| i[0])),
+        percent_of_lung_high: mean(&|f| f.interval.map(|i| i[1])),
+        false_percent_on_free_slices: mean(&|f| {
+            let free = f.free.filter(|free| free.lung_voxels > 0)?;
+            Some(100.0 * free.false_voxels as f64 / free.lung_voxels as f64)
+        }),
+        false_ml_on_free_slices: mean(&|f| f.free.and_then(|free| free.false_ml)),
         truth_ml: mean(&|f| f.ml.and_then(|m| m.truth)),
         pred_ml: mean(&|f| f.ml.and_then(|m| m.pred)),
         leak: "",

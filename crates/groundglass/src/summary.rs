@@ -12,8 +12,12 @@ pub(crate) struct Row(Vec<(String, String)>);
 /// Column that says how an analysis went, and its word for one that succeeded.
 pub(crate) const STATUS: &str = "status";
 pub(crate) const ANALYSED: &str = "analysed";
-/// Columns that name a case or say how it went: no attributes of it.
-pub(crate) const NO_ATTRIBUTES: [&str; 5] = ["case_id", STATUS, "error", "slices", "warnings"];
+/// Columns that name a case, say how it went or follow from its percentage: no attributes of it.
+pub(crate) const NO_ATTRIBUTES: [&str; 7] =
+    ["case_id", STATUS, "error", "slices", "warnings", PERCENT_LOW, PERCENT_HIGH];
+/// The ends of the interval around the percentage.
+const PERCENT_LOW: &str = "percent_of_lung_low";
+const PERCENT_HIGH: &str = "percent_of_lung_high";
 
 impl Row {
     /// The row of a CT that was analysed in this run.
@@ -87,6 +91,12 @@ impl Row {
                 number(format!("{name}_{suffix}"), tissue.and_then(pick));
             }
         }
+        let interval = infection.and_then(|i| i.percent_of_lung_interval);
+        number(PERCENT_LOW.to_owned(), interval.map(|i| i[0]));
+        number(PERCENT_HIGH.to_owned(), interval.map(|i| i[1]));
+        let patient = a.and_then(|a| a.patient.as_ref());
+        number("patient_score".to_owned(), patient.map(|p| p.found.score));
+        number("shows_infection".to_owned(), patient.map(|p| f64::from(u8::from(p.shows_infection))));
         Self(row)
     }
 }

@@ -45,7 +45,8 @@ impl Split {
     }
 
     /// Takes the folds or parts that the data set's own table states. Cases without one go with their patient's
-    /// other cases, else to training.
+    /// other cases, else to training. A table of training and validation parts alone was published to be compared on the
+    /// latter: it is tested on, and what validates is carved out of the former.
     ///
     /// # Errors
     /// [`SplitError`] where nothing is stated or a patient stands in two folds.
@@ -53,9 +54,12 @@ impl Split {
         if cases.iter().all(|c| c.fold.is_none() && c.part.is_none()) {
             return Err(SplitError::NoTable);
         }
-        let fixed = fixed_parts(cases)?;
+        let mut fixed = fixed_parts(cases)?;
         let fold_of: BTreeMap<&str, usize> =
             cases.iter().filter_map(|c| Some((c.patient.as_str(), c.fold?))).collect();
+        if fold_of.is_empty() && !fixed.values().any(|p| *p == Part::Test) {
+            fixed.values_mut().filter(|p| **p == Part::Val).for_each(|p| *p = Part::Test);
+        }
         let folds = fold_of.values().max().map_or(0, |&f| f + 1);
         let entries = cases.iter().map(|c| {
             let fold = c.fold.or_else(|| fold_of.get(c.patient.as_str()).copied());

@@ -5,6 +5,9 @@ use crate::random::{Purpose, Stream};
 use gg_volume::Warning;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Neighbours in a table that validate together where patients are not known.
+const RUN: usize = 10;
+
 /// Where a case's slices belong.
 #[derive(Debug, Clone, PartialEq)]
 enum PartOf {
@@ -113,10 +116,19 @@ impl Split {
         let stated = self.cases.iter().any(|e| e.part == Some(Part::Val));
         let free: BTreeSet<&str> =
             self.cases.iter().filter(|e| place(e).is_none()).map(|e| e.patient.as_str()).collect();
-        let val = if stated { BTreeSet::new() } else { self.carve(&free, fold) };
+        let tested = self.cases.iter().any(|e| e.part == Some(Part::Test));
+        let val = match (stated, free.is_empty() && tested) {
+            (true, _) => BTreeSet::new(),
+            // The table states training and test alone: early stopping and thresholds take their share of training.
+            (false, true) => self.carve_runs(fold),
+            (false, false) => self.carve(&free, fold),
+        };
         for e in &self.cases {
-            let part =
-                place(e).unwrap_or(if val.contains(e.patient.as_str()) { Part::Val } else { Part::Train });
+            let part = match place(e) {
+                Some(part) if part != Part::Train => part,
+                _ if val.contains(e.patient.as_str()) => Part::Val,
+                _ => Part::Train,
+            };
             parts.cases.insert(e.case.clone(), PartOf::Whole(part));
             parts.patients.insert(e.patient.clone(), part);
             if part == Part::Train {
@@ -134,6 +146,24 @@ impl Split {
         };
         Stream::new(self.seed, Purpose::Validation, fold as u64, 0).shuffle(&mut patients);
         patients.into_iter().take(n).collect()
+    }
+
+    /// As [`Split::carve`], out of cases that are fixed for training, in runs of neighbours: pictures of one patient stand
+    /// beside each other in tables that do not name patients.
+    fn carve_runs(&self, fold: usize) -> BTreeSet<&str> {
+        let mut patients: Vec<&str> = Vec::new();
+        for e in self.cases.iter().filter(|e| e.part == Some(Part::Train)) {
+            if !patients.contains(&e.patient.as_str()) {
+                patients.push(&e.patient);
+            }
+        }
+        let n = match patients.len() {
+            0 | 1 => 0,
+            len => ((self.validation_share * len as f64).round() as usize).clamp(1, len - 1),
+        };
+        let mut runs: Vec<&[&str]> = patients.chunks(RUN).collect();
+        Stream::new(self.seed, Purpose::Validation, fold as u64, 0).shuffle(&mut runs);
+        runs.into_iter().flatten().copied().take(n).collect()
     }
 
     fn slice_parts(&self, fold: usize, parts: &mut Parts) {

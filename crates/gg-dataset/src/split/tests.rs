@@ -86,14 +86,38 @@ fn the_folds_of_a_table_are_kept_and_other_sets_follow_their_patients() {
 }
 
 #[test]
+fn a_published_validation_part_is_tested_on_and_another_is_carved_out_of_training() {
+    let mut cases = cases(&(0..20).collect::<Vec<_>>());
+    for (i, c) in cases.iter_mut().enumerate() {
+        c.part = Some(if i < 15 { Part::Train } else { Part::Val });
+    }
+    for split in [Split::from_table(&cases, 3).unwrap(), Split::by_patient(&cases, 5, 3).unwrap()] {
+        let split = Split::from_toml(&split.to_toml().unwrap()).unwrap();
+        let parts = split.parts(0).unwrap();
+        assert_eq!(parts.test(), ["c15", "c16", "c17", "c18", "c19"]);
+        assert_eq!((parts.val().len(), parts.train().len(), parts.train_patients.len()), (3, 12, 12));
+        assert!(parts.val().iter().all(|c| !parts.train().contains(c)));
+        // Neighbours in the table, which may be one patient's, stay together.
+        let number = |c: &&str| c[1..].parse::<usize>().unwrap();
+        let mut val: Vec<usize> = parts.val().iter().map(number).collect();
+        val.sort_unstable();
+        assert_eq!(val[2] - val[0], 2, "{val:?}");
+        assert!(parts.warnings.is_empty(), "{:?}", parts.warnings);
+    }
+}
+
+#[test]
 fn stated_parts_are_kept_and_a_missing_test_part_is_remarked() {
     let mut cases = cases(&[0, 1, 2]);
-    for (c, part) in cases.iter_mut().zip([Part::Train, Part::Train, Part::Val]) {
-        c.part = Some(part);
-    }
-    let parts = Split::from_table(&cases, 1).unwrap().parts(0).unwrap();
-    assert_eq!((parts.train(), parts.val(), parts.test()), (vec!["c0", "c1"], vec!["c2"], vec![]));
-    assert_eq!(parts.warnings[0].code, "no_test_part");
+    let mut parts = |stated: [Part; 3]| {
+        cases.iter_mut().zip(stated).for_each(|(c, part)| c.part = Some(part));
+        Split::from_table(&cases, 1).unwrap().parts(0).unwrap()
+    };
+    let all = parts([Part::Train, Part::Val, Part::Test]);
+    assert_eq!((all.train(), all.val(), all.test()), (vec!["c0"], vec!["c1"], vec!["c2"]));
+    let training = parts([Part::Train; 3]);
+    assert_eq!((training.train().len(), training.val(), training.test()), (3, vec![], vec![]));
+    assert_eq!(training.warnings[1].code, "no_test_part");
 }
 
 #[test]

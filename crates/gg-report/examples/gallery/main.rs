@@ -28,11 +28,12 @@ fn drawings(case: &phantom_pictures::Case) -> Vec<(String, Scene)> {
     add("roc", roc_plot(&class.roc));
     add("pr", pr_plot(&class.pr, Some(0.4)));
     add("reliability", reliability_plot(&class.reliability));
-    add("confusion", confusion_matrix(&class.confusion, "positive", "negative"));
+    add("confusion", confusion_matrix("Confusion matrix", &class.confusion, "positive", "negative"));
     let seg = reports::segmentation(case);
     add("scatter", agreement_scatter(&seg.burden));
     add("bland-altman", bland_altman(&seg.burden));
-    add("dice-strip", dice_strip("Dice per case: infection", &seg.dice, seg.human_band.as_ref()));
+    add("dice-strip", dice_strip("Dice per patient: infection", &seg.dice, seg.human_band.as_ref()));
+    add("interval", interval_bar(&reports::burden().interval.unwrap_or_default()));
     add("zones", zone_bars(&reports::burden().zones.unwrap_or_default()));
     add("slice-strip", slice_strip(&reports::strip(case)));
     add("montage", montage(&case.slices, 4, 220.0));

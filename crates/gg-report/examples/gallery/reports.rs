@@ -70,6 +70,13 @@ fn region(lung_ml: f64, percent: f64, score: Option<u8>) -> RegionNumbers {
 pub(crate) fn burden() -> BurdenNumbers {
     BurdenNumbers {
         whole: region(4512.0, 12.3, None),
+        interval: Some(PercentInterval {
+            found: 12.3,
+            ends: (8.1, 16.5),
+            level: 0.9,
+            readers: (6.6, 22.8),
+            notes: vec!["What the two ranges mean.".into()],
+        }),
         right: Some(region(2440.0, 10.1, None)),
         left: Some(region(2072.0, 14.9, None)),
         zones: Some([
@@ -125,6 +132,7 @@ pub(crate) fn analysis(case: &Case) -> AnalysisReport {
     AnalysisReport {
         case_id: "case-001".into(),
         burden: burden(),
+        patient: Some(PatientCall { score: 0.93, threshold: 0.42 }),
         strip: strip(case),
         tally: SliceTally {
             kept: 46,
@@ -193,9 +201,12 @@ pub(crate) fn segmentation(case: &Case) -> SegmentationSection {
         burden: (1..=14)
             .map(|i| {
                 let truth = 2.0 * i as f64 + 3.0 * wave(i);
-                BurdenPair { truth: truth.max(0.0), pred: (truth + 2.4 * wave(i * 5)).max(0.0) }
+                let pred = (truth + 2.4 * wave(i * 5)).max(0.0);
+                let interval = Some(((pred - 4.0).max(0.0), pred + 4.0));
+                BurdenPair { truth: truth.max(0.0), pred, interval }
             })
             .collect(),
+        reliability: reliability(),
         comparisons: vec![
             compare("Best · case-003 · Dice 0.912", 4, 1),
             compare("Median · case-011 · Dice 0.748", 6, 2),
@@ -205,6 +216,26 @@ pub(crate) fn segmentation(case: &Case) -> SegmentationSection {
         notes: vec![
             "1 case is empty in truth and prediction: its Dice is undefined and counted here only.".into(),
         ],
+    }
+}
+
+fn reliability() -> Reliability {
+    let bins = |bend: f64| -> Vec<ReliabilityBin> {
+        (0..8)
+            .map(|i| f64::from(i) / 8.0 + 0.06)
+            .map(|p| ReliabilityBin {
+                predicted: p,
+                observed: (p * p * bend + p * (1.05 - bend)).min(1.0),
+                count: (300.0 * (p - 0.5).abs()) as u64 + 9,
+            })
+            .collect()
+    };
+    Reliability {
+        after: bins(0.1),
+        before: bins(0.6),
+        ece: Some(0.012),
+        ece_before: Some(0.061),
+        counted: "slices".into(),
     }
 }
 
@@ -232,18 +263,13 @@ pub(crate) fn classification(case: &Case) -> ClassificationSection {
             score("Specificity", 0.955, 0.02, "812 slices, 14 patients"),
             score("AUROC", 0.971, 0.012, "812 slices, 14 patients"),
         ],
-        threshold: Some(0.418),
+        counted: "slices".into(),
+        called: "at 0.418".into(),
+        confusion_at_half: Some(Confusion { tp: 352, fp: 12, fn_: 55, tn: 393 }),
         confusion: Confusion { tp: 371, fp: 19, fn_: 36, tn: 386 },
         roc: ScoreCurve { points: curve, area: Some(0.971), operating: Some((0.14, 0.652)) },
         pr: ScoreCurve { points: pr, area: Some(0.958), operating: Some((0.91, 0.69)) },
-        reliability: (0..8)
-            .map(|i| f64::from(i) / 8.0 + 0.06)
-            .map(|p| ReliabilityBin {
-                predicted: p,
-                observed: (p * p * 0.6 + p * 0.45).min(1.0),
-                count: (300.0 * (p - 0.5).abs()) as u64 + 9,
-            })
-            .collect(),
+        reliability: reliability(),
         examples,
         notes: vec![],
     }

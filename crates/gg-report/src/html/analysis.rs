@@ -1,9 +1,10 @@
 //! The page of one analysed CT: the answer first, then numbers, zones, pictures, slices, and how it was made.
 
 use super::page::{SLICE_NUMBERS, colour_key, drawing, page, tally, tile};
-use crate::inputs::{AnalysisReport, BurdenNumbers, RegionNumbers, SliceRow, SliceStrip};
+use crate::inputs::{AnalysisReport, BurdenNumbers, PatientCall, RegionNumbers, SliceRow, SliceStrip};
+use crate::interval::interval_bar;
 use crate::network::thousands;
-use crate::numbers::{counted, millilitres, percent};
+use crate::numbers::{counted, decimal, millilitres, percent};
 use crate::picture::lung_box;
 use crate::plots::slice_strip;
 use crate::zones::{THIRDS, zone_bars};
@@ -13,7 +14,11 @@ use maud::{Markup, html};
 pub fn analysis_report(report: &AnalysisReport) -> String {
     let burden = &report.burden;
     let body = html! {
-        (cards(burden))
+        (cards(burden, report.patient))
+        @if let Some(interval) = &burden.interval {
+            figure.plain { (drawing(&interval_bar(interval))) }
+            @for note in &interval.notes { p.note { (note) } }
+        }
         h2 { "Numbers" }
         (numbers_table(burden))
         (reasons(burden))
@@ -59,7 +64,7 @@ pub fn summary_sentence(burden: &BurdenNumbers) -> String {
     sentence + "."
 }
 
-fn cards(burden: &BurdenNumbers) -> Markup {
+fn cards(burden: &BurdenNumbers, patient: Option<PatientCall>) -> Markup {
     let whole = &burden.whole;
     html! {
         div.cards {
@@ -67,6 +72,9 @@ fn cards(burden: &BurdenNumbers) -> Markup {
                 span.name { "Infected share of the lung" }
                 b { (percent(whole.percent)) }
                 @if let Some(ml) = whole.infected_ml { span { (millilitres(Some(ml))) " of " (millilitres(whole.lung_ml)) } }
+                @if let Some(i) = &burden.interval {
+                    span { (percent(Some(i.ends.0))) " to " (percent(Some(i.ends.1))) }
+                }
             }
             @for (name, side) in [("Right lung", &burden.right), ("Left lung", &burden.left)] {
                 @if let Some(side) = side {
@@ -84,6 +92,13 @@ fn cards(burden: &BurdenNumbers) -> Markup {
                     span.name { "Severity" }
                     b { (severity) " of 24" }
                     span { "sum of six zones, 0 to 4 each" }
+                }
+            }
+            @if let Some(call) = patient {
+                div.card {
+                    span.name { "CT shows infection" }
+                    b { @if call.score >= call.threshold { "yes" } @else { "no" } }
+                    span { "score " (decimal(Some(call.score), 2)) ", yes from " (decimal(Some(call.threshold), 2)) " on" }
                 }
             }
         }

@@ -5,8 +5,8 @@ use crate::inputs::{CaseTable, ClassificationSection, Comparison, EvaluationRepo
 use crate::numbers::decimal;
 use crate::picture::{comparison_panels, lung_box};
 use crate::plots::{
-    agreement_scatter, bland_altman, confusion_matrix, dice_strip, pr_plot, reliability_plot, roc_plot,
-    shows_agreement,
+    agreement_scatter, bland_altman, confusion_matrix, dice_strip, or_cases, pr_plot, reliability_plot,
+    roc_plot, shows_agreement,
 };
 use maud::{Markup, html};
 
@@ -24,7 +24,7 @@ fn notes(notes: &[String]) -> Markup {
 }
 
 fn segmentation(section: &SegmentationSection) -> Markup {
-    let title = format!("Dice per case: {}", section.name.to_lowercase());
+    let title = format!("Dice per patient: {}", section.name.to_lowercase());
     html! {
         h2 { (section.name) }
         (score_table(&section.scores))
@@ -35,6 +35,7 @@ fn segmentation(section: &SegmentationSection) -> Markup {
         @if shows_agreement(&section.burden) {
             (charts(&[agreement_scatter(&section.burden), bland_altman(&section.burden)]))
         }
+        @if !section.reliability.after.is_empty() { (charts(&[reliability_plot(&section.reliability)])) }
         @if !section.comparisons.is_empty() {
             h3 { "Prediction beside truth" }
             p.note { (SLICE_NUMBERS) }
@@ -87,20 +88,21 @@ fn classification(section: &ClassificationSection) -> Markup {
     let (positives, negatives) = (counts.tp.saturating_add(counts.fn_), counts.fp.saturating_add(counts.tn));
     let all = positives.saturating_add(negatives);
     let prevalence = (all > 0).then(|| positives as f64 / all as f64);
-    let mut scenes = vec![confusion_matrix(counts, "positive", "negative"), roc_plot(&section.roc)];
+    let title = format!("Confusion matrix {}", section.called);
+    let mut scenes = vec![confusion_matrix(title.trim(), counts, "positive", "negative")];
+    if let Some(half) = &section.confusion_at_half {
+        scenes.push(confusion_matrix("Confusion matrix at 0.5", half, "positive", "negative"));
+    }
+    scenes.push(roc_plot(&section.roc));
     scenes.push(pr_plot(&section.pr, prevalence));
-    if !section.reliability.is_empty() {
+    if !section.reliability.after.is_empty() {
         scenes.push(reliability_plot(&section.reliability));
     }
     html! {
         h2 { (section.name) }
         (score_table(&section.scores))
         p.note {
-            (positives) " positive and " (negatives) " negative slices"
-            @if let Some(threshold) = section.threshold {
-                "; threshold " (decimal(Some(threshold), 3)) ", chosen on validation data"
-            }
-            "."
+            (positives) " positive and " (negatives) " negative " (or_cases(&section.counted)) "."
         }
         (notes(&section.notes))
         (charts(&scenes))

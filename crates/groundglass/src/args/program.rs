@@ -54,6 +54,8 @@ pub(crate) enum ModelsAction {
     Show(ModelsShowArgs),
     /// Add what prediction in int8 needs to a bundle that lacks it
     Calibrate(ModelsCalibrateArgs),
+    /// Write a copy of an infection bundle that puts an interval around its percentages
+    SetInterval(ModelsSetIntervalArgs),
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +78,27 @@ pub(crate) struct ModelsCalibrateArgs {
     pub(crate) cache: CacheArgs,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass models set-interval runs/infection/model.safetensors cv/infection/scores/interval.json \
+    --out infection.safetensors\n\nThe interval is that of the networks that were cross-validated: the bundle should be trained by the \
+    same recipe."
+)]
+pub(crate) struct ModelsSetIntervalArgs {
+    /// Task of a model in the box (infection), or a bundle file
+    #[arg(value_name = "TASK|BUNDLE")]
+    pub(crate) model: String,
+    /// The fit that `crossval infection --lung` wrote: scores/interval.json
+    #[arg(value_name = "FILE")]
+    pub(crate) interval: PathBuf,
+    /// Bundle to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

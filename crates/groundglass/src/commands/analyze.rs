@@ -260,8 +260,13 @@ fn write_summary(dir: &Path, cases: &[Case]) -> Result<()> {
 }
 
 fn sentence(a: &Analysis, report: &Path) -> String {
-    let percent =
-        a.infection.whole.percent_of_lung.map_or("no percentage".to_owned(), |p| format!("{p:.1} %"));
+    let interval = a.infection.percent_of_lung_interval;
+    let interval = interval.map_or(String::new(), |[low, high]| format!(" ({low:.1} to {high:.1})"));
+    let percent = a
+        .infection
+        .whole
+        .percent_of_lung
+        .map_or("no percentage".to_owned(), |p| format!("{p:.1} %{interval}"));
     let severity =
         a.severity.score.map_or(String::new(), |s| format!(", severity {s} of {}", a.severity.max));
     format!("{}: {percent} of the lung infected{severity}; report: {}", a.case_id, report.display())

@@ -1,7 +1,7 @@
 //! `crossval`: every patient tested once by a network that never saw them. Each fold trains afresh, picks its thresholds
 //! on its own validation patients and is scored by `evaluate`; the pooled scores follow from all cases together.
 
-use super::evaluate::evaluate;
+use super::evaluate::{class_sections, evaluate, free_words, interval_words};
 use super::train::train;
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
@@ -15,6 +15,7 @@ use crate::settings::Settings;
 use crate::words::number;
 use anyhow::{Context as _, Result};
 use gg_dataset::{Split, SplitCase};
+use gg_eval::{INTERVAL_LEVEL, IntervalFit, Predicted, cross_fit};
 use serde::Serialize;
 use std::path::Path;
 
@@ -22,6 +23,9 @@ use std::path::Path;
 const SPLIT: &str = "split.toml";
 /// The scores of all folds together, beside the folds.
 const SCORES: &str = "scores";
+
+/// The interval fitted on all folds, beside the scores; `models set-interval` puts it into a bundle.
+const INTERVAL: &str = "interval.json";
 
 /// `scores/scores.json`: what the folds say together.
 #[derive(Serialize)]
@@ -52,6 +56,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     enter(args, &split_file, &split)?;
 
     let mut cases: Vec<CaseScores> = Vec::new();
+    let mut folds_of_cases: Vec<usize> = Vec::new();
     let mut per_fold = Vec::new();
     let mut basis: Option<Basis> = None;
     for fold in 0..split.folds {
@@ -76,9 +81,11 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
                 whole.warnings.push(warning);
             }
         }
+        folds_of_cases.resize(cases.len() + scores.cases.len(), fold);
         cases.extend(scores.cases);
     }
     let Some(basis) = basis else { return Err(Usage("the split has no folds".to_owned()).into()) };
+    let interval = put_intervals(&mut cases, &folds_of_cases);
     let scores = scoring::sum_up(cases, basis);
     let found = CrossVal {
         task: name(args.task),
@@ -90,9 +97,30 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let staged = Staged::begin(&out.join(SCORES), true)?;
     output::write_json(&staged.path().join("scores.json"), &found)?;
     output::write_text(&staged.path().join("scores.csv"), &scoring_table::to_csv(&found.scores)?)?;
+    if let Some(fit) = &interval {
+        output::write_json(&staged.path().join(INTERVAL), fit)?;
+    }
     evaluation_page::write(staged.path(), &found.scores, Vec::new(), Vec::new())?;
     staged.commit()?;
     Ok(found)
+}
+
+/// Gives each case an interval around its percentage that was fitted on the patients of other folds alone; gives the fit
+/// on all of them, for patients to come.
+fn put_intervals(cases: &mut [CaseScores], folds: &[usize]) -> Option<IntervalFit> {
+    let known: Vec<(usize, Predicted<'_>)> = cases
+        .iter()
+        .zip(folds)
+        .enumerate()
+        .filter_map(|(i, (case, fold))| Some((i, scoring::predicted(case, *fold)?)))
+        .collect();
+    let predicted: Vec<Predicted<'_>> = known.iter().map(|(_, p)| *p).collect();
+    let found = cross_fit(&predicted, INTERVAL_LEVEL);
+    let places: Vec<usize> = known.into_iter().map(|(i, _)| i).collect();
+    for (i, interval) in places.into_iter().zip(found.intervals) {
+        cases[i].percent_of_lung_interval = interval;
+    }
+    found.fit
 }
 
 /// The split that was named, the data sets' own folds, or one by patient.
@@ -207,7 +235,7 @@ fn name(task: TaskName) -> &'static str {
 /// The one number of a task: mean Dice over volumes, or AUROC over slices.
 pub(super) fn headline(scores: &Scores, task: TaskName) -> Option<f64> {
     match task {
-        TaskName::Classify => scores.classification.as_ref()?.scores.auroc,
+        TaskName::Classify => scores.classification.as_ref().or(scores.images.as_ref())?.scores.auroc,
         TaskName::Lung => scores.lung.as_ref()?.summary.dice.mean,
         TaskName::Infection => scores.infection.as_ref()?.summary.dice.mean,
     }
@@ -230,11 +258,13 @@ fn text(found: &CrossVal, out: &Path) -> String {
         if let Some(section) = section {
             let d = &section.summary.dice;
             lines.push(format!(
-                "{name:<10} Dice over volumes {} (95 % interval {} to {}, {} patients)",
+                "{name:<10} Dice over volumes {} (95 % interval {} to {}, {} patients), over patients {}, pooled {}",
                 number(d.mean, 3),
                 number(d.low, 3),
                 number(d.high, 3),
-                d.n_groups
+                d.n_groups,
+                number(section.summary.dice_over_patients.mean, 3),
+                number(section.summary.pooled_dice.mean, 3)
             ));
         }
     }
@@ -255,13 +285,25 @@ fn text(found: &CrossVal, out: &Path) -> String {
     if let Some(b) = &s.percent_of_lung {
         lines.push(format!("percentage error: median {} points", number(b.median_absolute_error, 2)));
     }
-    if let Some(c) = &s.classification {
+    match &s.percent_of_lung_interval {
+        Some(c) => lines.push(format!("           {}", interval_words(c))),
+        None if s.percent_of_lung.is_some() => lines.push(
+            "           too few patients for intervals around the percentage: 9 must be left when a fold is taken away"
+                .to_owned(),
+        ),
+        None => {}
+    }
+    if let Some(f) = &s.infection_free_slices {
+        lines.push(format!("           {}", free_words(f)));
+    }
+    for (name, section) in class_sections(s) {
+        let c = &section.scores;
         lines.push(format!(
-            "slices     AUROC {}, F1 {} ({} positive, {} negative)",
-            number(c.scores.auroc, 3),
-            number(c.scores.f1, 3),
-            c.scores.positives,
-            c.scores.negatives
+            "{name:<10} AUROC {}, F1 {} ({} positive, {} negative)",
+            number(c.auroc, 3),
+            number(c.f1, 3),
+            c.positives,
+            c.negatives
         ));
     }
     lines.push(format!("report: {}", out.join(SCORES).join("report.html").display()));

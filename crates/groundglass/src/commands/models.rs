@@ -1,13 +1,14 @@
 //! `models`: what is in the box, and everything that a bundle says about itself.
 
 use super::Context;
-use crate::args::{ModelsAction, ModelsArgs, ModelsShowArgs};
+use crate::args::{ModelsAction, ModelsArgs, ModelsSetIntervalArgs, ModelsShowArgs};
 use crate::builtin;
 use crate::failure::Usage;
 use crate::manifest::{self, LEAK, Training};
 use crate::model_file;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use gg_dataset::Task;
+use gg_eval::IntervalFit;
 use gg_nn::{Bundle, BundleInfo};
 use serde::Serialize;
 use std::path::Path;
@@ -41,6 +42,7 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
         ModelsAction::List => list(context),
         ModelsAction::Show(args) => show(context, &args),
         ModelsAction::Calibrate(args) => super::calibrate::run(context, &args),
+        ModelsAction::SetInterval(args) => set_interval(context, &args),
     }
 }
 
@@ -83,6 +85,43 @@ fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
     context.answer(&shown, || text(&shown))
 }
 
+/// Puts an interval into a copy of a bundle; its weights stay as they are.
+fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
+    let (_, bytes) = find(&args.model)?;
+    let file = || args.interval.display().to_string();
+    let text = std::fs::read_to_string(&args.interval).with_context(|| format!("reading {}", file()))?;
+    let fit: IntervalFit = serde_json::from_str(&text)
+        .with_context(|| format!("{}: no interval.json as `crossval infection` writes it", file()))?;
+    let bytes = Bundle::with_interval(&bytes, Some(fit)).with_context(|| args.model.clone())?;
+    if args.out.exists() && !args.force {
+        return Err(Usage(format!(
+            "{} exists; --force replaces it, or choose another name",
+            args.out.display()
+        ))
+        .into());
+    }
+    gg_io::atomic_write(&args.out, |out| out.write_all(&bytes))
+        .with_context(|| format!("writing {}", args.out.display()))?;
+    let bundle = Bundle::from_bytes(&bytes)?;
+    let shown = Shown { row: row(&bundle, &bytes)?, info: bundle.info };
+    context.answer(&shown, || format!("{}: {}", args.out.display(), interval_words(&shown.info)))
+}
+
+fn interval_words(info: &BundleInfo) -> String {
+    let Some(fit) = &info.interval else {
+        return "none: the percentage comes without an interval".to_owned();
+    };
+    let measured = fit.measured.as_ref().map_or(String::new(), |m| {
+        format!(
+            "; it held the truth of {:.0} % of {} held-out patients, median width {:.1} points",
+            100.0 * m.coverage,
+            m.patients,
+            m.median_width
+        )
+    });
+    format!("{:.0} % interval, fitted on {} patients{measured}", 100.0 * fit.level, fit.patients)
+}
+
 /// A task's model in the box, or a file.
 fn find(wanted: &str) -> Result<(Bundle, Vec<u8>)> {
     if let Some((task, bytes)) = builtin::BUNDLES.iter().find(|(task, _)| task.name() == wanted) {
@@ -123,7 +162,15 @@ fn text(shown: &Shown) -> String {
         format!("network      {}, {} parameters, {} bytes", row.network, row.parameters, row.bytes),
         format!("sees         slices of {0} x {0} pixels, {1} at once", row.size, info.net.in_channels()),
         format!("threshold    {:.3}, chosen on validation data", row.threshold),
+        format!(
+            "temperature  {:.3}{}",
+            info.temperature,
+            if info.temperature == 1.0 { ": not calibrated" } else { ", fitted on validation data" }
+        ),
     ];
+    if row.task == Task::Infection {
+        lines.push(format!("interval     {}", interval_words(info)));
+    }
     lines.extend(info.labels.iter().map(|(k, v)| format!("label {k}      {v}")));
     if let Ok(trained) = serde_json::from_value::<Training>(info.manifest.clone()) {
         let p = &trained.parts;

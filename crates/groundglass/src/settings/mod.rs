@@ -11,7 +11,7 @@ use crate::failure::Usage;
 use anyhow::Result;
 use blame::Fault;
 use gg_dataset::{AugmentConfig, Task};
-use gg_imaging::{PrepareConfig, RoiConfig, RoiMode};
+use gg_imaging::{CleanUp, PrepareConfig, RoiConfig, RoiMode};
 use gg_nn::{NetConfig, Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -40,6 +40,9 @@ pub(crate) struct Settings {
     #[serde(default)]
     pub(crate) infection_extends_lung: bool,
     pub(crate) prepare: PrepareConfig,
+    /// What is done to masks; left out where it is the usual, so that older runs can still be resumed.
+    #[serde(default, skip_serializing_if = "CleanUp::is_usual")]
+    pub(crate) clean: CleanUp,
     pub(crate) classify: TaskSettings,
     pub(crate) lung: TaskSettings,
     pub(crate) infection: TaskSettings,
@@ -129,6 +132,9 @@ impl Settings {
     fn fault(&self) -> Option<String> {
         if let Some(fault) = self.prepare.fault() {
             return Some(format!("prepare.{fault}"));
+        }
+        if let Some(fault) = self.clean.fault() {
+            return Some(format!("clean.{fault}"));
         }
         if !(0.05..=0.5).contains(&self.validation_share) {
             return Some(format!(
@@ -244,6 +250,7 @@ mod tests {
             let mut settings = Settings::resolve(&args).unwrap();
             settings.prepare.window_hu = Some([0.0, 1.0]);
             settings.prepare.clahe_clip = Some(1.0);
+            settings.clean.lung_smallest = 0.5; // else it would be left out
             for task in [&mut settings.classify, &mut settings.lung, &mut settings.infection] {
                 task.train.ema = Some(0.5);
                 task.train.early_stopping = Some(EarlyStopping { patience: 1, min_delta: 0.0 });
@@ -317,6 +324,7 @@ mod tests {
             "lung.train.epoch=7",
             "speling=1",
             "prepare.size=0",
+            "clean.lung_closing=0.7",
             "lung",
             "=3",
             "seed=\"x\"",

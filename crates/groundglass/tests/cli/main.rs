@@ -9,6 +9,7 @@ mod crossval;
 mod dicom_edit;
 mod evaluate;
 mod explain;
+mod honest;
 mod memory;
 mod nifti_edit;
 mod odd_input;

@@ -84,8 +84,8 @@ pub(super) fn examples(
     args: &EvaluateArgs,
 ) -> Result<Vec<SlicePicture>> {
     const OF_EACH: usize = 2;
-    let Some(threshold) = scores.classification.as_ref().and_then(|c| c.scores.threshold).map(|t| t as f32)
-    else {
+    let section = scores.classification.as_ref().or(scores.images.as_ref());
+    let Some(threshold) = section.and_then(|c| c.scores.threshold).map(|t| t as f32) else {
         return Ok(Vec::new());
     };
     let mut all: Vec<(usize, SliceScore, bool)> = Vec::new();

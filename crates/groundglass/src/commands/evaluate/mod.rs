@@ -3,6 +3,7 @@
 mod comparisons;
 mod part;
 mod predictions;
+mod truth;
 
 use super::{Context, data};
 use crate::analysis::PATIENTS_LEAK;
@@ -10,19 +11,24 @@ use crate::args::EvaluateArgs;
 use crate::evaluation_page;
 use crate::manifest::Training;
 use crate::output::{self, Staged};
-use crate::pipeline::{self, Models};
-use crate::scoring::{self, Basis, CaseScores, Measured, ScoredSet, Scores, SliceScore};
+use crate::pipeline::{self, Model, Models};
+use crate::scoring::{
+    self, Basis, CaseScores, ClassSection, Measured, Question, ScoredSet, Scores, SliceScore,
+};
 use crate::scoring_table;
 use crate::seen::{self, Asked};
 use crate::words::number;
 use anyhow::{Result, bail};
 use gg_dataset::{Case, Dataset, Datasets, LoadedCase, Parts, Structure};
-use gg_eval::{SegScores, missing_scores, seg_scores};
+use gg_eval::{
+    Coverage, FreeSummary, IntervalFit, LogitCounts, SegScores, missing_scores, patient_score, seg_scores,
+};
 use gg_report::{Comparison, SlicePicture};
 use gg_volume::{AxisMap, LabelVolume, Volume, Warning};
 use part::Chosen;
 use predictions::Folder;
 use std::path::Path;
+use truth::Against;
 
 /// Where predicted masks come from.
 enum Source<'a> {
@@ -35,8 +41,12 @@ struct Predicted {
     lung: Option<LabelVolume>,
     infection: Option<LabelVolume>,
     probabilities: Vec<Option<f32>>,
-    /// Threshold of the classifier, where one ran.
-    threshold: Option<f32>,
+    /// Threshold and temperature of the classifier, where one ran.
+    classifier: Option<[f32; 2]>,
+    /// Interval around the percentage, where the infection model can make one.
+    interval: Option<IntervalFit>,
+    /// Probabilities of lung and infection against the truth, with the temperature of each network.
+    voxels: [Option<(LogitCounts, f32)>; 2],
     warnings: Vec<Warning>,
 }
 
@@ -103,7 +113,7 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
         step.note(case.case_id.clone());
         let loaded = data::load(set, case, &args.read)?;
         let predicted = predict(context, &mut source, case, &loaded)?;
-        scored.push(score(case, &loaded, &predicted, &chosen)?);
+        scored.push(score(case, Question::of(set.layout), &loaded, &predicted, &chosen)?);
         step.inc();
     }
     step.finish();
@@ -131,7 +141,8 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
         warnings,
     };
     let scores = scoring::sum_up(scored.into_iter().map(|s| s.case).collect(), basis);
-    if scores.lung.is_none() && scores.infection.is_none() && scores.classification.is_none() {
+    let classified = scores.classification.is_some() || scores.images.is_some();
+    if scores.lung.is_none() && scores.infection.is_none() && !classified {
         bail!("nothing could be scored: no case has both a prediction and a truth for the same task");
     }
 
@@ -151,9 +162,7 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
         compared.push(rows);
     }
     let examples = match &source {
-        Source::Models(..) if scores.classification.is_some() => {
-            comparisons::examples(&scores, &wanted, args)?
-        }
+        Source::Models(..) if classified => comparisons::examples(&scores, &wanted, args)?,
         _ => Vec::new(),
     };
     if let Source::Models(_, slices) = source {
@@ -194,18 +203,28 @@ fn predict(
     let ct = &loaded.scan.ct;
     match source {
         Source::Models(models, slices) => {
+            let mut against = Against::new(loaded);
             let run = pipeline::Run {
                 sides: ct.grid.affine.map(|_| ct.grid.axis_map()),
                 prepare: &mut |config| Ok(slices.get(context, case, loaded, config)),
                 told: &|_, _| (),
+                seen: &mut |seen| against.add(&seen),
                 stop: &context.interrupt,
             };
             let found = pipeline::run(models, ct, run)?;
+            let model = |m: &Option<Model>| m.as_ref().map(|m| m.bundle.info.clone());
+            let (lung, infection) = (model(&models.lung), model(&models.infection));
+            let [of_lung, of_infection] = against.counts;
             Ok(Predicted {
                 lung: found.lung,
                 infection: found.infection,
                 probabilities: found.slices.iter().map(|s| s.probability).collect(),
-                threshold: models.classify.as_ref().map(|m| m.bundle.info.threshold),
+                classifier: model(&models.classify).map(|info| [info.threshold, info.temperature]),
+                voxels: [
+                    of_lung.zip(lung.map(|info| info.temperature)),
+                    of_infection.zip(infection.as_ref().map(|info| info.temperature)),
+                ],
+                interval: infection.and_then(|info| info.interval),
                 warnings: found.warnings,
             })
         }
@@ -215,14 +234,22 @@ fn predict(
                 lung: masks.lung,
                 infection: masks.infection,
                 probabilities: Vec::new(),
-                threshold: None,
+                classifier: None,
+                interval: None,
+                voxels: [None, None],
                 warnings: masks.warnings,
             })
         }
     }
 }
 
-fn score(case: &Case, loaded: &LoadedCase, predicted: &Predicted, chosen: &Chosen) -> Result<Scored> {
+fn score(
+    case: &Case,
+    question: Question,
+    loaded: &LoadedCase,
+    predicted: &Predicted,
+    chosen: &Chosen,
+) -> Result<Scored> {
     let ct = &loaded.scan.ct;
     let map = ct.grid.axis_map();
     let n = map.canonical_shape(ct.voxels.shape())[0];
@@ -279,6 +306,12 @@ fn score(case: &Case, loaded: &LoadedCase, predicted: &Predicted, chosen: &Chose
             Some(SliceScore { slice: z, probability: (*probability)?, truth })
         })
         .collect();
+    // Probabilities of voxels and of the CT are those of the whole scan: they say nothing of a part of it.
+    let whole = part.is_none();
+    let found_percent = percent_of_lung.and_then(|p| p.pred);
+    let interval = found_percent.zip(predicted.interval.as_ref());
+    let probabilities: Vec<f32> = predicted.probabilities.iter().copied().flatten().collect();
+    let by_slice = truth::by_slice(loaded, predicted, part.as_deref(), &map);
     let mut warnings = loaded.warnings.clone();
     warnings.extend(predicted.warnings.iter().filter(|w| !loaded.warnings.contains(w)).cloned());
     Ok(Scored {
@@ -288,14 +321,22 @@ fn score(case: &Case, loaded: &LoadedCase, predicted: &Predicted, chosen: &Chose
             patient: case.patient.clone(),
             sha256: loaded.scan.sha256.clone(),
             intensity: ct.intensity.clone(),
+            question,
             slices: part.as_ref().map_or(n, Vec::len),
             lung: segmentation(&predicted.lung, &loaded.lung)?,
             infection: segmentation(&predicted.infection, &loaded.infection)?,
             percent_of_lung,
+            percent_of_lung_interval: interval.map(|(percent, fit)| fit.around(percent)),
+            infection_free: by_slice.free,
+            voxels: if whole { predicted.voxels.clone() } else { [None, None] },
             true_lung_voxels,
             lung_ml,
             infection_ml,
-            classify_threshold: predicted.threshold,
+            classify_threshold: predicted.classifier.map(|[threshold, _]| threshold),
+            classify_temperature: predicted.classifier.map(|[_, temperature]| temperature),
+            patient_score: patient_score(&probabilities, found_percent).filter(|_| whole),
+            shows_infection: truth::shows_infection(case, loaded),
+            slice_areas: by_slice.areas,
             slice_scores,
             warnings,
         },
@@ -374,10 +415,16 @@ fn summary(scores: &Scores, out: &Path) -> String {
     if let Some(b) = &scores.percent_of_lung {
         lines.push(format!("percentage error: median {} points", number(b.median_absolute_error)));
     }
-    if let Some(c) = &scores.classification {
-        let s = &c.scores;
+    if let Some(c) = &scores.percent_of_lung_interval {
+        lines.push(format!("           {}", interval_words(c)));
+    }
+    if let Some(f) = &scores.infection_free_slices {
+        lines.push(format!("           {}", free_words(f)));
+    }
+    for (name, section) in class_sections(scores) {
+        let s = &section.scores;
         lines.push(format!(
-            "slices     AUROC {}, accuracy {}, precision {}, recall {}, F1 {} ({} positive, {} negative)",
+            "{name:<10} AUROC {}, accuracy {}, precision {}, recall {}, F1 {} ({} positive, {} negative)",
             number(s.auroc),
             number(s.accuracy),
             number(s.precision),
@@ -389,4 +436,35 @@ fn summary(scores: &Scores, out: &Path) -> String {
     }
     lines.push(format!("report: {}", out.join("report.html").display()));
     lines.join("\n")
+}
+
+/// The questions of yes and no that were answered, by short names.
+pub(super) fn class_sections(scores: &Scores) -> Vec<(&'static str, &ClassSection)> {
+    let all = [
+        ("slices", &scores.classification),
+        ("by area", &scores.classification_by_area),
+        ("images", &scores.images),
+        ("patients", &scores.patients_with_infection),
+    ];
+    all.into_iter().filter_map(|(name, section)| Some((name, section.as_ref()?))).collect()
+}
+
+/// What intervals around percentages are worth, in words.
+pub(super) fn interval_words(c: &Coverage) -> String {
+    format!(
+        "its intervals hold the truth of {} of {} patients; median width {} points",
+        (c.coverage * c.patients as f64).round(),
+        c.patients,
+        number(Some(c.median_width), 1)
+    )
+}
+
+/// False infection on slices without any, in words.
+pub(super) fn free_words(f: &FreeSummary) -> String {
+    format!(
+        "on {} slices without infection {} % of the lung found falsely, in {} of them anything",
+        f.slices,
+        number(f.false_percent_of_lung.mean, 3),
+        f.slices_with_finds
+    )
 }

@@ -180,6 +180,7 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
             sides,
             prepare: &mut |config| Ok(gg_imaging::prepare(ct, &map, config)),
             told: &told,
+            seen: &mut |_| (),
             stop: &context.interrupt,
         },
     )?;

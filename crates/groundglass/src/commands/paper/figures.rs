@@ -122,7 +122,8 @@ pub(super) fn plots(out: &Path, scored: &[Scored]) -> Result<Vec<Drawn>> {
                 "",
                 headed(&gg_report::roc_plot(&curve), split),
             ));
-            let confusion = gg_report::confusion_matrix(&class_lines(s).1, "positive", "negative");
+            let confusion =
+                gg_report::confusion_matrix("Confusion matrix", &class_lines(s).1, "positive", "negative");
             all.push(drawn(
                 format!("classify_confusion_{}", split.name()),
                 title("confusion matrix of test slices"),

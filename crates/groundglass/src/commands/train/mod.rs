@@ -10,6 +10,7 @@ use crate::failure::{Interrupted, Usage};
 use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
 use crate::model_file::{self, BUNDLE};
 use crate::output;
+use crate::scoring::Question;
 use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
 use crate::words::number;
@@ -32,6 +33,7 @@ pub(crate) struct Trained {
     pub(crate) best_epoch: u64,
     pub(crate) epochs: usize,
     pub(crate) threshold: f32,
+    pub(crate) temperature: f32,
     pub(crate) val_loss: Option<f64>,
     /// Dice at the threshold, or accuracy.
     pub(crate) val_metric: Option<f64>,
@@ -44,10 +46,11 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
     context.answer(&trained, || {
         let metric = if trained.task == Task::Classify { "accuracy" } else { "Dice" };
         format!(
-            "{}: best epoch {} of {}, threshold {:.3}, validation {metric} {}{}",
+            "{}: best epoch {} of {}, temperature {:.2}, threshold {:.3}, validation {metric} {}{}",
             trained.bundle.display(),
             trained.best_epoch,
             trained.epochs,
+            trained.temperature,
             trained.threshold,
             number(trained.val_metric, 4),
             match trained.warnings.iter().find(|w| w.code == PATIENTS_LEAK) {
@@ -74,6 +77,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     output::check_apart(&args.out.out, &args.dataset)?;
     check_run_folder(&args.out.out, args.out.force, args.resume)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
+    let question = question(&sets, task)?;
     let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
     warnings.extend(chosen.parts.warnings.clone());
     if chosen.parts.leaking {
@@ -197,13 +201,14 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     )?;
     // Last: where it lies, the run is whole.
     let int8 = calibrate::measure(context.isa, &graph, &outcome.weights, task, (cache, &looked_at))?;
-    write_bundle(&path, task, args, &settings, &manifest, &outcome, int8)?;
+    write_bundle(&path, (task, question), args, &settings, &manifest, &outcome, int8)?;
     Ok(Trained {
         task,
         bundle: path,
         best_epoch: outcome.best_epoch,
         epochs: outcome.rows.len(),
         threshold: outcome.threshold,
+        temperature: outcome.temperature,
         val_loss: outcome.val.as_ref().map(|v| v.loss),
         val_metric: outcome.val.as_ref().and_then(|v| v.metric_at_threshold),
         val_auroc: outcome.val.as_ref().and_then(|v| v.auroc),
@@ -287,7 +292,7 @@ fn counts(cache: &Cache, samples: &[usize], task: Task) -> [usize; 2] {
 
 fn write_bundle(
     path: &Path,
-    task: Task,
+    (task, question): (Task, Question),
     args: &TrainArgs,
     settings: &Settings,
     manifest: &Training,
@@ -302,11 +307,12 @@ fn write_bundle(
     };
     let val = outcome.val.as_ref().map(|v| {
         serde_json::json!({
-            "measured_on": "validation part; the threshold was chosen on it, so this is no test score",
+            "measured_on": "validation part; the threshold and the temperature were chosen on it, so this is no test score",
             "loss": v.loss,
             "metric_at_half": v.metric,
             "metric_at_threshold": v.metric_at_threshold,
             "auroc": v.auroc,
+            "negative_log_likelihood_before_and_after_calibration": v.nll,
         })
     });
     let info = BundleInfo {
@@ -316,7 +322,10 @@ fn write_bundle(
         net: settings.task(task).network.clone(),
         prepare: settings.prepare.clone(),
         threshold: outcome.threshold,
-        labels: labels(task),
+        temperature: outcome.temperature,
+        clean: settings.clean,
+        interval: None,
+        labels: labels(task, question),
         manifest: serde_json::to_value(manifest)?,
         scores: serde_json::json!({ "validation": val, "leaking": manifest.leaking }),
         licence: args.bundle.licence.clone(),
@@ -328,8 +337,26 @@ fn write_bundle(
     Ok(())
 }
 
-fn labels(task: Task) -> BTreeMap<String, String> {
+/// What the labels of slices tell; data sets that label images and ones that label slices ask different questions.
+fn question(sets: &gg_dataset::Datasets, task: Task) -> Result<Question> {
+    let asked: Vec<Question> = sets.sets.iter().map(|s| Question::of(s.layout)).collect();
+    let first = asked.first().copied().unwrap_or(Question::SliceShowsInfection);
+    if task == Task::Classify && asked.iter().any(|q| *q != first) {
+        return Err(Usage(
+            "some of the data sets say which images are of COVID-19, others which slices show infection; one classifier \
+             learns one of the two"
+                .to_owned(),
+        )
+        .into());
+    }
+    Ok(first)
+}
+
+fn labels(task: Task, question: Question) -> BTreeMap<String, String> {
     let pairs: &[(&str, &str)] = match task {
+        Task::Classify if question == Question::ImageIsCovid => {
+            &[("0", "image labelled as not of COVID-19"), ("1", "image labelled as of COVID-19")]
+        }
         Task::Classify => {
             &[("0", "slice without infection"), ("1", "slice whose infection mask is not blank")]
         }

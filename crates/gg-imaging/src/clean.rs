@@ -1,0 +1,164 @@
+//! What is done to predicted masks after their thresholds: specks dropped, holes filled, infection kept to the lungs.
+//!
+//! The settings travel with a model, beside its preparation.
+
+use crate::components::{Connectivity, label_3d};
+use crate::fill::fill_holes_3d;
+use crate::morphology::{binary_dilation, binary_erosion};
+use gg_volume::LabelVolume;
+use serde::{Deserialize, Serialize};
+
+/// Every setting of the clean-up. The lung model's copy says what is done to lungs, the infection model's the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CleanUp {
+    /// Pieces of lung below this share of the largest piece are dropped.
+    pub lung_smallest: f64,
+    /// Closed holes in the lungs become lung.
+    pub lung_fill_holes: bool,
+    /// Infection outside the lungs is dropped, where there is a lung model.
+    pub infection_inside_lungs: bool,
+    /// Side of the square by which lungs are closed before infection is kept to them, as a share of the slice's width;
+    /// infection in what that closes, which hangs together with the lungs, counts as lung. 0: not at all.
+    pub lung_closing: f64,
+    /// Pieces of infection below this share of the lungs' volume are dropped. 0: none.
+    pub infection_smallest: f64,
+}
+
+impl Default for CleanUp {
+    fn default() -> Self {
+        Self {
+            lung_smallest: 0.02,
+            lung_fill_holes: true,
+            infection_inside_lungs: true,
+            lung_closing: 0.0,
+            infection_smallest: 0.0,
+        }
+    }
+}
+
+/// A closing by more than this share of the slice joins the two lungs.
+const WIDEST_CLOSING: f64 = 0.2;
+
+impl CleanUp {
+    /// What is wrong, as a sentence that begins with the key; `None` where all can be used.
+    pub fn fault(&self) -> Option<String> {
+        let shares = [
+            ("lung_smallest", self.lung_smallest, 1.0),
+            ("lung_closing", self.lung_closing, WIDEST_CLOSING),
+            ("infection_smallest", self.infection_smallest, 1.0),
+        ];
+        let (key, found, most) = shares.into_iter().find(|(_, v, most)| !(0.0..=*most).contains(v))?;
+        Some(format!("{key} is {found}; right would be 0 to {most}"))
+    }
+
+    /// Whether nothing was changed.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The lungs without specks and holes.
+    pub fn lungs(&self, mask: LabelVolume) -> LabelVolume {
+        let largest = |components: &crate::Components| components.list.iter().map(|c| c.voxels).max();
+        let mask = without_pieces(mask, |c| (largest(c).unwrap_or(0) as f64 * self.lung_smallest) as usize);
+        if self.lung_fill_holes { fill_holes_3d(&mask) } else { mask }
+    }
+
+    /// Infection without specks; `lung_voxels` is the lungs' volume.
+    pub fn infection(&self, mask: LabelVolume, lung_voxels: usize) -> LabelVolume {
+        let least = (lung_voxels as f64 * self.infection_smallest) as usize;
+        if least > 1 { without_pieces(mask, |_| least) } else { mask }
+    }
+
+    /// One slice of the lungs as infection is kept to it: closed, where that was asked for. Holds 0 and 1.
+    ///
+    /// # Shape
+    /// `lung` is `h` x `w`, row-major.
+    pub fn closed_slice(&self, lung: &[u8], h: usize, w: usize) -> Vec<u8> {
+        let side = (self.lung_closing * w as f64).round() as usize;
+        if side < 2 {
+            return lung.iter().map(|&v| u8::from(v != 0)).collect();
+        }
+        // With a margin, so that lungs at the rim do not shrink; an odd side lies evenly around its pixel.
+        let (side, margin) = (side | 1, side);
+        let (ph, pw) = (h + 2 * margin, w + 2 * margin);
+        let mut padded = vec![0u8; ph * pw];
+        for (y, row) in lung.chunks_exact(w.max(1)).enumerate() {
+            padded[(y + margin) * pw + margin..][..w].copy_from_slice(row);
+        }
+        let closed = binary_erosion(&binary_dilation(&padded, ph, pw, side, side), ph, pw, side, side);
+        (0..h).flat_map(|y| closed[(y + margin) * pw + margin..][..w].iter().copied()).collect()
+    }
+}
+
+/// The mask without the pieces that have fewer voxels than `least` says.
+fn without_pieces(mask: LabelVolume, least: impl Fn(&crate::Components) -> usize) -> LabelVolume {
+    let components = label_3d(&mask, Connectivity::Corners);
+    let least = least(&components).max(1);
+    drop(mask); // a byte a voxel, before the next one is taken
+    components.paint_volume(|k| u8::from(components.list[k].voxels >= least))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gg_volume::Volume;
+
+    /// A row of voxels, as a volume.
+    fn row(values: &[u8]) -> LabelVolume {
+        Volume::from_vec([1, 1, values.len()], values.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn specks_go_by_their_share() {
+        let mask = row(&[1, 1, 1, 1, 0, 1, 0, 1, 1]);
+        let lungs = |lung_smallest| {
+            let clean = CleanUp { lung_smallest, lung_fill_holes: false, ..CleanUp::default() };
+            clean.lungs(mask.clone()).data().to_vec()
+        };
+        assert_eq!(lungs(0.0), mask.data());
+        assert_eq!(lungs(0.5), [1, 1, 1, 1, 0, 0, 0, 1, 1]);
+        assert_eq!(lungs(1.0), [1, 1, 1, 1, 0, 0, 0, 0, 0]);
+        let infection = |share| {
+            let clean = CleanUp { infection_smallest: share, ..CleanUp::default() };
+            clean.infection(mask.clone(), 100).count_foreground()
+        };
+        assert_eq!([infection(0.0), infection(0.01), infection(0.02), infection(0.03)], [7, 7, 6, 4]);
+        assert_eq!(CleanUp::default().lungs(row(&[0; 4])).count_foreground(), 0);
+    }
+
+    #[test]
+    fn holes_are_filled_where_asked_for() {
+        let mut mask = LabelVolume::filled([3, 3, 3], 1);
+        mask.data_mut()[13] = 0;
+        let fill = |lung_fill_holes| {
+            CleanUp { lung_fill_holes, ..CleanUp::default() }.lungs(mask.clone()).count_foreground()
+        };
+        assert_eq!([fill(true), fill(false)], [27, 26]);
+    }
+
+    #[test]
+    fn closing_bridges_a_bay_and_keeps_the_rim() {
+        let (h, w) = (10, 20);
+        // Lung all over the upper half, up to the rim, with a bay of two columns.
+        let lung: Vec<u8> = (0..h * w).map(|i| u8::from(i / w < 5 && !(9..11).contains(&(i % w)))).collect();
+        let close = |lung_closing| CleanUp { lung_closing, ..CleanUp::default() }.closed_slice(&lung, h, w);
+        assert_eq!(close(0.0), lung);
+        let closed = close(0.15);
+        assert!(lung.iter().zip(&closed).all(|(l, c)| l <= c), "closing takes nothing away");
+        assert_eq!(
+            closed.iter().map(|&v| usize::from(v)).sum::<usize>(),
+            5 * w,
+            "the bay is bridged, no more"
+        );
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        assert_eq!(CleanUp::default().fault(), None);
+        let fault = CleanUp { lung_closing: 0.5, ..CleanUp::default() }.fault();
+        assert!(fault.is_some_and(|f| f.contains("lung_closing is 0.5")));
+        let fault = CleanUp { infection_smallest: f64::NAN, ..CleanUp::default() }.fault();
+        assert!(fault.is_some_and(|f| f.contains("infection_smallest")));
+    }
+}

@@ -1,0 +1,139 @@
+//! The questions of yes and no, each as a section of its own: slices, images, patients.
+
+use super::{PANEL_WIDTH, line, reliability};
+use crate::output::{write_drawing, write_picture};
+use crate::scoring::{ClassIntervals, ClassSection, Scores};
+use crate::words::number;
+use anyhow::Result;
+use gg_report::{ClassificationSection, Confusion, ScoreCurve, SlicePicture};
+use std::path::Path;
+
+const EXAMPLE_COLUMNS: usize = 4;
+
+/// A question: its heading, what it counts, and what stands before the names of its figures.
+type Asked<'a> = (&'a ClassSection, &'static str, &'static str, &'static str);
+
+fn asked(scores: &Scores) -> Vec<Asked<'_>> {
+    let all = [
+        (&scores.classification, "Slices that show infection", "slices", ""),
+        (&scores.classification_by_area, "Slices that show infection, by infected area", "slices", "area_"),
+        (&scores.images, "Images of COVID-19", "images", "images_"),
+        (&scores.patients_with_infection, "Patients whose CT shows infection", "patients", "patients_"),
+    ];
+    all.into_iter()
+        .filter_map(|(c, name, counted, prefix)| Some((c.as_ref()?, name, counted, prefix)))
+        .collect()
+}
+
+/// What stands before the names of each section's figures.
+pub(super) fn prefixes(scores: &Scores) -> impl Iterator<Item = &'static str> {
+    asked(scores).into_iter().map(|(_, _, _, prefix)| prefix)
+}
+
+/// One section per question that was answered; the first that the classifier answered gets the examples.
+pub(super) fn sections(scores: &Scores, examples: Vec<SlicePicture>) -> Vec<ClassificationSection> {
+    let mut examples = Some(examples);
+    asked(scores)
+        .into_iter()
+        .map(|(c, name, counted, prefix)| ClassificationSection {
+            examples: examples.take_if(|_| prefix != "area_").unwrap_or_default(),
+            ..section(c, name, counted)
+        })
+        .collect()
+}
+
+fn section(c: &ClassSection, name: &str, counted: &str) -> ClassificationSection {
+    let s = &c.scores;
+    let curve = |x: &[f64], y: &[f64]| x.iter().copied().zip(y.iter().copied()).collect::<Vec<_>>();
+    let rate = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+    let counts = |c: &gg_eval::Confusion| Confusion { tp: c.tp, fp: c.fp, fn_: c.fn_, tn: c.tn };
+    // An area is no probability: one half means nothing there.
+    let probabilities = c.reliability.is_some();
+    let called = match s.threshold {
+        Some(t) if probabilities => format!("at {}", number(Some(t), 3)),
+        _ if probabilities => "at the thresholds of the folds".to_owned(),
+        _ => "where anything was found".to_owned(),
+    };
+    let mut scores = lines(&c.intervals, counted, &called);
+    if probabilities {
+        scores.extend(lines(&c.intervals_at_half, counted, "at 0.5"));
+    }
+    scores.push(line("AUROC", &c.intervals.auroc, counted));
+    let mut notes = Vec::new();
+    if probabilities {
+        notes.push(match counted {
+            "patients" => "A patient's score is the largest mean probability of neighbouring slices, lowered in proportion \
+                where less than 0.5 % of the lung is marked; he is called by the threshold that validation chose for slices."
+                .to_owned(),
+            _ => "Two operating points: the threshold that the ROC curve of validation data chose, and 0.5.".to_owned(),
+        });
+    }
+    if c.unlabelled > 0 {
+        notes.push(format!("{} {counted} whose truth nobody stated are left out.", c.unlabelled));
+    }
+    ClassificationSection {
+        name: name.to_owned(),
+        scores,
+        counted: counted.to_owned(),
+        called,
+        confusion: counts(&s.confusion),
+        confusion_at_half: probabilities.then(|| counts(&c.scores_at_half.confusion)),
+        roc: ScoreCurve {
+            points: curve(&c.roc.fpr, &c.roc.tpr),
+            area: c.roc.auroc,
+            operating: rate(s.confusion.fp, s.negatives)
+                .zip(rate(s.confusion.tp, s.positives))
+                .filter(|_| probabilities),
+        },
+        pr: ScoreCurve {
+            points: curve(&c.pr.recall, &c.pr.precision),
+            area: c.pr.average_precision,
+            operating: s.recall.zip(s.precision).filter(|_| probabilities),
+        },
+        reliability: c.reliability.as_ref().map_or_else(Default::default, |r| reliability(r, counted)),
+        examples: Vec::new(),
+        notes,
+    }
+}
+
+fn lines(i: &ClassIntervals, counted: &str, called: &str) -> Vec<gg_report::ScoreLine> {
+    let of = [
+        ("Accuracy", &i.accuracy),
+        ("Precision", &i.precision),
+        ("Recall (sensitivity)", &i.recall),
+        ("F1", &i.f1),
+        ("Specificity", &i.specificity),
+    ];
+    of.into_iter().map(|(name, i)| line(&format!("{name} {called}"), i, counted)).collect()
+}
+
+/// The figures of one section as SVG and PNG.
+pub(super) fn figures(dir: &Path, c: &ClassificationSection, prefix: &str) -> Result<()> {
+    let name = |figure: &str| format!("{prefix}{figure}");
+    let counts = &c.confusion;
+    let matrix = |title: &str, counts: &Confusion| {
+        gg_report::confusion_matrix(title.trim(), counts, "positive", "negative")
+    };
+    write_drawing(
+        dir,
+        &name("confusion_matrix"),
+        &matrix(&format!("Confusion matrix {}", c.called), counts),
+    )?;
+    if let Some(half) = &c.confusion_at_half {
+        write_drawing(dir, &name("confusion_matrix_at_half"), &matrix("Confusion matrix at 0.5", half))?;
+    }
+    if !c.roc.points.is_empty() {
+        let all = counts.tp + counts.fp + counts.fn_ + counts.tn;
+        let prevalence = (all > 0).then(|| (counts.tp + counts.fn_) as f64 / all as f64);
+        write_drawing(dir, &name("roc"), &gg_report::roc_plot(&c.roc))?;
+        write_drawing(dir, &name("precision_recall"), &gg_report::pr_plot(&c.pr, prevalence))?;
+    }
+    if !c.reliability.after.is_empty() {
+        write_drawing(dir, &name("reliability"), &gg_report::reliability_plot(&c.reliability))?;
+    }
+    if !c.examples.is_empty() {
+        let examples = gg_report::montage(&c.examples, EXAMPLE_COLUMNS, PANEL_WIDTH);
+        write_picture(dir, &name("classified_slices"), &examples)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! Numbers that say how far they can be trusted: intervals around the percentage, calibration, single images, patients.
+
+use crate::run::{Fixture, TINY, arg, groundglass, json};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+#[test]
+fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let set = path("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "18", "--size", "40x40x16", "--seed", "3"]).ok();
+    // Eighteen volumes of twelve patients.
+    let cross = |task: &str, more: &[&str]| {
+        let out = path(task);
+        let mut args =
+            vec!["crossval", task, arg(&set), "--folds", "4", "--resamples", "50", "--out", arg(&out)];
+        args.extend(TINY);
+        args.extend(["--set", "lung.train.epochs=2", "--set", "infection.train.epochs=2"]);
+        args.extend(more);
+        groundglass(&args).ok()
+    };
+    cross("lung", &[]);
+    let ran = cross("infection", &["--lung", arg(&path("lung"))]);
+    assert!(ran.stdout.contains("its intervals hold the truth of"), "{}", ran.stdout);
+
+    let scores = json(&path("infection/scores/scores.json"));
+    let measured = &scores["percent_of_lung_interval"];
+    assert_eq!((measured["patients"].as_u64(), measured["without_interval"].as_u64()), (Some(12), Some(0)));
+    let fit_file = path("infection/scores/interval.json");
+    let fit = json(&fit_file);
+    assert_eq!(fit["measured"], *measured);
+    assert_eq!((fit["level"].as_f64(), fit["patients"].as_u64()), (Some(0.9), Some(12)));
+    let within = |c: &&serde_json::Value| {
+        let interval = &c["percent_of_lung_interval"];
+        let truth = c["percent_of_lung"]["truth"].as_f64().unwrap();
+        interval[0].as_f64().unwrap() <= truth && truth <= interval[1].as_f64().unwrap()
+    };
+    let held = scores["cases"].as_array().unwrap().iter().filter(within).count();
+    assert!((measured["coverage_of_volumes"].as_f64().unwrap() - held as f64 / 18.0).abs() < 1e-9);
+    for key in ["dice_over_patients", "pooled_dice"] {
+        assert!(scores["infection"]["summary"][key]["mean"].is_f64(), "{key}");
+    }
+    for section in ["lung", "infection"] {
+        let reliability = &scores[section]["reliability"];
+        assert!(reliability["before"]["ece"].is_f64() && reliability["after"]["ece"].is_f64());
+    }
+    assert!(scores["infection_free_slices"]["slices"].as_u64().unwrap() > 0);
+    assert!(scores["classification_by_area"]["scores"]["auroc"].is_f64());
+    for figure in ["percent_scatter", "infection_reliability", "infection_dice", "area_roc"] {
+        let file = path("infection/scores/figures").join(format!("{figure}.png"));
+        assert!(file.is_file(), "{}", file.display());
+    }
+
+    // A bundle knows nothing of intervals until one is put into it.
+    let (bundle, with) = (path("infection/fold-0/run/model.safetensors"), path("with.safetensors"));
+    let ct = set.join("ct_scans/phantom-001.nii.gz");
+    let analyze = |model: &Path, out: &str| {
+        let out = path(out);
+        groundglass(&["analyze", arg(&ct), "--out", arg(&out), "--model", arg(model)]).ok();
+        (json(&out.join("analysis.json")), fs::read_to_string(out.join("report.html")).unwrap())
+    };
+    let (without, page) = analyze(&bundle, "without");
+    assert!(without["infection"]["percent_of_lung_interval"].is_null());
+    assert!(without["infection"]["percent_of_lung_interval_level"].is_null());
+    assert!(page.contains("the infection model carries no fit") && !page.contains("How sure is this share"));
+
+    let put = |model: &Path, out: &Path| {
+        groundglass(&["models", "set-interval", arg(model), arg(&fit_file), "--out", arg(out)])
+    };
+    put(&path("lung/fold-0/run/model.safetensors"), &with).refused(1, &["right would be infection"]);
+    assert!(!with.exists());
+    put(&bundle, &with).ok();
+    put(&bundle, &with).refused(2, &["--force"]);
+    let shown = groundglass(&["models", "show", arg(&with)]).ok().stdout;
+    assert!(shown.contains("90 % interval, fitted on 12 patients; it held the truth of"), "{shown}");
+    let (analysis, page) = analyze(&with, "with");
+    let infection = &analysis["infection"];
+    let [low, high] = [0, 1].map(|i| infection["percent_of_lung_interval"][i].as_f64().unwrap());
+    let percent = infection["percent_of_lung"].as_f64().unwrap();
+    assert!(low <= percent && percent <= high && low < high && high <= 100.0);
+    assert_eq!(infection["percent_of_lung_interval_level"], 0.9);
+    assert_eq!(infection["percent_of_lung"], without["infection"]["percent_of_lung"]);
+    assert!(page.contains("How sure is this share") && page.contains("Bartoli et al. 2022"));
+    assert!(
+        !groundglass(&["models", "set-interval", arg(&bundle), arg(&ct), "--out", arg(&path("x"))])
+            .refused(1, &["phantom-001.nii.gz"])
+            .stderr
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_ct_is_called_infected_or_not_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let out = dir.path().join("out");
+    f.analyze(&f.ct(), &out, &[]).ok();
+    let analysis = json(&out.join("analysis.json"));
+    let patient = &analysis["patient"];
+    let [score, mean, threshold] =
+        ["score", "highest_mean", "threshold"].map(|key| patient[key].as_f64().unwrap());
+    assert!((0.0..=1.0).contains(&score) && score <= mean);
+    assert_eq!(patient["shows_infection"], score >= threshold);
+    assert_eq!(patient["neighbours"], 3);
+    assert_eq!(patient["percent_of_lung"], analysis["infection"]["percent_of_lung"]);
+    let highest = analysis["classification"]["probability_per_slice"]
+        .as_array()
+        .unwrap()
+        .windows(3)
+        .map(|w| w.iter().map(|p| p.as_f64().unwrap()).sum::<f64>() / 3.0)
+        .fold(0.0, f64::max);
+    assert!((mean - highest).abs() < 1e-6);
+    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("CT shows infection"));
+
+    let both = dir.path().join("both");
+    let ct = f.ct();
+    f.analyze(&ct, &both, &[arg(&ct)]).ok();
+    let summary = fs::read_to_string(both.join("summary.csv")).unwrap();
+    for column in ["percent_of_lung_low", "percent_of_lung_high", "patient_score", "shows_infection"] {
+        assert!(summary.lines().next().unwrap().contains(column), "{column}");
+    }
+}
+
+#[test]
+fn validation_calibrates_and_the_bundle_says_so() {
+    let f = Fixture::get();
+    for task in ["lung", "infection", "classify"] {
+        let shown = groundglass(&["models", "show", arg(&f.bundle(task)), "--json"]).ok();
+        let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+        let temperature = shown["info"]["temperature"].as_f64().unwrap();
+        assert!((0.5..=10.0).contains(&temperature) && temperature != 1.0, "{task}: {temperature}");
+        let likelihood =
+            &shown["info"]["scores"]["validation"]["negative_log_likelihood_before_and_after_calibration"];
+        assert!(likelihood[1].as_f64() <= likelihood[0].as_f64(), "{task}: {likelihood}");
+    }
+    let shown = groundglass(&["models", "show", "lung"]).ok().stdout;
+    assert!(shown.contains("temperature  "), "{shown}");
+}
+
+/// An 8-bit grey PNG, stored row by row.
+fn png(side: usize, pixel: impl Fn(usize, usize) -> u8) -> Vec<u8> {
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |kind: &[u8; 4], data: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(kind);
+        crc.update(data);
+        file.extend((data.len() as u32).to_be_bytes());
+        file.extend(kind);
+        file.extend(data);
+        file.extend(crc.sum().to_be_bytes());
+    };
+    let mut header = Vec::new();
+    header.extend((side as u32).to_be_bytes());
+    header.extend((side as u32).to_be_bytes());
+    header.extend([8, 0, 0, 0, 0]);
+    chunk(b"IHDR", &header);
+    let mut rows = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    for y in 0..side {
+        let row: Vec<u8> = std::iter::once(0).chain((0..side).map(|x| pixel(x, y))).collect();
+        rows.write_all(&row).unwrap();
+    }
+    chunk(b"IDAT", &rows.finish().unwrap());
+    chunk(b"IEND", &[]);
+    file
+}
+
+/// Single pictures with labels: a grey body with two dark lungs, in some of which there is a bright disc.
+fn pictures(dir: &Path) {
+    let mut table = "file,covid,split\n".to_owned();
+    for i in 0..30 {
+        let covid = i % 2 == 1;
+        let part = if i < 22 { "train" } else { "val" };
+        let name = format!("{part}_{i:02}.png");
+        let within = |x: usize, y: usize, cx: f64, cy: f64, r: f64| {
+            (x as f64 - cx).powi(2) + (y as f64 - cy).powi(2) < r * r
+        };
+        let picture = png(64, |x, y| {
+            let noise = ((x * 31 + y * 17 + i * 7) % 23) as u8;
+            let lung = within(x, y, 20.0, 32.0, 11.0) || within(x, y, 44.0, 32.0, 11.0);
+            let disc = covid && within(x, y, 20.0, 36.0, 5.0);
+            if disc {
+                150 + noise
+            } else if lung {
+                20 + noise
+            } else {
+                200 + noise
+            }
+        });
+        fs::write(dir.join(&name), picture).unwrap();
+        table += &format!("{name},{},{part}\n", u8::from(covid));
+    }
+    fs::write(dir.join("labels.csv"), table).unwrap();
+}
+
+#[test]
+fn images_are_a_question_of_their_own_and_the_published_validation_part_is_tested() {
+    let dir = tempfile::tempdir().unwrap();
+    let (set, run, out) = (dir.path().join("set"), dir.path().join("run"), dir.path().join("out"));
+    fs::create_dir(&set).unwrap();
+    pictures(&set);
+    let mut args = vec!["train", "classify", arg(&set), "--out", arg(&run)];
+    args.extend(TINY);
+    args.extend(["--set", "classify.train.early_stopping={patience=1, min_delta=0.0}"]);
+    groundglass(&args).ok();
+    let bundle = run.join("model.safetensors");
+    let shown: serde_json::Value =
+        serde_json::from_str(&groundglass(&["models", "show", arg(&bundle), "--json"]).ok().stdout).unwrap();
+    assert_eq!(shown["info"]["labels"]["1"], "image labelled as of COVID-19");
+    let parts = &shown["info"]["manifest"]["parts"];
+    assert_eq!(
+        [&parts["train_cases"], &parts["val_cases"], &parts["test_cases"]].map(|n| n.as_u64().unwrap()),
+        [18, 4, 8]
+    );
+
+    groundglass(&[
+        "evaluate",
+        arg(&set),
+        "--model",
+        arg(&bundle),
+        "--part",
+        "test",
+        "--resamples",
+        "50",
+        "--out",
+        arg(&out),
+    ])
+    .ok();
+    let scores = json(&out.join("scores.json"));
+    let images = &scores["images"];
+    assert_eq!(
+        [&images["scores"]["positives"], &images["scores"]["negatives"]].map(|n| n.as_u64().unwrap()),
+        [4, 4]
+    );
+    assert!(images["scores"]["auroc"].is_f64() && images["scores_at_half"]["threshold"] == 0.5);
+    assert!(images["reliability"]["before"]["ece"].is_f64());
+    for other in ["classification", "patients_with_infection"] {
+        assert!(scores[other].is_null(), "{other}");
+    }
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("Images of COVID-19") && !page.contains("Slices that show infection"));
+
+    let slices = Fixture::get().set();
+    let mixed = dir.path().join("mixed");
+    let mut args = vec!["train", "classify", arg(&set), arg(&slices), "--out", arg(&mixed)];
+    args.extend(TINY);
+    groundglass(&args).refused(2, &["one classifier learns one of the two"]);
+}
