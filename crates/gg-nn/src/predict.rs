@@ -1,7 +1,7 @@
 //! A model in use: weights are given to the engine once, slices go through in small batches, probabilities come out.
 
 use crate::bundle::Bundle;
-use crate::engine::{Arithmetic, Engine, EngineError, Images, Int8Engine, Precision, engine_for};
+use crate::engine::{Arithmetic, Engine, EngineError, Images, Int8Engine, Precision, Processor, engine_for};
 use crate::loss::sigmoid;
 
 /// Pictures to put through a network together: more gain nothing and cost memory.
@@ -16,18 +16,20 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Takes a model over, on the default engine.
+    /// Takes a model over, on the engine of this processor.
     ///
     /// # Errors
-    /// Weights that do not fit; int8 for a bundle without calibration.
-    pub fn load(bundle: &Bundle, arithmetic: Arithmetic) -> Result<Self, EngineError> {
+    /// Weights that do not fit; int8 for a bundle without calibration, and on a graphics card.
+    pub fn load(bundle: &Bundle, on: impl Into<Processor>) -> Result<Self, EngineError> {
+        let on = on.into();
         let graph = bundle.graph()?;
-        let mut engine: Box<dyn Engine> = match (arithmetic.precision, &bundle.info.int8) {
+        let mut engine: Box<dyn Engine> = match (on.arithmetic.precision, &bundle.info.int8) {
+            (Precision::Int8, _) if on.gpu.is_some() => return Err(EngineError::GpuInt8),
             (Precision::Int8, Some(ranges)) => {
-                Box::new(Int8Engine::new(graph.clone(), arithmetic.isa, ranges)?)
+                Box::new(Int8Engine::new(graph.clone(), on.arithmetic.isa, ranges)?)
             }
             (Precision::Int8, None) => return Err(EngineError::NoCalibration),
-            _ => engine_for(&graph, arithmetic),
+            _ => engine_for(&graph, on),
         };
         engine.set_weights(&bundle.weights)?;
         Ok(Self {
@@ -56,7 +58,7 @@ impl Predictor {
     /// Calibrated probabilities of pictures: one per pixel, or one per slice for a classifier. Each picture is the prepared slice
     /// with its neighbours as channels, [`Predictor::channels`] in all.
     ///
-    /// All pictures go through the network at once: [`PREDICT_BATCH`] bounds the memory, and no result depends on it.
+    /// All pictures go through the network at once: [`PREDICT_BATCH`] bounds the memory, and on a CPU no result depends on it.
     ///
     /// # Errors
     /// A slice of another size than the model's preparation says, another number of channels.

@@ -36,8 +36,13 @@ fn main() -> ExitCode {
             told(panic);
         }
     }));
-    let cli = args::Cli::parse();
-    match commands::run(cli) {
+    let typed: Vec<_> = std::env::args_os().collect();
+    let done = if args::asks_for_devices(&typed) {
+        commands::list_devices(typed.iter().any(|a| a == "--json"))
+    } else {
+        commands::run(args::Cli::parse_from(typed))
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
     }

@@ -10,7 +10,7 @@ use crate::model_file;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{Task, neighbours};
 use gg_imaging::{CleanUp, DropReason, PrepareConfig, Prepared, SliceWay};
-use gg_nn::engine::{Arithmetic, Precision};
+use gg_nn::engine::{Arithmetic, Precision, Processor};
 use gg_nn::{Bundle, PREDICT_BATCH, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Volume, Warned, Warning};
 use std::cell::Cell;
@@ -26,7 +26,7 @@ pub(crate) struct Model {
 
 /// At most one model per task.
 pub(crate) struct Models {
-    arithmetic: Arithmetic,
+    on: Processor,
     /// Whether a model that can computes in int8 instead, where that is fast.
     or_int8: bool,
     pub(crate) classify: Option<Model>,
@@ -76,14 +76,14 @@ impl Model {
 
 impl Models {
     /// None yet; those that come will compute like this.
-    pub(crate) fn new(arithmetic: Arithmetic) -> Self {
-        Self { arithmetic, or_int8: false, classify: None, lung: None, infection: None }
+    pub(crate) fn new(on: impl Into<Processor>) -> Self {
+        Self { on: on.into(), or_int8: false, classify: None, lung: None, infection: None }
     }
 
     /// What computes, for manifests; all of it, where models differ.
     pub(crate) fn compute(&self) -> Compute {
         let mut all = self.all().map(Model::compute);
-        let Some(mut compute) = all.next() else { return Compute::new("none", self.arithmetic) };
+        let Some(mut compute) = all.next() else { return Compute::new("none", self.on.arithmetic) };
         for other in all {
             if !compute.device.split(", ").any(|d| d == other.device) {
                 compute.device = format!("{}, {}", compute.device, other.device);
@@ -111,11 +111,12 @@ impl Models {
                 "the network takes {channels} slices at once; right would be an odd number, the predicted one in the middle"
             );
         }
-        let Arithmetic { isa, .. } = self.arithmetic;
-        let in_bytes = self.or_int8 && isa.has_vnni() && bundle.info.int8.is_some();
-        let arithmetic =
-            if in_bytes { Arithmetic { isa, precision: Precision::Int8 } } else { self.arithmetic };
-        let predictor = Predictor::load(&bundle, arithmetic)?;
+        let Arithmetic { isa, .. } = self.on.arithmetic;
+        let on_cpu = self.on.gpu.is_none();
+        let in_bytes = self.or_int8 && on_cpu && isa.has_vnni() && bundle.info.int8.is_some();
+        let on =
+            if in_bytes { Arithmetic { isa, precision: Precision::Int8 }.into() } else { self.on.clone() };
+        let predictor = Predictor::load(&bundle, on)?;
         *place = Some(Model { bundle, sha256, predictor });
         Ok(())
     }
@@ -130,9 +131,9 @@ impl Models {
     }
 
     /// Loads the bundles that `--model` names. `or_int8`: nobody chose the precision, so that models with a calibration may
-    /// compute in int8.
-    pub(crate) fn open(paths: &[PathBuf], arithmetic: Arithmetic, or_int8: bool) -> Result<Self> {
-        let mut models = Self { or_int8, ..Self::new(arithmetic) };
+    /// compute in int8, if on the CPU.
+    pub(crate) fn open(paths: &[PathBuf], on: Processor, or_int8: bool) -> Result<Self> {
+        let mut models = Self { or_int8, ..Self::new(on) };
         for path in paths {
             let (bundle, bytes) = model_file::read_named(path)?;
             models.add(bundle, manifest::sha256(&bytes)).with_context(|| path.display().to_string())?;
@@ -471,7 +472,8 @@ mod tests {
     #[test]
     fn neither_the_batch_nor_the_chosen_slices_change_what_a_network_of_three_channels_says() {
         let mut predictor =
-            Predictor::load(&bundle(3), Arithmetic::fp32(gg_nn::engine::Isa::detect())).unwrap();
+            Predictor::load(&bundle(3), gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()))
+                .unwrap();
         let all = predicted(&mut predictor, &(0..9).collect::<Vec<_>>(), 4);
         assert_eq!(all.iter().map(|(z, _)| *z).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 8, 9, 10]);
         for batch in [1, 2, 9] {
@@ -526,7 +528,7 @@ mod tests {
 
     #[test]
     fn a_network_without_a_middle_slice_is_refused() {
-        let error = Models::new(Arithmetic::fp32(gg_nn::engine::Isa::detect()))
+        let error = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()))
             .add(bundle(2), String::new())
             .unwrap_err()
             .to_string();

@@ -1,22 +1,28 @@
-//! Executes a [`Graph`] with Burn on its Flex backend; the only file that knows Burn. Gradients by Burn's autodiff, with
-//! the loss's derivative given as a constant: the backward pass of `sum(logits * d loss / d logits)`.
+//! Executes a [`Graph`] with Burn, on its Flex backend or on a graphics card; this file and `gpu.rs` alone know Burn.
+//! Gradients by Burn's autodiff, with the loss's derivative given as a constant: the backward pass of `sum(logits * d loss
+//! / d logits)`. In bf16, convolutions round their input and weights and everything else stays fp32, as with our kernels.
 //!
-//! Images of a prediction go through one by one, so that no result depends on its neighbours in the batch.
+//! On the CPU, images of a prediction go through one by one, so that no result depends on its neighbours in the batch; on
+//! a card they go through together. Everything that a pass gives is read back at once: a card waits at every reading.
 
 use super::{
-    Arithmetic, BatchStats, DropoutKey, Engine, EngineError, Gradients, Images, Isa, LayerGradient, LossFn,
-    dropout_mask,
+    Arithmetic, BatchStats, DropoutKey, Engine, EngineError, Gpu, Gradients, Images, Isa, LayerGradient,
+    LossFn, Precision, dropout_mask,
 };
 use crate::net::{Graph, Op};
 use crate::weights::{Tensor as Array, Weights};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions, MaxPoolOptions};
-use burn::tensor::{Device, Tensor, TensorData, activation, module};
+use burn::tensor::{DType, Device, Tensor, TensorData, Transaction, activation, module};
 use std::collections::BTreeMap;
 
-/// Burn's Flex backend (CPU: SIMD and rayon).
+/// Burn on its Flex backend (CPU: SIMD and rayon), or on a graphics card.
 pub struct BurnEngine {
+    name: String,
     graph: Graph,
     device: Device,
+    arithmetic: Arithmetic,
+    /// Images of a prediction that go through together.
+    together: usize,
     weights: Option<Weights>,
     resident: Option<BTreeMap<String, Param>>,
 }
@@ -36,10 +42,48 @@ enum Mode {
     Train(DropoutKey),
 }
 
+/// What a batch norm found in a batch, on the device.
+struct FoundStats {
+    layer: String,
+    mean: Tensor<1>,
+    biased_var: Tensor<1>,
+    count: usize,
+}
+
 impl BurnEngine {
-    /// An engine for this network.
+    /// An engine for this network, on the CPU.
     pub fn new(graph: Graph) -> Self {
-        Self { graph, device: Device::flex(), weights: None, resident: None }
+        Self {
+            name: "burn-flex".to_owned(),
+            graph,
+            device: Device::flex(),
+            arithmetic: Arithmetic::fp32(Isa::detect()),
+            together: 1,
+            weights: None,
+            resident: None,
+        }
+    }
+
+    /// An engine for this network, on a graphics card that has the precision.
+    pub fn on_gpu(graph: Graph, gpu: &Gpu, arithmetic: Arithmetic) -> Self {
+        let info = gpu.info();
+        Self {
+            name: format!("burn-{} ({})", info.api.name(), info.name),
+            device: gpu.device.clone(),
+            arithmetic,
+            together: usize::MAX,
+            ..Self::new(graph)
+        }
+    }
+
+    /// As convolutions multiply it.
+    fn rounded<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if self.arithmetic.precision == Precision::Bf16 { x.cast(DType::BF16) } else { x }
+    }
+
+    /// What a convolution gave, in fp32.
+    fn widened(&self, y: Tensor<4>) -> Tensor<4> {
+        if self.arithmetic.precision == Precision::Bf16 { y.cast(DType::F32) } else { y }
     }
 
     fn params(&self, device: &Device) -> Result<BTreeMap<String, Param>, EngineError> {
@@ -63,7 +107,7 @@ impl BurnEngine {
         params: &BTreeMap<String, Param>,
         image: Tensor<4>,
         mode: Mode,
-    ) -> Result<(Tensor<4>, Vec<BatchStats>), EngineError> {
+    ) -> Result<(Tensor<4>, Vec<FoundStats>), EngineError> {
         self.forward_through(params, image, mode, &mut |_, value| value)
     }
 
@@ -74,7 +118,7 @@ impl BurnEngine {
         image: Tensor<4>,
         mode: Mode,
         through: &mut dyn FnMut(usize, Tensor<4>) -> Tensor<4>,
-    ) -> Result<(Tensor<4>, Vec<BatchStats>), EngineError> {
+    ) -> Result<(Tensor<4>, Vec<FoundStats>), EngineError> {
         let device = image.device();
         let mut last_use = vec![0; self.graph.layers.len()];
         for (i, layer) in self.graph.layers.iter().enumerate() {
@@ -99,13 +143,16 @@ impl BurnEngine {
                     let weight = kernel4(params, &name("weight"))?;
                     let bias = if bias { Some(vector(params, &name("bias"))?) } else { None };
                     let pad = kernel / 2;
-                    module::conv2d(x, weight, bias, ConvOptions::new([1, 1], [pad, pad], [1, 1], 1))
+                    let options = ConvOptions::new([1, 1], [pad, pad], [1, 1], 1);
+                    let bias = bias.map(|b| self.rounded(b));
+                    self.widened(module::conv2d(self.rounded(x), self.rounded(weight), bias, options))
                 }
                 Op::ConvTranspose => {
                     let weight = kernel4(params, &name("weight"))?;
-                    let bias = Some(vector(params, &name("bias"))?);
+                    let bias = self.rounded(vector(params, &name("bias"))?);
                     let options = ConvTransposeOptions::new([2, 2], [0, 0], [0, 0], [1, 1], 1);
-                    module::conv_transpose2d(x, weight, bias, options)
+                    let (x, weight) = (self.rounded(x), self.rounded(weight));
+                    self.widened(module::conv_transpose2d(x, weight, Some(bias), options))
                 }
                 Op::BatchNorm { eps, .. } => {
                     let gamma = vector(params, &name("weight"))?;
@@ -119,10 +166,10 @@ impl BurnEngine {
                         Mode::Train(_) => {
                             let [n, _, h, w] = x.dims();
                             let out = module::batch_norm_train(x, gamma, beta, eps);
-                            stats.push(BatchStats {
+                            stats.push(FoundStats {
                                 layer: layer.name.clone(),
-                                mean: plain(out.mean.into_data())?,
-                                biased_var: plain(out.variance.into_data())?,
+                                mean: out.mean.inner(),
+                                biased_var: out.variance.inner(),
                                 count: n * h * w,
                             });
                             out.output
@@ -204,11 +251,11 @@ impl BurnEngine {
 
 impl Engine for BurnEngine {
     fn name(&self) -> &str {
-        "burn-flex"
+        &self.name
     }
 
     fn arithmetic(&self) -> Arithmetic {
-        Arithmetic::fp32(Isa::detect())
+        self.arithmetic
     }
 
     fn set_weights(&mut self, weights: &Weights) -> Result<(), EngineError> {
@@ -226,10 +273,12 @@ impl Engine for BurnEngine {
         };
         let mut logits = Vec::with_capacity(images.n * per_image);
         let channels = self.graph.in_channels();
-        for image in images.values.chunks_exact((channels * images.height * images.width).max(1)) {
-            let data = TensorData::new(image.to_vec(), [1, channels, images.height, images.width]);
-            let (out, _) = self.forward(&params, Tensor::from_data(data, &self.device), Mode::Predict)?;
-            logits.extend(plain(out.into_data())?);
+        let one = (channels * images.height * images.width).max(1);
+        for some in images.values.chunks(one * self.together.min(images.n.max(1))) {
+            let dims = [some.len() / one, channels, images.height, images.width];
+            let data = Tensor::from_data(TensorData::new(some.to_vec(), dims), &self.device);
+            let (out, _) = self.forward(&params, data, Mode::Predict)?;
+            logits.extend(plain(out.try_into_data().map_err(failed)?)?);
         }
         self.resident = Some(params);
         Ok(logits)
@@ -246,23 +295,37 @@ impl Engine for BurnEngine {
         let params = self.params(&device)?;
         let dims = [images.n, self.graph.in_channels(), images.height, images.width];
         let image = Tensor::from_data(TensorData::new(images.values.to_vec(), dims), &device);
-        let (out, batch_stats) = self.forward(&params, image, Mode::Train(dropout))?;
-        let logits = plain(out.clone().into_data())?;
+        let (out, found) = self.forward(&params, image, Mode::Train(dropout))?;
+        let mut read = Transaction::default().register(out.clone().inner());
+        for stats in &found {
+            read = read.register(stats.mean.clone()).register(stats.biased_var.clone());
+        }
+        let mut read = read.try_execute().map_err(failed)?.into_iter();
+        let mut next = || read.next().ok_or_else(|| EngineError::Failed("a tensor was not read".into()));
+        let logits = plain(next()?)?;
+        let mut batch_stats = Vec::with_capacity(found.len());
+        for FoundStats { layer, count, .. } in found {
+            let (mean, biased_var) = (plain(next()?)?, plain(next()?)?);
+            batch_stats.push(BatchStats { layer, mean, biased_var, count });
+        }
         let (value, slope) = loss(&logits);
         if slope.len() != logits.len() {
             return Err(EngineError::Len { found: slope.len(), right: logits.len() });
         }
         let slope = Tensor::<4>::from_data(TensorData::new(slope, out.dims()), &device);
         let mut grads = (out * slope).sum().backward();
-        let mut by_param = Weights::default();
+        let mut read = Transaction::default();
         for p in self.graph.params.iter().filter(|p| p.trained()) {
-            let data = match params.get(&p.name) {
-                Some(Param::Vector(t)) => t.grad_remove(&mut grads).map(Tensor::into_data),
-                Some(Param::Matrix(t)) => t.grad_remove(&mut grads).map(Tensor::into_data),
-                Some(Param::Kernel(t)) => t.grad_remove(&mut grads).map(Tensor::into_data),
-                None => None,
+            let missing = || EngineError::Failed(format!("no gradient for {}", p.name));
+            read = match params.get(&p.name).ok_or_else(missing)? {
+                Param::Vector(t) => read.register(t.grad_remove(&mut grads).ok_or_else(missing)?),
+                Param::Matrix(t) => read.register(t.grad_remove(&mut grads).ok_or_else(missing)?),
+                Param::Kernel(t) => read.register(t.grad_remove(&mut grads).ok_or_else(missing)?),
             };
-            let data = data.ok_or_else(|| EngineError::Failed(format!("no gradient for {}", p.name)))?;
+        }
+        let mut by_param = Weights::default();
+        let trained = self.graph.params.iter().filter(|p| p.trained());
+        for (p, data) in trained.zip(read.try_execute().map_err(failed)?) {
             by_param.tensors.insert(p.name.clone(), Array { shape: p.shape.clone(), values: plain(data)? });
         }
         Ok(Gradients { loss: value, logits, by_param, batch_stats })
@@ -303,6 +366,12 @@ fn kernel4(params: &BTreeMap<String, Param>, name: &str) -> Result<Tensor<4>, En
         Some(Param::Kernel(t)) => Ok(t.clone()),
         _ => Err(lost(name)),
     }
+}
+
+/// Why a device could not compute, in its own words, on one line.
+fn failed(error: impl std::fmt::Display) -> EngineError {
+    let text = error.to_string();
+    EngineError::Failed(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn plain(data: TensorData) -> Result<Vec<f32>, EngineError> {

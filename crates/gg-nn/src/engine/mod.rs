@@ -5,12 +5,14 @@
 mod burn;
 mod cpu;
 mod dropout;
+mod gpu;
 mod precision;
 
 pub use self::burn::BurnEngine;
 pub use cpu::{CpuEngine, Int8Engine};
 pub use dropout::{DropoutKey, dropout_mask};
 pub use gg_kernels::{Isa, IsaError};
+pub use gpu::{Gpu, GpuApi, GpuInfo, GpuKind, gpus};
 pub use precision::Precision;
 
 use crate::net::{Graph, NetError, Shape};
@@ -53,11 +55,44 @@ impl Arithmetic {
     }
 }
 
+/// What networks run on, and how it computes.
+#[derive(Debug, Clone)]
+pub struct Processor {
+    /// The graphics card; without, the CPU.
+    pub gpu: Option<Gpu>,
+    /// What convolutions multiply, and the instruction set of all that the CPU does.
+    pub arithmetic: Arithmetic,
+}
+
+impl From<Arithmetic> for Processor {
+    /// The CPU.
+    fn from(arithmetic: Arithmetic) -> Self {
+        Self { gpu: None, arithmetic }
+    }
+}
+
+impl Processor {
+    /// A card, in this precision; the CPU does the rest on this instruction set.
+    ///
+    /// # Errors
+    /// The card lacks the precision; int8.
+    pub fn gpu(gpu: Gpu, arithmetic: Arithmetic) -> Result<Self, EngineError> {
+        if arithmetic.precision == Precision::Int8 {
+            return Err(EngineError::GpuInt8);
+        }
+        if !gpu.has(arithmetic.precision) {
+            let (found, name) = (arithmetic.precision.name(), gpu.info().name.clone());
+            return Err(EngineError::GpuPrecision { found, name });
+        }
+        Ok(Self { gpu: Some(gpu), arithmetic })
+    }
+}
+
 /// Executes one network.
 ///
 /// # Determinism
-/// One engine gives the same bytes for the same input at any number of threads, and each image of a batch given to
-/// [`Engine::predict`] gets the same logits as alone.
+/// On a CPU, one engine gives the same bytes for the same input at any number of threads, and each image of a batch
+/// given to [`Engine::predict`] gets the same logits as alone. A graphics card promises neither.
 pub trait Engine: Send {
     /// Name for manifests, e.g. `burn-flex`.
     fn name(&self) -> &str;
@@ -92,8 +127,13 @@ pub trait Engine: Send {
     fn recycle(&mut self, _gradients: Gradients) {}
 }
 
-/// The CPU engine for a network; Burn (in fp32) where our kernels cannot run the network or lack the precision.
-pub fn engine_for(graph: &Graph, arithmetic: Arithmetic) -> Box<dyn Engine> {
+/// The engine for a network. On a graphics card: Burn. On the CPU: our kernels; Burn (in fp32) where they cannot run the
+/// network or lack the precision.
+pub fn engine_for(graph: &Graph, on: impl Into<Processor>) -> Box<dyn Engine> {
+    let Processor { gpu, arithmetic } = on.into();
+    if let Some(gpu) = gpu {
+        return Box::new(BurnEngine::on_gpu(graph.clone(), &gpu, arithmetic));
+    }
     match CpuEngine::new(graph.clone(), arithmetic) {
         Ok(engine) => Box::new(engine),
         Err(_) => Box::new(BurnEngine::new(graph.clone())),
@@ -183,6 +223,17 @@ pub enum EngineError {
          --precision fp32 or bf16"
     )]
     NoCalibration,
+    /// int8 on a graphics card.
+    #[error("found precision int8, right would be fp32 or bf16: int8 is for the CPU")]
+    GpuInt8,
+    /// Not on this graphics card.
+    #[error("found precision {found}, right would be fp32: {name} has no {found}")]
+    GpuPrecision {
+        /// The precision asked for.
+        found: &'static str,
+        /// The card.
+        name: String,
+    },
     /// `predict` or `gradients` before `set_weights`.
     #[error("the engine has no weights yet")]
     NoWeights,

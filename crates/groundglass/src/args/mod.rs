@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap reads it, by groups of commands. What it means is decided in `commands`.
 
 mod data;
+mod device;
 mod explain;
 mod options;
 mod paper;
@@ -11,6 +12,8 @@ mod training;
 
 use clap::{Args, Parser, Subcommand};
 pub(crate) use data::{AuditArgs, PhantomArgs, PrepareArgs, SplitArgs};
+use device::parse_device;
+pub(crate) use device::{DeviceName, asks_for_devices};
 pub(crate) use explain::ExplainArgs;
 pub(crate) use options::{
     BundleArgs, CacheArgs, FoldArgs, OutArgs, PrecisionName, ProfileName, ReadArgs, SettingsArgs, StoreName,
@@ -48,6 +51,10 @@ pub(crate) struct Global {
     /// Print the answer as JSON on stdout.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// What networks run on: cpu (the default), gpu (the first one), gpu:N (the Nth of `--device list`), or cuda,
+    /// vulkan, metal or dx12, also with :N. On a GPU, results may differ from run to run in their last digits.
+    #[arg(long, global = true, value_name = "DEVICE", value_parser = parse_device)]
+    pub(crate) device: Option<DeviceName>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -107,8 +107,8 @@ pub(crate) enum StoreName {
 pub(crate) enum PrecisionName {
     /// 32 bits
     Fp32,
-    /// 16 bits, rounded; needs a processor with AVX512-BF16
+    /// 16 bits, rounded; needs a processor with AVX512-BF16, or a GPU that has it
     Bf16,
-    /// 8 bits, for prediction with bundles that have a calibration
+    /// 8 bits, for prediction on the CPU with bundles that have a calibration
     Int8,
 }

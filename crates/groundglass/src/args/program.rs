@@ -133,7 +133,7 @@ pub(crate) struct OutQuickstart {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  groundglass bench --threads 2\n\nRun it on an otherwise idle machine. Each precision is \
+    after_help = "Examples:\n  groundglass bench --threads 2\n  groundglass bench --device gpu\n\nRun it on an otherwise idle machine. Each precision is \
     measured in processes of its own."
 )]
 pub(crate) struct BenchArgs {
@@ -146,7 +146,7 @@ pub(crate) struct BenchArgs {
     /// Channels of the network's first level
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = parse_positive)]
     pub(crate) base: usize,
-    /// Leave out the table of kernels
+    /// Leave out the table of kernels; on a GPU there is none
     #[arg(long)]
     pub(crate) no_kernels: bool,
     /// Measure Burn's CPU backend too

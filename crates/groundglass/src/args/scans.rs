@@ -33,7 +33,7 @@ pub(crate) struct ConvertArgs {
 #[command(
     after_help = "Examples:\n  groundglass analyze ct.nii.gz --out result\n  groundglass analyze dicom/ --out \
     result --model runs/infection/model.safetensors\n  groundglass analyze a.nii.gz b.nii.gz --case-id a --case-id b \
-    --out batch\n\nOf several CTs each result is replaced by itself when --force is given; summary.csv says which are of this run."
+    --out batch\n  groundglass analyze ct.nii.gz --out result --device gpu\n\nOf several CTs each result is replaced by itself when --force is given; summary.csv says which are of this run."
 )]
 pub(crate) struct AnalyzeArgs {
     /// CTs: NIfTI files, DICOM folders, folders of slices
@@ -45,7 +45,7 @@ pub(crate) struct AnalyzeArgs {
     #[arg(long, value_name = "BUNDLE", num_args = 1..)]
     pub(crate) model: Vec<PathBuf>,
     /// What the networks multiply (default: int8 where the processor has VNNI and the bundle a calibration, else bf16
-    /// where the processor can, else fp32)
+    /// where the processor can, else fp32; fp32 on a GPU)
     #[arg(long, value_enum)]
     pub(crate) precision: Option<PrecisionName>,
     /// Name of the case in all outputs, once per CT (default: case-001, case-002, ...)

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  groundglass train infection data/covid --split split.toml --fold 0 --out runs/infection"
+    after_help = "Examples:\n  groundglass train infection data/covid --split split.toml --fold 0 --out runs/infection\n  \
+    groundglass train infection data/covid --out runs/infection --device gpu"
 )]
 pub(crate) struct TrainArgs {
     /// What the network is to learn
@@ -79,7 +80,7 @@ pub(crate) struct EvaluateArgs {
     #[command(flatten)]
     pub(crate) read: ReadArgs,
     /// What the networks multiply (default: int8 where the processor has VNNI and the bundle a calibration, else bf16
-    /// where the processor can, else fp32)
+    /// where the processor can, else fp32; fp32 on a GPU)
     #[arg(long, value_enum, conflicts_with = "pred")]
     pub(crate) precision: Option<PrecisionName>,
     /// Number of bootstrap resamples behind each interval

@@ -96,8 +96,7 @@ impl Case {
 fn every(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Case>> {
     let cases = name_cases(args)?;
     output::check_apart(&args.out.out, &args.ct)?;
-    let mut models =
-        Models::open(&args.model, context.arithmetic(args.precision)?, args.precision.is_none())?;
+    let mut models = Models::open(&args.model, context.processor(args.precision)?, args.precision.is_none())?;
     builtin::fill(&mut models)?;
     match &cases[..] {
         [(case_id, ct)] => {

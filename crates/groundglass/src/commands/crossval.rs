@@ -183,7 +183,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
     let fold_args = FoldArgs { split: Some(split.to_owned()), fold: Some(fold) };
     let cache =
         CacheArgs { cache: Some(args.cache.cache.clone().unwrap_or_else(|| args.out.out.join("cache"))) };
-    // A fold that is trained already only has its settings, split, data and precision compared.
+    // A fold that is trained already only has its settings, split, data, precision and device compared.
     train(
         context,
         &TrainArgs {

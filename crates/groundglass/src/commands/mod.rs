@@ -8,6 +8,7 @@ mod config;
 mod convert;
 mod crossval;
 mod data;
+mod device;
 mod evaluate;
 mod explain;
 mod inspect;
@@ -19,13 +20,14 @@ mod quickstart;
 mod split;
 mod train;
 
-use crate::args::{Cli, Command, PrecisionName, ReadArgs};
+use crate::args::{Cli, Command, DeviceName, PrecisionName, ReadArgs};
 use crate::failure::Usage;
 use crate::interrupt::Interrupt;
 use crate::progress::Console;
 use anyhow::{Context as _, Result};
+pub(crate) use device::list as list_devices;
 use gg_io::ReadOptions;
-use gg_nn::engine::{Arithmetic, EngineError, Isa, Precision};
+use gg_nn::engine::{Arithmetic, EngineError, Gpu, Isa, Precision, Processor};
 pub(crate) use inspect::kind_in_words;
 use std::io::Write as _;
 
@@ -43,6 +45,10 @@ pub(crate) struct Context {
     pub(crate) isa: Isa,
     /// Trainings that come after the running one, as a multiple of its work; 0 for none.
     pub(crate) later: f64,
+    /// The graphics card that networks run on, instead of the processor.
+    pub(crate) gpu: Option<Gpu>,
+    /// What was typed for it.
+    pub(crate) device: DeviceName,
 }
 
 /// Runs the command that was typed.
@@ -53,12 +59,15 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
             .build_global()
             .context("starting the threads")?;
     }
+    let device = cli.global.device.unwrap_or(DeviceName::Cpu);
     let context = Context {
         console: Console::new(cli.global.quiet),
         interrupt: Interrupt::listen(),
         json: cli.global.json,
         isa: instruction_set()?,
         later: 0.0,
+        gpu: device::open(device)?,
+        device,
     };
     match cli.command {
         Command::Inspect(args) => inspect::run(&context, args),
@@ -100,7 +109,21 @@ impl PrecisionName {
 }
 
 impl Context {
-    /// How networks compute: in this precision, or in the fastest one for prediction.
+    /// What networks run on, and how they compute: in this precision, or in the default one for prediction.
+    pub(crate) fn processor(&self, precision: Option<PrecisionName>) -> Result<Processor> {
+        let Some(gpu) = &self.gpu else { return Ok(self.arithmetic(precision)?.into()) };
+        let precision = precision.map_or(Precision::Fp32, PrecisionName::meaning);
+        Processor::gpu(gpu.clone(), Arithmetic { isa: self.isa, precision })
+            .map_err(|error| Usage(format!("--precision: {error}")).into())
+    }
+
+    /// Whether networks can compute in a precision.
+    pub(crate) fn has(&self, precision: Precision) -> bool {
+        let arithmetic = Arithmetic { isa: self.isa, precision };
+        self.gpu.as_ref().map_or_else(|| arithmetic.check().is_ok(), |gpu| gpu.has(precision))
+    }
+
+    /// How networks compute on the CPU: in this precision, or in the fastest one for prediction.
     pub(crate) fn arithmetic(&self, precision: Option<PrecisionName>) -> Result<Arithmetic> {
         let Some(precision) = precision.map(PrecisionName::meaning) else {
             return Ok(Arithmetic::fastest(self.isa));
@@ -112,12 +135,17 @@ impl Context {
 
     /// Prints an answer: as JSON where that was asked for, else as the given text.
     pub(crate) fn answer(&self, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
-        let answer = if self.json { serde_json::to_string_pretty(value)? } else { text() };
-        match writeln!(std::io::stdout().lock(), "{answer}") {
-            // Who reads it has seen enough, as in `| head`.
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            other => other.context("writing the answer to stdout"),
-        }
+        answer(self.json, value, text)
+    }
+}
+
+/// Prints an answer: as JSON, or as the given text.
+fn answer(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) -> Result<()> {
+    let answer = if json { serde_json::to_string_pretty(value)? } else { text() };
+    match writeln!(std::io::stdout().lock(), "{answer}") {
+        // Who reads it has seen enough, as in `| head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("writing the answer to stdout"),
     }
 }
 

@@ -145,7 +145,8 @@ fn resume_with_other_settings_another_fold_or_other_data_is_refused() {
     with(&set, &[]).ok();
     let before = files(&out);
     let check = |set: &Path, more: &[&str], file: &str| {
-        with(set, more).refused(2, &["other settings, another split, other data or another precision", file]);
+        with(set, more)
+            .refused(2, &["other settings, another split, other data, another precision or device", file]);
         assert!(files(&out) == before, "{more:?} changed the run");
     };
     check(&set, &["--resume", "--seed", "9"], "settings.toml");

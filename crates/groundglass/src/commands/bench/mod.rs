@@ -12,7 +12,7 @@ use crate::args::{BenchArgs, BenchPart, PrecisionName};
 use crate::failure::Interrupted;
 use crate::manifest::Program;
 use anyhow::{Context as _, Result, bail};
-use gg_nn::engine::Arithmetic;
+use gg_nn::engine::{Arithmetic, Precision};
 use kernels::KernelSpeed;
 use network::{Measured, Sizes};
 use serde::{Deserialize, Serialize};
@@ -63,14 +63,14 @@ struct KernelPart {
 pub(super) fn run(context: &Context, args: BenchArgs) -> Result<()> {
     let threads = rayon::current_num_threads();
     if let Some(part) = args.part {
-        let arithmetic = context.arithmetic(args.precision)?;
         return match part {
             BenchPart::Kernels => {
+                let arithmetic = context.arithmetic(args.precision)?;
                 let precision = arithmetic.precision.of_floats()?;
                 let (peak, kernels) = kernels::measure(arithmetic.isa, precision, args.base, threads);
                 print(&KernelPart { peak: Peak { precision: name(arithmetic), gflops: peak }, kernels })
             }
-            _ => print(&network::measure(part, arithmetic, args.base, args.repeats)?),
+            _ => print(&network::measure(part, context.processor(args.precision)?, args.base, args.repeats)?),
         };
     }
     let answer = all(context, &args, threads)?;
@@ -93,17 +93,19 @@ fn all(context: &Context, args: &BenchArgs, threads: usize) -> Result<Answer> {
         Some(one) => vec![one],
         None => {
             let mut all = vec![PrecisionName::Fp32];
-            all.extend(context.isa.has_bf16().then_some(PrecisionName::Bf16));
-            all.extend(context.isa.has_vnni().then_some(PrecisionName::Int8));
+            all.extend(context.has(Precision::Bf16).then_some(PrecisionName::Bf16));
+            all.extend((context.gpu.is_none() && context.isa.has_vnni()).then_some(PrecisionName::Int8));
             all
         }
     };
+    // The kernels are the processor's.
+    let with_kernels = !args.no_kernels && context.gpu.is_none();
     let of_floats = |p: &&PrecisionName| **p != PrecisionName::Int8;
-    let measured = |p: &PrecisionName| if of_floats(&p) { 3 - usize::from(args.no_kernels) } else { 1 };
+    let measured = |p: &PrecisionName| if of_floats(&p) { 2 + usize::from(with_kernels) } else { 1 };
     let parts = precisions.iter().map(measured).sum::<usize>() + if args.burn { 2 } else { 0 };
     let step = context.console.step("measuring", parts as u64);
     let row = |train: BenchPart, predict: BenchPart, precision: PrecisionName| -> Result<Row> {
-        let arithmetic = context.arithmetic(Some(precision))?;
+        let arithmetic = context.processor(Some(precision))?.arithmetic;
         let mut trained = None;
         if precision != PrecisionName::Int8 {
             step.note(format!("{} training", name(arithmetic)));
@@ -132,7 +134,7 @@ fn all(context: &Context, args: &BenchArgs, threads: usize) -> Result<Answer> {
         rows.push(row(BenchPart::BurnTrain, BenchPart::BurnPredict, PrecisionName::Fp32)?);
     }
     let (mut peaks, mut kernels) = (Vec::new(), Vec::new());
-    for precision in precisions.iter().filter(of_floats).filter(|_| !args.no_kernels) {
+    for precision in precisions.iter().filter(of_floats).filter(|_| with_kernels) {
         step.note("kernels".to_owned());
         let part: KernelPart = child(context, args, threads, *precision, BenchPart::Kernels)?;
         peaks.push(part.peak);
@@ -168,6 +170,7 @@ fn child<T: for<'a> Deserialize<'a>>(
     let output = Command::new(program)
         .args(["bench", "--quiet", "--threads", &threads.to_string()])
         .args(["--base", &args.base.to_string(), "--repeats", &args.repeats.to_string()])
+        .args(["--device", &context.device.to_string()])
         .args(["--precision", &word(&|| clap::ValueEnum::to_possible_value(&precision))])
         .args(["--part", &word(&|| clap::ValueEnum::to_possible_value(&part))])
         .stdin(Stdio::null())

@@ -4,6 +4,7 @@ use crate::args::BenchPart;
 use anyhow::Result;
 use gg_nn::engine::{
     Arithmetic, BurnEngine, CpuEngine, DropoutKey, Engine, EngineError, Images, Int8Engine, Precision,
+    Processor,
 };
 use gg_nn::net::{Graph, Op, UnetConfig};
 use gg_nn::{Adam, AdamConfig, Calibration, Loss, NetConfig, Weights, engine_for, update_running_stats};
@@ -74,19 +75,14 @@ fn gflop(graph: &Graph, side: usize) -> f64 {
     flops.sum::<f64>() / 1e9
 }
 
-pub(super) fn measure(
-    part: BenchPart,
-    arithmetic: Arithmetic,
-    base: usize,
-    repeats: usize,
-) -> Result<Measured> {
+pub(super) fn measure(part: BenchPart, on: Processor, base: usize, repeats: usize) -> Result<Measured> {
     let net = net(base);
     let graph = net.graph()?;
     let mut weights = Weights::init(&net, 1)?;
     let mut engine: Box<dyn Engine> = match part {
         BenchPart::BurnTrain | BenchPart::BurnPredict => Box::new(BurnEngine::new(graph.clone())),
-        _ if arithmetic.precision == Precision::Int8 => in_bytes(&graph, &weights, arithmetic)?,
-        _ => engine_for(&graph, arithmetic),
+        _ if on.arithmetic.precision == Precision::Int8 => in_bytes(&graph, &weights, on.arithmetic)?,
+        _ => engine_for(&graph, on),
     };
     let ms = match part {
         BenchPart::Train | BenchPart::BurnTrain => train(engine.as_mut(), &graph, &mut weights, repeats)?,

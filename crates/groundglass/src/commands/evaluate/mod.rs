@@ -80,8 +80,7 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
     output::check_apart(&args.out.out, &args.dataset)?;
     let staged = Staged::begin(&args.out.out, args.out.force)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
-    let mut models =
-        Models::open(&args.model, context.arithmetic(args.precision)?, args.precision.is_none())?;
+    let mut models = Models::open(&args.model, context.processor(args.precision)?, args.precision.is_none())?;
     let chosen = part::choose(context, args, &sets, &models)?;
     warnings.extend(chosen.warnings.clone());
     let leak = leak(&models, chosen.parts.as_ref());

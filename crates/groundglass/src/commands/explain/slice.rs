@@ -115,7 +115,7 @@ pub(super) fn run(context: &Context, args: &ExplainArgs, ct: &Path, slice: usize
 }
 
 fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Result<Explained> {
-    let mut models = Models::open(args.model.as_slice(), context.arithmetic(None)?, true)?;
+    let mut models = Models::open(args.model.as_slice(), context.processor(None)?, true)?;
     if let (Some(named), None) = (&args.model, &models.classify) {
         let task = models.all().next().map_or("another task", |m| m.bundle.info.task.name());
         bail!(

@@ -86,11 +86,11 @@ pub(super) fn measure(
     runs: &[(Run, &Parts, &Path)],
     cache: &Path,
 ) -> Result<(Cases, Vec<Measured>)> {
-    let arithmetic = context.arithmetic(None)?;
+    let processor = context.processor(None)?;
     let mut loaded_runs = Vec::new();
     for (run, parts, path) in runs {
         let bundle = Bundle::from_bytes(&Bundle::read(path)?).with_context(|| path.display().to_string())?;
-        let predictor = Predictor::load(&bundle, arithmetic)?;
+        let predictor = Predictor::load(&bundle, processor.clone())?;
         loaded_runs.push((*run, *parts, bundle, predictor));
     }
     let mut measured: Vec<Measured> = loaded_runs

@@ -8,7 +8,7 @@ use crate::output;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::Cache;
-use gg_nn::engine::Arithmetic;
+use gg_nn::engine::Processor;
 use std::path::Path;
 
 /// The resolved settings in the run folder.
@@ -18,7 +18,7 @@ const SPLIT: &str = "split.toml";
 /// The hash of the prepared data in the run folder.
 const DATA: &str = "data.sha256";
 
-/// What the networks' convolutions multiply, in the run folder.
+/// What the networks' convolutions multiply, and whether on a graphics card, in the run folder.
 const PRECISION: &str = "precision.txt";
 /// All files of a run folder.
 const FILES: [&str; 14] = [
@@ -38,19 +38,20 @@ const FILES: [&str; 14] = [
     "curves/*.png",
 ];
 
-/// What a run is made of, as files in its folder: settings, split, a hash of the prepared data, the precision.
+/// What a run is made of, as files in its folder: settings, split, a hash of the prepared data, the precision and the device.
 pub(super) fn begun_with(
     settings: &Settings,
     chosen: &data::Chosen,
     cache: &Cache,
-    arithmetic: Arithmetic,
+    processor: &Processor,
 ) -> Result<[(&'static str, String); 4]> {
     let split = format!("{}\n# trained with fold {} held out\n", chosen.split.to_toml()?, chosen.fold);
+    let on = if processor.gpu.is_some() { " on a gpu" } else { "" };
     Ok([
         (SETTINGS, settings.to_toml()?),
         (SPLIT, split),
         (DATA, format!("{}\n", data_hash(cache))),
-        (PRECISION, format!("{}\n", arithmetic.precision.name())),
+        (PRECISION, format!("{}{}\n", processor.arithmetic.precision.name(), on)),
     ])
 }
 
@@ -75,7 +76,7 @@ pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, Strin
                 std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             if begun != *text {
                 return Err(Usage(format!(
-                    "{} was begun with other settings, another split, other data or another precision; resume with those, {name} there \
+                    "{} was begun with other settings, another split, other data, another precision or device; resume with those, {name} there \
                      differs",
                     out.display()
                 ))

@@ -64,7 +64,7 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
 /// Trains one network; `quickstart` calls it too.
 pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let task = task_of(args.task);
-    let arithmetic = context.arithmetic(Some(args.precision))?;
+    let processor = context.processor(Some(args.precision))?;
     if args.precision == PrecisionName::Int8 {
         return Err(Usage(
             "--precision: found int8, right would be fp32 or bf16: int8 is for prediction".to_owned(),
@@ -104,7 +104,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             .console
             .say(format!("there is nothing to resume at {}; the training starts", args.out.out.display()));
     }
-    enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, arithmetic)?)?;
+    enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, &processor)?)?;
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
     let train_scans = train_samples.iter().map(scan).collect();
     let init = args.init.as_deref().map(|path| first_weights(path, &chosen, &cache)).transpose()?;
@@ -145,7 +145,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let val_loader =
         if val_samples.is_empty() { None } else { Some(BatchLoader::new(source, val_samples, val_config)?) };
 
-    let mut engine = gg_nn::engine_for(&graph, arithmetic);
+    let mut engine = gg_nn::engine_for(&graph, processor);
     let mut live = Live::new(context, of_task.train.epochs, train_loader.steps_per_epoch(), task);
     let run = TrainRun {
         task,
