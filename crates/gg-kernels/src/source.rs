@@ -231,6 +231,49 @@ impl<S: Simd> Reader<S> {
             Self::Gradient { .. } => copy!(),
         }
     }
+
+    /// Of one row with `pad` zeros before it and zeros behind it, each pixel and its right neighbour as bf16 in each
+    /// word: from even pixels on to `even`, from odd ones on to `odd`, `pairs` of them. The row has `w` pixels from
+    /// float `i` of `data` on, `step` pixels apart.
+    ///
+    /// # Safety
+    /// All of them are there, and `pairs` vectors may be written at `even` and `odd`; the processor has bf16.
+    #[inline(always)]
+    pub(crate) unsafe fn pairs(
+        &self,
+        data: *const f32,
+        (i, step, w): (usize, usize, usize),
+        pad: usize,
+        (even, odd): (*mut f32, Option<*mut f32>),
+        pairs: usize,
+    ) {
+        macro_rules! copy {
+            () => {{
+                let pixel = |p: usize| {
+                    if p < pad || p >= w + pad {
+                        S::zero()
+                    } else {
+                        self.get(data, i + (p - pad) * step * S::L)
+                    }
+                };
+                let mut left = pixel(0);
+                for pair in 0..pairs {
+                    let middle = pixel(2 * pair + 1);
+                    S::store(even.add(pair * S::L), S::pair_bf16(left, middle));
+                    left = pixel(2 * pair + 2);
+                    if let Some(odd) = odd {
+                        S::store(odd.add(pair * S::L), S::pair_bf16(middle, left));
+                    }
+                }
+            }};
+        }
+        match self {
+            Self::Plain => copy!(),
+            Self::Relu { .. } => copy!(),
+            Self::Active { .. } => copy!(),
+            Self::Gradient { .. } => copy!(),
+        }
+    }
 }
 
 /// `v` above zero, `slope v` below.

@@ -1,5 +1,6 @@
 //! The convolution forward (and, with the weights of [`ConvPlan::backward`], the gradient of its input).
 
+use super::ahead::Ahead;
 use super::panel::{Block, fill};
 use super::plan::ConvPlan;
 use super::tile::{Tile, tile};
@@ -13,8 +14,8 @@ use rayon::prelude::*;
 
 /// Floats of scratch per task: well inside the second-level cache.
 const SCRATCH: usize = 96 * 1024;
-/// Floats of weights that one pass keeps in the first-level cache.
-const WEIGHTS: usize = 5 * 1024;
+/// Words of weights of one pass over a task's pixels: they stream from the second-level cache, in long runs.
+const WEIGHTS: usize = 48 * 1024;
 /// Pieces of work to aim at, whatever the number of threads.
 const TASKS: usize = 16;
 
@@ -47,6 +48,22 @@ pub struct ChannelSums {
     pub sum: Vec<f64>,
     /// Sums of squares.
     pub squares: Vec<f64>,
+}
+
+impl ChannelSums {
+    /// Adds up the sums and sums of squares of each task, over `width` floats that hold the channels of all phases.
+    pub(super) fn add_up(&mut self, partial: &[f32], width: usize, phases: usize) {
+        for sums in [&mut self.sum, &mut self.squares] {
+            sums.clear();
+            sums.resize(width / phases, 0.0);
+        }
+        for part in partial.chunks_exact(2 * width) {
+            for i in 0..width {
+                self.sum[i % (width / phases)] += f64::from(part[i]);
+                self.squares[i % (width / phases)] += f64::from(part[width + i]);
+            }
+        }
+    }
 }
 
 struct Job<'a> {
@@ -143,10 +160,19 @@ pub fn forward(
         let (image, chunk) = (image_rows / row_chunks, image_rows % row_chunks);
         let y = cut(h, row_chunks, chunk);
         let rows = cut(h, row_chunks, chunk + 1) - y;
+        // The rows of the next task, which most often is this thread's too.
+        let mut ahead = Ahead::default();
+        let (image_rows, y_next) = (image_rows + 1, cut(h, row_chunks, (image_rows + 1) % row_chunks));
+        if out_chunk + 1 == out_chunks && image_rows < n * row_chunks {
+            for block in &job.ins {
+                let (source, next) = (&job.sources[block.tensor], (y_next, rows + pad));
+                ahead.add_rows(source, block, job.size, image_rows / row_chunks, next, lanes);
+            }
+        }
         let pairs = (cut(pairs, out_chunks, out_chunk), cut(pairs, out_chunks, out_chunk + 1));
         let len = job.ins.len() * (rows + 2 * pad) * (w + 2 * pad) * in_words;
         with_scratch(len, |scratch| {
-            let task = Task { job: &job, image, chunk, y, rows, pairs, scratch };
+            let task = Task { job: &job, image, chunk, y, rows, pairs, scratch, ahead };
             if bf16 {
                 isa.run_bf16(TaskBf16(task));
             } else {
@@ -155,17 +181,7 @@ pub fn forward(
         });
     });
     if let Some(sums) = sums {
-        let phases = plan.output_grid.phases();
-        sums.sum.clear();
-        sums.sum.resize(width / phases, 0.0);
-        sums.squares.clear();
-        sums.squares.resize(width / phases, 0.0);
-        for part in partial.chunks_exact(2 * width) {
-            for i in 0..width {
-                sums.sum[i % (width / phases)] += f64::from(part[i]);
-                sums.squares[i % (width / phases)] += f64::from(part[width + i]);
-            }
-        }
+        sums.add_up(&partial, width, plan.output_grid.phases());
     }
 }
 
@@ -178,6 +194,7 @@ struct Task<'a> {
     /// Pairs of output blocks, from and to.
     pairs: (usize, usize),
     scratch: &'a mut [f32],
+    ahead: Ahead,
 }
 
 impl Kernel for Task<'_> {
@@ -241,12 +258,14 @@ impl Task<'_> {
         // A plane is nine multiplications per result: narrow tiles leave registers for the values of three rows.
         let widest = if PLANE { S::TILE.div_ceil(2) + 1 } else { S::TILE };
         let tiles = w.div_ceil(widest);
+        let pass = (WEIGHTS / (2 * per_block)).max(1);
+        let shares = (self.pairs.1 - self.pairs.0) * job.ins.len().div_ceil(pass) * self.rows * tiles;
+        let mut ahead = self.ahead.in_shares(shares);
         for pair in self.pairs.0..self.pairs.1 {
             let first_out = 2 * pair;
             let k = (job.outs.len() - first_out).min(2);
             let outs = [&job.outs[first_out], &job.outs[first_out + k - 1]];
             let weights = job.weights.as_ptr().add(first_out * job.ins.len() * per_block);
-            let pass = (WEIGHTS / (k * per_block)).max(1);
             let bias = job.bias.map(|b| {
                 let at = |i: usize| {
                     // The phases of a fine grid share the bias.
@@ -290,6 +309,7 @@ impl Task<'_> {
                             sums,
                         };
                         tile::<S, A, KERNEL, PLANE>(k, width, t);
+                        ahead.fetch::<S>();
                     }
                 }
                 block += blocks;

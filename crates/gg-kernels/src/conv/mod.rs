@@ -12,10 +12,13 @@
 //! stays in the second-level cache, reading them through whatever stands between two convolutions (see
 //! [`crate::Source`]).
 
+mod ahead;
 mod forward;
+mod pack;
 mod panel;
 mod plan;
 mod tile;
+mod transform;
 mod weights;
 mod winograd;
 mod winograd_weights;

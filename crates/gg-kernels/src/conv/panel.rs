@@ -1,7 +1,7 @@
 //! The scratch copy of the rows a task needs: `[input block][row][column][lane]` with a border of zeros.
 
 use super::plan::Sampling;
-use crate::arith::{Arith, Fp32};
+use crate::arith::Arith;
 use crate::simd::Simd;
 use crate::source::{Reader, Source};
 
@@ -100,7 +100,6 @@ pub(super) unsafe fn fill<S: Simd, A: Arith>(
 
 /// As [`fill`] with pairs of neighbouring pixels as bf16 in each word: of the padded rows the pairs (0, 1) (2, 3) ..
 /// in `even` and (1, 2) (3, 4) .. in `odd`, `pairs` of each per row; what lies beyond the padded row counts as zero.
-/// `row` has room for one row of `2 * pairs + 1` pixels.
 ///
 /// # Safety
 /// As [`fill`].
@@ -112,30 +111,21 @@ pub(super) unsafe fn fill_pairs<S: Simd>(
     n: usize,
     (y0, rows): (usize, usize),
     pad: usize,
-    (row, even, odd): (*mut f32, *mut f32, Option<*mut f32>),
+    (even, odd): (*mut f32, Option<*mut f32>),
     pairs: usize,
 ) {
     let reader = Reader::<S>::new(source, block.block);
-    std::ptr::write_bytes(row, 0, (2 * pairs + 1) * S::L);
     for r in 0..rows + 2 * pad {
         let to = even.add(r * pairs * S::L);
+        let to_odd = odd.map(|odd| odd.add(r * pairs * S::L));
         if y0 + r < pad || y0 + r >= h + pad {
             std::ptr::write_bytes(to, 0, pairs * S::L);
-            if let Some(odd) = odd {
-                std::ptr::write_bytes(odd.add(r * pairs * S::L), 0, pairs * S::L);
+            if let Some(to) = to_odd {
+                std::ptr::write_bytes(to, 0, pairs * S::L);
             }
             continue;
         }
         let from = block.at(n, y0 + r - pad, 0, (h, w), S::L);
-        reader.row::<Fp32>(source.data.as_ptr(), from, block.step(), w, row.add(pad * S::L));
-        for i in 0..pairs {
-            let at = row.add(2 * i * S::L);
-            let middle = S::load(at.add(S::L));
-            S::store(to.add(i * S::L), S::pair_bf16(S::load(at), middle));
-            if let Some(odd) = odd {
-                let right = S::load(at.add(2 * S::L));
-                S::store(odd.add((r * pairs + i) * S::L), S::pair_bf16(middle, right));
-            }
-        }
+        reader.pairs(source.data.as_ptr(), (from, block.step(), w), pad, (to, to_odd), pairs);
     }
 }

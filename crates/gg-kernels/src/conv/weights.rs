@@ -4,6 +4,7 @@
 //! x one or two output blocks are held in registers while the kernel walks over the pixels. Pieces of the images
 //! give partial sums that are added in a fixed order, so the result does not depend on the number of threads.
 
+use super::ahead::Ahead;
 use super::panel::{Block, fill, fill_pairs};
 use super::plan::ConvPlan;
 use crate::arith::{Arith, Bf16, Fp32, Precision};
@@ -90,10 +91,10 @@ pub fn backward_weights(
         let pieces = cut(job.pieces.len(), splits, split)..cut(job.pieces.len(), splits, split + 1);
         let pad = job.kernel / 2;
         let rows = job.pieces.iter().map(|p| p.2).max().unwrap_or(0);
-        // In bf16: one row of pixels, the pairs from even and from odd pixels on, and the pairs of the gradient.
+        // In bf16: the pairs from even and from odd pixels on, and the pairs of the gradient.
         let pairs_wide = w.div_ceil(2) + pad;
         let (panel, gradient) = if bf16 {
-            let panels = (1 + 2 * (rows + 2 * pad)) * (pairs_wide + 1) * 2 * lanes;
+            let panels = 2 * (rows + 2 * pad) * pairs_wide * lanes;
             (panels, 2 * rows * w.div_ceil(2) * lanes)
         } else {
             ((rows + 2 * pad) * (w + 2 * pad) * in_lanes, 2 * rows * w * lanes)
@@ -185,10 +186,22 @@ impl Task<'_> {
         let steps = w.div_ceil(A::PER_WORD);
         let row_stride = if bf16 { (steps + pad) * S::L } else { (w + 2 * pad) * job.in_lanes };
         let panel = self.panel.as_mut_ptr();
-        for &(image, y, rows) in &job.pieces[self.pieces] {
-            // In bf16: even pairs, odd pairs, one row of pixels.
+        let pieces = &job.pieces[self.pieces];
+        for (piece, &(image, y, rows)) in pieces.iter().enumerate() {
+            let step = (INNER_PIXELS / w).clamp(1, rows);
+            let mut ahead = Ahead::default();
+            if let Some(&(image, y, rows)) = pieces.get(piece + 1) {
+                let next = (y, rows + pad);
+                for block in &job.outs[first_out..first_out + k] {
+                    ahead.add_rows(job.gradient, block, (h, w), image, next, S::L);
+                }
+                for block in &job.ins {
+                    ahead.add_rows(&job.inputs[block.tensor], block, (h, w), image, next, S::L);
+                }
+            }
+            let mut ahead = ahead.in_shares(job.ins.len() * rows.div_ceil(step));
+            // In bf16: even pairs, odd pairs.
             let odd = panel.add((rows + 2 * pad) * row_stride);
-            let row = odd.add((rows + 2 * pad) * row_stride);
             // The gradient as it is can be read in place; else it is worked out once for all input blocks.
             let mut gradients = [std::ptr::null::<f32>(); 2];
             for b in 0..k {
@@ -196,7 +209,7 @@ impl Task<'_> {
                 let to = self.gradient.as_mut_ptr().add(b * rows * steps * S::L);
                 gradients[b] = to;
                 if bf16 {
-                    fill_pairs::<S>(job.gradient, block, (h, w), image, (y, rows), 0, (row, to, None), steps);
+                    fill_pairs::<S>(job.gradient, block, (h, w), image, (y, rows), 0, (to, None), steps);
                 } else if matches!(job.gradient.read, Read::Plain) && !block.double {
                     gradients[b] = job.gradient.data.as_ptr().add(block.at(image, y, 0, (h, w), S::L));
                 } else {
@@ -206,13 +219,12 @@ impl Task<'_> {
             for (i, block) in job.ins.iter().enumerate() {
                 let source = &job.inputs[block.tensor];
                 if bf16 {
-                    let to = (row, panel, (KERNEL == 3).then_some(odd));
+                    let to = (panel, (KERNEL == 3).then_some(odd));
                     fill_pairs::<S>(source, block, (h, w), image, (y, rows), pad, to, steps + pad);
                 } else {
                     fill::<S, Fp32>(source, block, (h, w), image, (y, rows), pad, w + 2 * pad, panel);
                 }
                 let to = weights.add(i * per_in);
-                let step = (INNER_PIXELS / w).clamp(1, rows);
                 let mut r = 0;
                 while r < rows {
                     let count = step.min(rows - r);
@@ -258,6 +270,7 @@ impl Task<'_> {
                         }
                     }
                     r += count;
+                    ahead.fetch::<S>();
                 }
             }
         }

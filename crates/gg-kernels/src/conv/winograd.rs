@@ -1,24 +1,15 @@
-//! The 3x3 convolution by Winograd's minimal filtering F(4x4, 3x3): a quarter of the multiplications.
-//!
-//! Each tile of 4x4 results comes from 6x6 inputs d and the 3x3 weights g as `A' ((G g G') . (B' d B)) A`, where `.`
-//! multiplies value by value and sums over the input channels: 36 multiplications for 16 results in place of 144. The
-//! matrices evaluate polynomials at 0, +-3/4, +-3/2 and infinity. With these points (all factors exact in binary) the
-//! largest error for 256 channels is 1.4e-6 of the largest result and its root mean square 3e-7, no more than the direct
-//! sum's; the textbook's points 0, +-1, +-2 lose 2.6 times as much.
+//! The 3x3 convolution by Winograd's minimal filtering F(4x4, 3x3): a quarter of the multiplications. The matrices are
+//! in [`super::transform`].
 //!
 //! For each of the 36 places of the transformed tiles the sum over channels is a 1x1 convolution whose pixels are tiles,
 //! so it runs on the same tile kernel. A task is some rows of tiles, of one image or several: it reads its inputs as
 //! [`super::forward()`] does, and results do not depend on how tiles are shared out.
-//!
-//! In bf16 the transformed tiles and weights are rounded; for 256 channels the root mean square of the error is 1 % of
-//! that of the results (direct: 0.2 %), which prediction can bear.
-//!
-//! Source: Lavin and Gray 2016 (arXiv 1509.09308); the choice of points as in Barabasz et al. 2020 (arXiv 1803.10986).
 
 use super::forward::{After, ChannelSums, Dest};
 use super::panel::{Block, fill};
 use super::plan::{ConvPlan, Sampling};
 use super::tile::{Tile, tile};
+use super::transform::{IN, Inputs, OUT, PLACES, narrow_results};
 use crate::arith::{Arith, Bf16, Fp32, Precision};
 use crate::buffer::{Shared, with_scratch};
 use crate::layout::cut;
@@ -28,13 +19,6 @@ use crate::{Buffer, Isa};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
-/// Results along a side of a tile, and inputs.
-pub(super) const OUT: usize = 4;
-pub(super) const IN: usize = 6;
-pub(super) const PLACES: usize = IN * IN;
-/// The points besides 0 and infinity are these and their negatives.
-const A: f32 = 0.75;
-const B: f32 = 1.5;
 /// Images with shorter sides have too few tiles to pay for the larger weights.
 const MIN_SIDE: usize = 8;
 /// Tiles of one task, to aim at: enough to use each weight vector often, few enough for the second-level cache.
@@ -54,179 +38,6 @@ impl ConvPlan {
             && wide(&self.inputs)
             && wide(&self.outputs)
     }
-
-    /// Floats of the weights that [`ConvPlan::pack_winograd`] makes.
-    pub fn winograd_len(&self, isa: Isa, precision: Precision) -> usize {
-        self.packed_len(isa) / self.taps() * PLACES / precision.per_word()
-    }
-
-    /// Packed weights to the transformed ones that [`forward_winograd`] takes:
-    /// `[pair of output blocks][place][input block][input lane][block of the pair][output lane]`, in bf16 two input lanes
-    /// per word.
-    pub fn pack_winograd(&self, isa: Isa, precision: Precision, packed: &[f32], out: &mut [f32]) {
-        assert!(self.kernel == 3 && !self.plane, "a 3x3 convolution of blocked channels");
-        let rows = self.in_blocks(isa) * isa.lanes();
-        let piece = 2 * rows * self.taps() * isa.lanes();
-        let len = self.packed_len(isa);
-        assert!(packed.len() >= len && out.len() >= self.winograd_len(isa, precision), "packed weights");
-        let out = Shared::new(out);
-        // Each input block of each pair is a task of its own.
-        let blocks = self.in_blocks(isa);
-        let pairs = self.out_blocks(isa).div_ceil(2);
-        (0..pairs * blocks).into_par_iter().for_each(|task| {
-            let (pair, block) = (task / blocks, task % blocks);
-            let packed = &packed[pair * piece..len.min((pair + 1) * piece)];
-            let start = pair * piece / self.taps() * PLACES / precision.per_word();
-            let transform = Transform { packed, rows, block, blocks, out, start };
-            match precision {
-                Precision::Fp32 => isa.run(TransformIn::<Fp32>(transform, PhantomData)),
-                Precision::Bf16 => isa.run_bf16(TransformIn::<Bf16>(transform, PhantomData)),
-            }
-        });
-    }
-}
-
-/// The weights of one input block to one pair of output blocks.
-struct Transform<'a> {
-    packed: &'a [f32],
-    /// Input lanes of all blocks.
-    rows: usize,
-    block: usize,
-    blocks: usize,
-    out: Shared,
-    start: usize,
-}
-
-struct TransformIn<'a, A>(Transform<'a>, PhantomData<A>);
-
-impl<A: Arith> Kernel for TransformIn<'_, A> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let t = self.0;
-        let width = t.packed.len() / t.rows / 9;
-        let from = t.packed[t.block * t.packed.len() / t.blocks..].as_ptr();
-        let words = t.rows / A::PER_WORD;
-        for lane in (0..S::L).step_by(A::PER_WORD) {
-            for k in (0..width).step_by(S::L) {
-                // SAFETY: entered through an `Isa`; `pack_winograd` has checked the lengths, and the rows of one input
-                // block are one task's alone.
-                unsafe {
-                    let low = weights_of_lane::<S>(from.add(lane * width + k), S::L * width);
-                    let mut high = low;
-                    if A::PER_WORD == 2 {
-                        high = weights_of_lane::<S>(from.add((lane + 1) * width + k), S::L * width);
-                    }
-                    for place in 0..PLACES {
-                        let row = place * words + (t.block * S::L + lane) / A::PER_WORD;
-                        let v = A::word::<S>(low[place / IN][place % IN], high[place / IN][place % IN]);
-                        S::store(t.out.at(t.start + row * width + k), v);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// `G g G'` of one vector of weights, whose taps lie `step` floats apart.
-#[inline(always)]
-unsafe fn weights_of_lane<S: Simd>(from: *const f32, step: usize) -> [[S::V; IN]; IN] {
-    let mut rows = [[S::zero(); IN]; 3];
-    for y in 0..3 {
-        let mut taps = [S::zero(); 3];
-        for x in 0..3 {
-            taps[x] = S::load(from.add((y * 3 + x) * step));
-        }
-        rows[y] = widen_weights::<S>(taps);
-    }
-    let mut out = [[S::zero(); IN]; IN];
-    for x in 0..IN {
-        let column = widen_weights::<S>([rows[0][x], rows[1][x], rows[2][x]]);
-        for y in 0..IN {
-            out[y][x] = column[y];
-        }
-    }
-    out
-}
-
-/// One column of `G g`.
-#[inline(always)]
-unsafe fn widen_weights<S: Simd>(g: [S::V; 3]) -> [S::V; IN] {
-    const A2: f32 = A * A;
-    const B2: f32 = B * B;
-    let (at_a, at_b) = (1.0 / (2.0 * A2 * (A2 - B2)), 1.0 / (2.0 * B2 * (B2 - A2)));
-    let even_a = S::mul(S::splat(at_a), S::fma(S::splat(A2), g[2], g[0]));
-    let even_b = S::mul(S::splat(at_b), S::fma(S::splat(B2), g[2], g[0]));
-    let odd_a = S::mul(S::splat(at_a * A), g[1]);
-    let odd_b = S::mul(S::splat(at_b * B), g[1]);
-    [
-        S::mul(S::splat(1.0 / (A2 * B2)), g[0]),
-        S::add(even_a, odd_a),
-        S::sub(even_a, odd_a),
-        S::add(even_b, odd_b),
-        S::sub(even_b, odd_b),
-        g[2],
-    ]
-}
-
-/// One column of `B' d`.
-#[inline(always)]
-unsafe fn widen_inputs<S: Simd>(d: [S::V; IN]) -> [S::V; IN] {
-    const A2: f32 = A * A;
-    const B2: f32 = B * B;
-    let (ab, both) = (S::splat(A2 * B2), S::splat(-(A2 + B2)));
-    let (a, b, minus_a2, minus_b2) = (S::splat(A), S::splat(B), S::splat(-A2), S::splat(-B2));
-    let even_a = S::fma(minus_b2, d[2], d[4]);
-    let odd_a = S::mul(a, S::fma(minus_b2, d[1], d[3]));
-    let even_b = S::fma(minus_a2, d[2], d[4]);
-    let odd_b = S::mul(b, S::fma(minus_a2, d[1], d[3]));
-    [
-        S::fma(ab, d[0], S::fma(both, d[2], d[4])),
-        S::add(even_a, odd_a),
-        S::sub(even_a, odd_a),
-        S::add(even_b, odd_b),
-        S::sub(even_b, odd_b),
-        S::fma(ab, d[1], S::fma(both, d[3], d[5])),
-    ]
-}
-
-/// One column of `A y`.
-#[inline(always)]
-pub(super) unsafe fn widen_gradient<S: Simd>(y: [S::V; OUT]) -> [S::V; IN] {
-    let even_a = S::fma(S::splat(A * A), y[2], y[0]);
-    let even_b = S::fma(S::splat(B * B), y[2], y[0]);
-    let odd_a = S::fma(S::splat(A * A * A), y[3], S::mul(S::splat(A), y[1]));
-    let odd_b = S::fma(S::splat(B * B * B), y[3], S::mul(S::splat(B), y[1]));
-    [y[0], S::add(even_a, odd_a), S::sub(even_a, odd_a), S::add(even_b, odd_b), S::sub(even_b, odd_b), y[3]]
-}
-
-/// One column of `G' m`.
-#[inline(always)]
-pub(super) unsafe fn sum_weights<S: Simd>(m: [S::V; IN]) -> [S::V; 3] {
-    const A2: f32 = A * A;
-    const B2: f32 = B * B;
-    let (at_a, at_b) = (S::splat(1.0 / (2.0 * A2 * (A2 - B2))), S::splat(1.0 / (2.0 * B2 * (B2 - A2))));
-    let (sum_a, difference_a) = (S::mul(at_a, S::add(m[1], m[2])), S::mul(at_a, S::sub(m[1], m[2])));
-    let (sum_b, difference_b) = (S::mul(at_b, S::add(m[3], m[4])), S::mul(at_b, S::sub(m[3], m[4])));
-    [
-        S::fma(S::splat(1.0 / (A2 * B2)), m[0], S::add(sum_a, sum_b)),
-        S::fma(S::splat(A), difference_a, S::mul(S::splat(B), difference_b)),
-        S::fma(S::splat(A2), sum_a, S::fma(S::splat(B2), sum_b, m[5])),
-    ]
-}
-
-/// One column of `A' m`.
-#[inline(always)]
-unsafe fn narrow_results<S: Simd>(m: [S::V; IN]) -> [S::V; OUT] {
-    let (sum_a, difference_a) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
-    let (sum_b, difference_b) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
-    [
-        S::add(m[0], S::add(sum_a, sum_b)),
-        S::fma(S::splat(B), difference_b, S::mul(S::splat(A), difference_a)),
-        S::fma(S::splat(B * B), sum_b, S::mul(S::splat(A * A), sum_a)),
-        S::fma(S::splat(B * B * B), difference_b, S::fma(S::splat(A * A * A), difference_a, m[5])),
-    ]
 }
 
 struct Job<'a> {
@@ -321,16 +132,7 @@ pub fn forward_winograd(
         });
     });
     if let Some(sums) = sums {
-        sums.sum.clear();
-        sums.sum.resize(width, 0.0);
-        sums.squares.clear();
-        sums.squares.resize(width, 0.0);
-        for part in partial.chunks_exact(2 * width) {
-            for i in 0..width {
-                sums.sum[i] += f64::from(part[i]);
-                sums.squares[i] += f64::from(part[width + i]);
-            }
-        }
+        sums.add_up(&partial, width, 1);
     }
 }
 
@@ -437,51 +239,6 @@ impl<A: Arith> Kernel for TaskIn<'_, A> {
                     let from = results.add(b * sizes.tiles * S::L).cast_const();
                     let (out, place) = (first + b, sizes.result_place);
                     S::enter(Write { job, task, rows, out, from, place });
-                }
-            }
-        }
-    }
-}
-
-/// Transforms one row of tiles of one input block.
-pub(super) struct Inputs<A> {
-    /// Six rows of `width` pixels.
-    pub(super) panel: *const f32,
-    pub(super) width: usize,
-    pub(super) tiles: usize,
-    /// The first tile at the first place, and floats from place to place.
-    pub(super) to: *mut f32,
-    pub(super) place: usize,
-    pub(super) precision: PhantomData<A>,
-}
-
-impl<A: Arith> Kernel for Inputs<A> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        // SAFETY: entered through an `Isa`; `Task` has made room for six rows of the panel and for all places.
-        unsafe {
-            for tile in 0..self.tiles {
-                let from = self.panel.add(tile * OUT * S::L);
-                let mut columns = [[S::zero(); IN]; IN];
-                for x in 0..IN {
-                    let mut d = [S::zero(); IN];
-                    for y in 0..IN {
-                        d[y] = S::load(from.add((y * self.width + x) * S::L));
-                    }
-                    columns[x] = widen_inputs::<S>(d);
-                }
-                for y in 0..IN {
-                    let mut row = [S::zero(); IN];
-                    for x in 0..IN {
-                        row[x] = columns[x][y];
-                    }
-                    let row = widen_inputs::<S>(row);
-                    for x in 0..IN {
-                        let to = self.to.add((y * IN + x) * self.place + tile * (S::L / A::PER_WORD));
-                        A::store::<S>(to, row[x]);
-                    }
                 }
             }
         }

@@ -7,7 +7,7 @@
 
 use super::panel::{Block, fill};
 use super::plan::{ConvPlan, Sampling};
-use super::winograd::{IN, Inputs, OUT, PLACES, sum_weights, widen_gradient};
+use super::transform::{IN, Inputs, OUT, PLACES, sum_weights, widen_gradient};
 use crate::arith::{Fp32, Precision};
 use crate::buffer::{Shared, with_scratch};
 use crate::layout::cut;

@@ -71,6 +71,28 @@ impl Simd for Avx2 {
         _mm256_blendv_ps(no, yes, equal)
     }
     #[inline(always)]
+    unsafe fn transpose(from: impl Fn(usize) -> *const f32, to: impl Fn(usize) -> *mut f32) {
+        // `column[4 i + j]` holds, in its half q, rows 4 i .. 4 i + 4 of column 4 q + j.
+        let mut column = [_mm256_setzero_ps(); 8];
+        for i in 0..2 {
+            let row = |r: usize| _mm256_loadu_ps(from(4 * i + r));
+            let (low, high) = (_mm256_unpacklo_ps(row(0), row(1)), _mm256_unpackhi_ps(row(0), row(1)));
+            let (low2, high2) = (_mm256_unpacklo_ps(row(2), row(3)), _mm256_unpackhi_ps(row(2), row(3)));
+            column[4 * i] = _mm256_shuffle_ps::<0b01_00_01_00>(low, low2);
+            column[4 * i + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(low, low2);
+            column[4 * i + 2] = _mm256_shuffle_ps::<0b01_00_01_00>(high, high2);
+            column[4 * i + 3] = _mm256_shuffle_ps::<0b11_10_11_10>(high, high2);
+        }
+        for j in 0..4 {
+            _mm256_storeu_ps(to(j), _mm256_permute2f128_ps::<0x20>(column[j], column[4 + j]));
+            _mm256_storeu_ps(to(4 + j), _mm256_permute2f128_ps::<0x31>(column[j], column[4 + j]));
+        }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const f32) {
+        _mm_prefetch::<_MM_HINT_T1>(p.cast())
+    }
+    #[inline(always)]
     unsafe fn sum(v: __m256) -> f32 {
         let half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
         let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));

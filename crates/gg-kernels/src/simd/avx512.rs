@@ -99,6 +99,36 @@ impl Simd for Avx512 {
         _mm512_mask_blend_ps(equal, no, yes)
     }
     #[inline(always)]
+    unsafe fn transpose(from: impl Fn(usize) -> *const f32, to: impl Fn(usize) -> *mut f32) {
+        // `column[4 i + j]` holds, in its quarter q, rows 4 i .. 4 i + 4 of column 4 q + j.
+        let mut column = [_mm512_setzero_ps(); 16];
+        for i in 0..4 {
+            let row = |r: usize| _mm512_loadu_ps(from(4 * i + r));
+            let (low, high) = (_mm512_unpacklo_ps(row(0), row(1)), _mm512_unpackhi_ps(row(0), row(1)));
+            let (low2, high2) = (_mm512_unpacklo_ps(row(2), row(3)), _mm512_unpackhi_ps(row(2), row(3)));
+            column[4 * i] = _mm512_shuffle_ps::<0b01_00_01_00>(low, low2);
+            column[4 * i + 1] = _mm512_shuffle_ps::<0b11_10_11_10>(low, low2);
+            column[4 * i + 2] = _mm512_shuffle_ps::<0b01_00_01_00>(high, high2);
+            column[4 * i + 3] = _mm512_shuffle_ps::<0b11_10_11_10>(high, high2);
+        }
+        // Quarters 0 and 2, or 1 and 3, of two vectors.
+        const EVEN: i32 = 0b10_00_10_00;
+        const ODD: i32 = 0b11_01_11_01;
+        for j in 0..4 {
+            let (a, b, c, d) = (column[j], column[4 + j], column[8 + j], column[12 + j]);
+            let (even, even2) = (_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<EVEN>(c, d));
+            let (odd, odd2) = (_mm512_shuffle_f32x4::<ODD>(a, b), _mm512_shuffle_f32x4::<ODD>(c, d));
+            _mm512_storeu_ps(to(j), _mm512_shuffle_f32x4::<EVEN>(even, even2));
+            _mm512_storeu_ps(to(4 + j), _mm512_shuffle_f32x4::<EVEN>(odd, odd2));
+            _mm512_storeu_ps(to(8 + j), _mm512_shuffle_f32x4::<ODD>(even, even2));
+            _mm512_storeu_ps(to(12 + j), _mm512_shuffle_f32x4::<ODD>(odd, odd2));
+        }
+    }
+    #[inline(always)]
+    unsafe fn prefetch(p: *const f32) {
+        _mm_prefetch::<_MM_HINT_T1>(p.cast())
+    }
+    #[inline(always)]
     unsafe fn sum(v: __m512) -> f32 {
         _mm512_reduce_add_ps(v)
     }

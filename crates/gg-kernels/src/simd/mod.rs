@@ -76,6 +76,10 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn where_positive(x: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// Where `a == b`: `yes`, else `no`.
     unsafe fn where_equal(a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
+    /// A square of `L` rows, each read from its own place, to its columns, each written to its own.
+    unsafe fn transpose(from: impl Fn(usize) -> *const f32, to: impl Fn(usize) -> *mut f32);
+    /// Asks for the cache line of `p` in the second-level cache, where that is one instruction.
+    unsafe fn prefetch(_p: *const f32) {}
     /// The lanes added in a fixed order.
     unsafe fn sum(v: Self::V) -> f32;
 }

@@ -96,6 +96,14 @@ impl Simd for Portable {
         out
     }
     #[inline(always)]
+    unsafe fn transpose(from: impl Fn(usize) -> *const f32, to: impl Fn(usize) -> *mut f32) {
+        for i in 0..LANES {
+            for j in 0..LANES {
+                *to(j).add(i) = *from(i).add(j);
+            }
+        }
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         v.iter().sum()
     }
