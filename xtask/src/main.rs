@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask test`, `check`, `ci` and `quickstart`.
+//! The project's own tasks: `cargo xtask test`, `check`, `ci`, `quickstart` and `sanitize`.
 //!
 //! `ci` is all that CI runs: formatting, lints, documentation and every test. It closes on one line, `N passed, N
 //! failed`, that counts tests and the other checks alike.
@@ -8,11 +8,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-const USAGE: &str = "usage: cargo xtask <test|ci|check|quickstart>\n\n  \
+const USAGE: &str = "usage: cargo xtask <test|ci|check|quickstart|sanitize>\n\n  \
     test   every test of the workspace\n  \
     check  formatting, lints and documentation\n  \
     ci     check and test; what CI runs\n  \
-    quickstart  the README's first command, into a folder that is thrown away";
+    quickstart  the README's first command, into a folder that is thrown away\n    \
+    sanitize  the kernels' tests under AddressSanitizer, and the portable ones under Miri where it is installed; \
+               needs a nightly toolchain";
 
 /// What one step found.
 #[derive(Default)]
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
             tally.add(test());
         }
         "quickstart" => tally.add(quickstart()),
+        "sanitize" => sanitize(&mut tally),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -60,9 +63,13 @@ fn check(tally: &mut Tally) {
 
 /// Runs one cargo command; passed when it exits with 0.
 fn step(name: &str, args: &[&str], env: &[(&str, &str)]) -> Tally {
+    run(name, cargo(args, &[]), args, env)
+}
+
+fn run(name: &str, mut command: Command, args: &[&str], env: &[(&str, &str)]) -> Tally {
     println!("== {name}: cargo {}", args.join(" "));
     let start = Instant::now();
-    let ok = cargo(args, env).status().is_ok_and(|s| s.success());
+    let ok = command.envs(env.iter().copied()).status().is_ok_and(|s| s.success());
     println!("== {name}: {} in {} s", if ok { "passed" } else { "FAILED" }, start.elapsed().as_secs());
     Tally { passed: usize::from(ok), failed: usize::from(!ok) }
 }
@@ -109,6 +116,59 @@ fn quickstart() -> Tally {
     let tally = step("quick start", &["run", "--release", "--", "quickstart", "--out", &out_text], &[]);
     let _ = std::fs::remove_dir_all(out);
     tally
+}
+
+/// The kernels, which alone have `unsafe`, under AddressSanitizer: every instruction set that this processor has. Miri,
+/// which knows no AVX-512, runs the tests of the portable set's pieces.
+fn sanitize(tally: &mut Tally) {
+    if !nightly(&["--version"]).stdout(Stdio::null()).status().is_ok_and(|s| s.success()) {
+        println!("== sanitize: needs a nightly toolchain: rustup toolchain install nightly");
+        tally.failed += 1;
+        return;
+    }
+    // A target of its own, so that build scripts and macros stay as they are. Leaks are not looked for: threads of pools
+    // live until the process ends.
+    let Some(target) = host() else {
+        println!("== sanitize: rustc does not tell its host");
+        tally.failed += 1;
+        return;
+    };
+    let args =
+        ["test", "--release", "-p", "gg-kernels", "--target", &target, "--target-dir", "target/sanitize"];
+    let env = [
+        ("RUSTFLAGS", "-Zsanitizer=address -Cdebug-assertions"),
+        ("ASAN_OPTIONS", "detect_leaks=0"),
+        ("PROPTEST_CASES", "8"),
+    ];
+    tally.add(run("AddressSanitizer", nightly(&args), &args, &env));
+    if nightly(&["miri", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+    {
+        let args = ["miri", "test", "-p", "gg-kernels", "--lib", "--target-dir", "target/miri"];
+        let env = [("MIRIFLAGS", "-Zmiri-ignore-leaks"), ("GROUNDGLASS_ISA", "portable")];
+        tally.add(run("Miri", nightly(&args), &args, &env));
+    } else {
+        println!("== Miri: left out, not installed: rustup +nightly component add miri rust-src");
+    }
+}
+
+/// Cargo of the nightly toolchain.
+fn nightly(args: &[&str]) -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", "nightly", "cargo"]).args(args);
+    // Set by the cargo that runs this task, for its own toolchain.
+    command.env_remove("RUSTC").env_remove("RUSTDOC").env_remove("CARGO");
+    command
+}
+
+/// The target that rustc builds for.
+fn host() -> Option<String> {
+    let output = Command::new("rustc").arg("-vV").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.lines().find_map(|l| l.strip_prefix("host: "))?.to_owned())
 }
 
 fn cargo(args: &[&str], env: &[(&str, &str)]) -> Command {

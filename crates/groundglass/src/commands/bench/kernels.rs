@@ -16,6 +16,9 @@ pub(super) const FORWARD: &str = "forward";
 pub(super) const DATA: &str = "backward_data";
 pub(super) const WEIGHTS: &str = "backward_weights";
 
+/// Behind the name of a layer that is computed that way.
+const WINOGRAD: &str = ", Winograd";
+
 /// Images and side of the first level, as in a training step.
 const BATCH: (usize, usize) = (8, 128);
 const LEVELS: usize = 5;
@@ -29,15 +32,18 @@ pub(super) struct KernelSpeed {
     pub(super) precision: String,
     pub(super) layer: String,
     pub(super) kernel: String,
+    /// How often the network has this layer; 0 for a sum of layers.
+    pub(super) times: usize,
     pub(super) gflop: f64,
     pub(super) ms: f64,
     pub(super) gflops: f64,
     pub(super) share_of_peak: f64,
 }
 
-/// One layer: side of the grid that its kernel works on, and the convolution.
+/// One layer: how often the network has it, side of the grid that its kernel works on, and the convolution.
 struct Layer {
     name: String,
+    times: usize,
     side: usize,
     plan: ConvPlan,
 }
@@ -54,6 +60,7 @@ pub(super) fn measure(
     for layer in layers(base) {
         measure_layer(&mut clock, &layer, &mut speeds);
     }
+    add_totals(&mut speeds);
     // The shares against one peak: the best that was seen.
     for speed in &mut speeds {
         speed.share_of_peak = speed.gflops / clock.peak;
@@ -61,32 +68,68 @@ pub(super) fn measure(
     (clock.peak, speeds)
 }
 
+/// All 3x3 layers of the network but the first as one, directly, and by Winograd wherever a layer goes that way.
+fn add_totals(speeds: &mut Vec<KernelSpeed>) {
+    let mut totals = Vec::new();
+    for winograd in [false, true] {
+        for kernel in [FORWARD, DATA, WEIGHTS] {
+            let layers: Vec<_> =
+                speeds.iter().filter(|s| s.layer.starts_with("3x3") && s.kernel == kernel).collect();
+            let by_winograd = |s: &KernelSpeed| s.layer.ends_with(WINOGRAD);
+            if layers.is_empty() || winograd && !layers.iter().any(|s| by_winograd(s)) {
+                continue;
+            }
+            let used = layers.iter().filter(|s| {
+                let other = format!("{}{WINOGRAD}", s.layer);
+                by_winograd(s) == (winograd && (by_winograd(s) || layers.iter().any(|o| o.layer == other)))
+            });
+            let (gflop, ms) = used.fold((0.0, 0.0), |(gflop, ms), s| {
+                (gflop + s.times as f64 * s.gflop, ms + s.times as f64 * s.ms)
+            });
+            totals.push(KernelSpeed {
+                precision: layers[0].precision.clone(),
+                layer: format!("all 3x3 layers but the first{}", if winograd { WINOGRAD } else { "" }),
+                kernel: kernel.to_owned(),
+                times: 0,
+                gflop,
+                ms,
+                gflops: 1e3 * gflop / ms,
+                share_of_peak: 0.0,
+            });
+        }
+    }
+    speeds.extend(totals);
+}
+
 /// All shapes of layers that the network has.
 fn layers(base: usize) -> Vec<Layer> {
     let mut layers = Vec::new();
     for level in 0..LEVELS {
         let (c, side) = (base << level, BATCH.1 >> level);
-        let mut add = |what: &str, ins: &[usize], plan: ConvPlan, side: usize| {
+        let mut add = |what: &str, times: usize, ins: &[usize], plan: ConvPlan, side: usize| {
             let ins: Vec<String> = ins.iter().map(ToString::to_string).collect();
             let outs: usize = plan.outputs.iter().sum();
             layers.push(Layer {
                 name: format!("{what}, {side} x {side}, {} to {outs}", ins.join(" + ")),
+                times,
                 side,
                 plan,
             });
         };
         if level == 0 {
-            add("first 3x3", &[1], ConvPlan::of_plane(c), side);
+            add("first 3x3", 1, &[1], ConvPlan::of_plane(c), side);
         } else {
-            add("3x3", &[c / 2], ConvPlan::new(3, &[c / 2], c), side);
+            add("3x3", 1, &[c / 2], ConvPlan::new(3, &[c / 2], c), side);
         }
-        add("3x3", &[c], ConvPlan::new(3, &[c], c), side);
+        // The encoder and, above the deepest level, the decoder.
+        add("3x3", if level + 1 < LEVELS { 2 } else { 1 }, &[c], ConvPlan::new(3, &[c], c), side);
         if level + 1 < LEVELS {
-            add("3x3", &[c, c], ConvPlan::new(3, &[c, c], c), side);
-            add("2x2 up", &[2 * c], ConvPlan::transposed(2 * c, c), side / 2);
+            add("3x3", 1, &[c, c], ConvPlan::new(3, &[c, c], c), side);
+            add("2x2 up", 1, &[2 * c], ConvPlan::transposed(2 * c, c), side / 2);
         }
     }
-    layers.push(Layer { name: "1x1 out".to_owned(), side: BATCH.1, plan: ConvPlan::new(1, &[base], 1) });
+    let plan = ConvPlan::new(1, &[base], 1);
+    layers.push(Layer { name: "1x1 out".to_owned(), times: 1, side: BATCH.1, plan });
     layers
 }
 
@@ -151,8 +194,9 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
         let mut add = |kernel: &str, secs: f64| {
             speeds.push(KernelSpeed {
                 precision: precision.name().to_owned(),
-                layer: format!("{}{}", layer.name, if way == Way::Winograd { ", Winograd" } else { "" }),
+                layer: format!("{}{}", layer.name, if way == Way::Winograd { WINOGRAD } else { "" }),
                 kernel: kernel.to_owned(),
+                times: layer.times,
                 gflop,
                 ms: 1e3 * secs,
                 gflops: gflop / secs,
@@ -248,7 +292,7 @@ fn through_norm<'a>(z: &'a [f32], scale: &'a [f32], shift: &'a [f32]) -> Read<'a
 }
 
 /// Numbers around 0.
-fn noise(len: usize) -> Buffer {
+pub(super) fn noise(len: usize) -> Buffer {
     let mut buffer = Buffer::zeros(len);
     let mut state = 1u32;
     for v in buffer.iter_mut() {
@@ -256,4 +300,43 @@ fn noise(len: usize) -> Buffer {
         *v = (state >> 8) as f32 / (1u32 << 24) as f32 - 0.5;
     }
     buffer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn speed(layer: &str, times: usize, ms: f64) -> KernelSpeed {
+        KernelSpeed {
+            precision: "fp32".into(),
+            layer: layer.into(),
+            kernel: FORWARD.into(),
+            times,
+            gflop: 10.0,
+            ms,
+            gflops: 0.0,
+            share_of_peak: 0.0,
+        }
+    }
+
+    #[test]
+    fn the_total_of_the_3x3_layers_weighs_each_by_its_times_and_leaves_the_first_out() {
+        let mut speeds = vec![
+            speed("first 3x3, 128 x 128, 1 to 32", 1, 1000.0),
+            speed("3x3, a", 2, 100.0),
+            speed("3x3, a, Winograd", 2, 50.0),
+            speed("3x3, b", 1, 300.0),
+            speed("1x1 out", 1, 1000.0),
+        ];
+        add_totals(&mut speeds);
+        let totals: Vec<_> =
+            speeds[5..].iter().map(|s| (s.layer.as_str(), s.gflop, s.ms, s.gflops)).collect();
+        assert_eq!(
+            totals,
+            [
+                ("all 3x3 layers but the first", 30.0, 500.0, 60.0),
+                ("all 3x3 layers but the first, Winograd", 30.0, 400.0, 75.0)
+            ]
+        );
+    }
 }

@@ -4,6 +4,7 @@
 //! Method: batches of random numbers, three rounds to warm up, then the median of `--repeats`. Training and prediction
 //! of each precision run in processes of their own, so that each one's peak memory is its own.
 
+mod accuracy;
 mod kernels;
 mod network;
 
@@ -11,6 +12,7 @@ use super::Context;
 use crate::args::{BenchArgs, BenchPart, PrecisionName};
 use crate::failure::Interrupted;
 use crate::manifest::Program;
+use accuracy::Accuracy;
 use anyhow::{Context as _, Result, bail};
 use gg_nn::engine::{Arithmetic, Precision};
 use kernels::KernelSpeed;
@@ -30,6 +32,7 @@ struct Answer {
     peaks: Vec<Peak>,
     rows: Vec<Row>,
     kernels: Vec<KernelSpeed>,
+    accuracy: Vec<Accuracy>,
 }
 
 /// The most that the multiply-add units do.
@@ -58,6 +61,7 @@ struct Row {
 struct KernelPart {
     peak: Peak,
     kernels: Vec<KernelSpeed>,
+    accuracy: Vec<Accuracy>,
 }
 
 pub(super) fn run(context: &Context, args: BenchArgs) -> Result<()> {
@@ -68,7 +72,8 @@ pub(super) fn run(context: &Context, args: BenchArgs) -> Result<()> {
                 let arithmetic = context.arithmetic(args.precision)?;
                 let precision = arithmetic.precision.of_floats()?;
                 let (peak, kernels) = kernels::measure(arithmetic.isa, precision, args.base, threads);
-                print(&KernelPart { peak: Peak { precision: name(arithmetic), gflops: peak }, kernels })
+                let peak = Peak { precision: name(arithmetic), gflops: peak };
+                print(&KernelPart { peak, kernels, accuracy: accuracy::measure(arithmetic.isa, precision) })
             }
             _ => print(&network::measure(part, context.processor(args.precision)?, args.base, args.repeats)?),
         };
@@ -133,12 +138,13 @@ fn all(context: &Context, args: &BenchArgs, threads: usize) -> Result<Answer> {
     if args.burn {
         rows.push(row(BenchPart::BurnTrain, BenchPart::BurnPredict, PrecisionName::Fp32)?);
     }
-    let (mut peaks, mut kernels) = (Vec::new(), Vec::new());
+    let (mut peaks, mut kernels, mut accuracy) = (Vec::new(), Vec::new(), Vec::new());
     for precision in precisions.iter().filter(of_floats).filter(|_| with_kernels) {
         step.note("kernels".to_owned());
         let part: KernelPart = child(context, args, threads, *precision, BenchPart::Kernels)?;
         peaks.push(part.peak);
         kernels.extend(part.kernels);
+        accuracy.extend(part.accuracy);
         step.inc();
     }
     step.finish();
@@ -152,6 +158,7 @@ fn all(context: &Context, args: &BenchArgs, threads: usize) -> Result<Answer> {
         peaks,
         rows,
         kernels,
+        accuracy,
     })
 }
 
@@ -250,6 +257,12 @@ fn table(a: &Answer) -> String {
                 of(layer, kernels::FORWARD),
                 of(layer, kernels::DATA),
                 of(layer, kernels::WEIGHTS)
+            ));
+        }
+        for error in a.accuracy.iter().filter(|e| e.precision == peak.precision) {
+            lines.push(format!(
+                "error of a 3x3 convolution over {} channels, {}: {:.1e} of the largest result, {:.1e} in the root mean square",
+                accuracy::CHANNELS, error.way, error.largest, error.root_mean_square
             ));
         }
     }
