@@ -147,9 +147,12 @@ fn sanitize(tally: &mut Tally) {
         .status()
         .is_ok_and(|s| s.success())
     {
-        let args = ["miri", "test", "-p", "gg-kernels", "--lib", "--target-dir", "target/miri"];
-        let env = [("MIRIFLAGS", "-Zmiri-ignore-leaks"), ("GROUNDGLASS_ISA", "portable")];
-        tally.add(run("Miri", nightly(&args), &args, &env));
+        // The pool's threads never end, and all tests of the other sizes would take hours.
+        let env = [("MIRIFLAGS", "-Zmiri-ignore-leaks -Zmiri-tree-borrows"), ("RAYON_NUM_THREADS", "2")];
+        for tests in [&["--lib"][..], &["--test", "pool"], &["--test", "conv", "--", "small"]] {
+            let args = [&["miri", "test", "-p", "gg-kernels", "--target-dir", "target/miri"], tests].concat();
+            tally.add(run("Miri", nightly(&args), &args, &env));
+        }
     } else {
         println!("== Miri: left out, not installed: rustup +nightly component add miri rust-src");
     }

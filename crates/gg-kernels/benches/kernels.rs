@@ -56,7 +56,7 @@ fn conv_3x3_winograd(bencher: Bencher, isa: &str) {
             Precision::Fp32,
             GRID,
             &[source],
-            &weights,
+            WinogradWeights::Transformed(&weights),
             &mut [dest],
             After::NONE,
             None,

@@ -31,8 +31,8 @@ pub use adam::{AdamStep, adam_step};
 pub use arith::Precision;
 pub use buffer::Buffer;
 pub use conv::{
-    After, ChannelSums, ConvPlan, Dest, Sampling, backward_weights, backward_weights_winograd, forward,
-    forward_winograd,
+    After, ChannelSums, ConvPlan, Dest, Sampling, WinogradWeights, backward_weights,
+    backward_weights_winograd, forward, forward_winograd,
 };
 pub use dense::{dense, dense_backward};
 pub use int8::{

@@ -232,7 +232,7 @@ impl<S: Simd> Reader<S> {
         }
     }
 
-    /// Of one row with `pad` zeros before it and zeros behind it, each pixel and its right neighbour as bf16 in each
+    /// Of one row with `pad` zeros (0 or 1) before it and zeros behind it, each pixel and its right neighbour as bf16 in each
     /// word: from even pixels on to `even`, from odd ones on to `odd`, `pairs` of them. The row has `w` pixels from
     /// float `i` of `data` on, `step` pixels apart.
     ///
@@ -247,23 +247,37 @@ impl<S: Simd> Reader<S> {
         (even, odd): (*mut f32, Option<*mut f32>),
         pairs: usize,
     ) {
+        // Pairs that, with the pixel after them, lie before the end of the row.
+        let inside = (w + pad).saturating_sub(1) / 2;
+        macro_rules! pixel {
+            ($p:expr) => {
+                if $p < pad || $p >= w + pad {
+                    S::zero()
+                } else {
+                    self.get(data, i + ($p - pad) * step * S::L)
+                }
+            };
+        }
+        macro_rules! copy_pair {
+            ($pair:expr, $left:expr, $middle:expr, $right:expr) => {
+                let (middle, right) = ($middle, $right);
+                S::store(even.add($pair * S::L), S::pair_bf16($left, middle));
+                if let Some(odd) = odd {
+                    S::store(odd.add($pair * S::L), S::pair_bf16(middle, right));
+                }
+                $left = right;
+            };
+        }
         macro_rules! copy {
             () => {{
-                let pixel = |p: usize| {
-                    if p < pad || p >= w + pad {
-                        S::zero()
-                    } else {
-                        self.get(data, i + (p - pad) * step * S::L)
-                    }
-                };
-                let mut left = pixel(0);
-                for pair in 0..pairs {
-                    let middle = pixel(2 * pair + 1);
-                    S::store(even.add(pair * S::L), S::pair_bf16(left, middle));
-                    left = pixel(2 * pair + 2);
-                    if let Some(odd) = odd {
-                        S::store(odd.add(pair * S::L), S::pair_bf16(middle, left));
-                    }
+                let mut left = pixel!(0);
+                let mut at = i + (1 - pad) * step * S::L;
+                for pair in 0..inside.min(pairs) {
+                    copy_pair!(pair, left, self.get(data, at), self.get(data, at + step * S::L));
+                    at += 2 * step * S::L;
+                }
+                for pair in inside.min(pairs)..pairs {
+                    copy_pair!(pair, left, pixel!(2 * pair + 1), pixel!(2 * pair + 2));
                 }
             }};
         }

@@ -195,6 +195,9 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
         let mut transformed = vec![f32::NAN; plan.winograd_len(isa, Precision::Fp32)];
         if kernel == 3 {
             plan.pack_winograd(isa, Precision::Fp32, &packed, &mut transformed);
+        }
+        let ways = [WinogradWeights::Transformed(&transformed), WinogradWeights::Packed(&packed)];
+        for weights in ways.into_iter().filter(|_| kernel == 3) {
             let mut y = Blocked::empty(isa, o);
             let mut sums = ChannelSums::default();
             let dest = Dest { data: &mut y.0[1..], channels: out };
@@ -205,7 +208,7 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
                 Precision::Fp32,
                 size,
                 &sources,
-                &transformed,
+                weights,
                 &mut [dest],
                 After::NONE,
                 Some(&mut sums),
@@ -234,7 +237,7 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
             .map(|(i, v)| (v + f64::from(bias[i / (h * w) % out])).max(0.0))
             .collect();
         close(&y2.plain(isa, o), &with_bias, "forward with bias and ReLU");
-        if kernel == 3 {
+        for weights in ways.into_iter().filter(|_| kernel == 3) {
             let mut y = Blocked::empty(isa, o);
             let dest = Dest { data: &mut y.0[1..], channels: out };
             forward_winograd(
@@ -243,7 +246,7 @@ fn check_conv(n: usize, h: usize, w: usize, ins: &[usize], out: usize, kernel: u
                 Precision::Fp32,
                 (n, h, w),
                 &sources,
-                &transformed,
+                weights,
                 &mut [dest],
                 after,
                 None,
@@ -347,6 +350,13 @@ proptest! {
     }
 }
 
+/// Small enough for Miri.
+#[test]
+fn small_convolutions_equal_three_loops() {
+    check_conv(2, 3, 5, &[9, 2], 10, 3, 1);
+    check_conv(1, 2, 3, &[3], 9, 1, 2);
+}
+
 #[test]
 fn convolutions_equal_three_loops_on_thin_images_and_whole_blocks() {
     for (n, h, w, ins, out) in [
@@ -355,6 +365,9 @@ fn convolutions_equal_three_loops_on_thin_images_and_whole_blocks() {
         (2, 8, 8, vec![32, 32], 48),
         (1, 2, 130, vec![17], 16),
         (1, 40, 33, vec![64], 33),
+        // Small images of many channels.
+        (2, 8, 8, vec![130], 128),
+        (3, 9, 7, vec![70, 60], 130),
     ] {
         check_conv(n, h, w, &ins, out, 3, 1);
     }
@@ -607,25 +620,27 @@ fn winograd_in_bf16_stays_within_its_rounding_of_three_loops() {
                 parts.iter().zip(&ins).map(|(p, c)| Blocked::new(isa, p, Shape::new(n, *c, h, w))).collect();
             let sources: Vec<_> = blocked.iter().zip(&ins).map(|(b, c)| Source::plain(b.get(), *c)).collect();
             let o = Shape::new(n, out, h, w);
-            let mut y = Blocked::empty(isa, o);
-            let dest = Dest { data: &mut y.0[1..], channels: out };
-            let size = (n, h, w);
-            forward_winograd(
-                isa,
-                &plan,
-                Precision::Bf16,
-                size,
-                &sources,
-                &words,
-                &mut [dest],
-                After::NONE,
-                None,
-            );
-            let norm = |f: &dyn Fn(usize) -> f64| (0..right.len()).map(|i| f(i).powi(2)).sum::<f64>();
-            let found = y.plain(isa, o);
-            let share = (norm(&|i| f64::from(found[i]) - right[i]) / norm(&|i| right[i])).sqrt();
-            assert!(share < 0.02, "{share}");
-            assert!(y.get().iter().all(|v| v.is_finite()), "lanes without channel hold zeros");
+            for weights in [WinogradWeights::Transformed(&words), WinogradWeights::Packed(&packed)] {
+                let mut y = Blocked::empty(isa, o);
+                let dest = Dest { data: &mut y.0[1..], channels: out };
+                let size = (n, h, w);
+                forward_winograd(
+                    isa,
+                    &plan,
+                    Precision::Bf16,
+                    size,
+                    &sources,
+                    weights,
+                    &mut [dest],
+                    After::NONE,
+                    None,
+                );
+                let norm = |f: &dyn Fn(usize) -> f64| (0..right.len()).map(|i| f(i).powi(2)).sum::<f64>();
+                let found = y.plain(isa, o);
+                let share = (norm(&|i| f64::from(found[i]) - right[i]) / norm(&|i| right[i])).sqrt();
+                assert!(share < 0.02, "{share}");
+                assert!(y.get().iter().all(|v| v.is_finite()), "lanes without channel hold zeros");
+            }
         }
     }
 }

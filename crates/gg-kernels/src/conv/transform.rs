@@ -35,63 +35,63 @@ impl ConvPlan {
     /// per word.
     pub fn pack_winograd(&self, isa: Isa, precision: Precision, packed: &[f32], out: &mut [f32]) {
         assert!(self.kernel == 3 && !self.plane, "a 3x3 convolution of blocked channels");
-        let rows = self.in_blocks(isa) * isa.lanes();
-        let piece = 2 * rows * self.taps() * isa.lanes();
-        let len = self.packed_len(isa);
+        let (len, lanes) = (self.packed_len(isa), isa.lanes());
         assert!(packed.len() >= len && out.len() >= self.winograd_len(isa, precision), "packed weights");
+        let (blocks, outs) = (self.in_blocks(isa), self.out_blocks(isa));
         let out = Shared::new(out);
         // Each input block of each pair is a task of its own.
-        let blocks = self.in_blocks(isa);
-        let pairs = self.out_blocks(isa).div_ceil(2);
-        (0..pairs * blocks).into_par_iter().for_each(|task| {
+        (0..outs.div_ceil(2) * blocks).into_par_iter().for_each(|task| {
             let (pair, block) = (task / blocks, task % blocks);
-            let packed = &packed[pair * piece..len.min((pair + 1) * piece)];
-            let start = pair * piece / self.taps() * PLACES / precision.per_word();
-            let transform = Transform { packed, rows, block, blocks, out, start };
+            let width = (outs - 2 * pair).min(2) * lanes;
+            let from = packed[2 * pair * blocks * 9 * lanes * lanes + block * 9 * lanes * width..].as_ptr();
+            let words = lanes / precision.per_word();
+            let to = 2 * pair * PLACES * blocks * words * lanes + block * words * width;
+            // SAFETY: `to` lies in the weights, and those of one input block and pair are one task's alone.
+            let to = unsafe { out.at(to) };
+            let place = blocks * words * width;
             match precision {
-                Precision::Fp32 => isa.run(TransformIn::<Fp32>(transform, PhantomData)),
-                Precision::Bf16 => isa.run_bf16(TransformIn::<Bf16>(transform, PhantomData)),
+                Precision::Fp32 => {
+                    isa.run(Weights::<Fp32> { from, width, to, place, precision: PhantomData })
+                }
+                Precision::Bf16 => {
+                    isa.run_bf16(Weights::<Bf16> { from, width, to, place, precision: PhantomData })
+                }
             }
         });
     }
 }
 
-/// The weights of one input block to one pair of output blocks.
-struct Transform<'a> {
-    packed: &'a [f32],
-    /// Input lanes of all blocks.
-    rows: usize,
-    block: usize,
-    blocks: usize,
-    out: Shared,
-    start: usize,
+/// Transforms the weights of one input block to one pair of output blocks.
+pub(super) struct Weights<A> {
+    /// Packed.
+    pub(super) from: *const f32,
+    /// Output lanes of the pair.
+    pub(super) width: usize,
+    /// The first word at the first place, and words from place to place.
+    pub(super) to: *mut f32,
+    pub(super) place: usize,
+    pub(super) precision: PhantomData<A>,
 }
 
-struct TransformIn<'a, A>(Transform<'a>, PhantomData<A>);
-
-impl<A: Arith> Kernel for TransformIn<'_, A> {
+impl<A: Arith> Kernel for Weights<A> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let t = self.0;
-        let width = t.packed.len() / t.rows / 9;
-        let from = t.packed[t.block * t.packed.len() / t.blocks..].as_ptr();
-        let words = t.rows / A::PER_WORD;
         for lane in (0..S::L).step_by(A::PER_WORD) {
-            for k in (0..width).step_by(S::L) {
-                // SAFETY: entered through an `Isa`; `pack_winograd` has checked the lengths, and the rows of one input
-                // block are one task's alone.
+            for k in (0..self.width).step_by(S::L) {
+                // SAFETY: entered through an `Isa`; nine rows of weights per lane are there, and room for all places.
                 unsafe {
-                    let low = weights_of_lane::<S>(from.add(lane * width + k), S::L * width);
+                    let from = self.from.add(lane * self.width + k);
+                    let low = weights_of_lane::<S>(from, S::L * self.width);
                     let mut high = low;
                     if A::PER_WORD == 2 {
-                        high = weights_of_lane::<S>(from.add((lane + 1) * width + k), S::L * width);
+                        high = weights_of_lane::<S>(from.add(self.width), S::L * self.width);
                     }
                     for place in 0..PLACES {
-                        let row = place * words + (t.block * S::L + lane) / A::PER_WORD;
                         let v = A::word::<S>(low[place / IN][place % IN], high[place / IN][place % IN]);
-                        S::store(t.out.at(t.start + row * width + k), v);
+                        let to = self.to.add(place * self.place + lane / A::PER_WORD * self.width + k);
+                        S::store(to, v);
                     }
                 }
             }

@@ -5,6 +5,7 @@
 //! so it runs on the same tile kernel. A task is some rows of tiles, of one image or several: it reads its inputs as
 //! [`super::forward()`] does, and results do not depend on how tiles are shared out.
 
+use super::few;
 use super::forward::{After, ChannelSums, Dest};
 use super::panel::{Block, fill};
 use super::plan::{ConvPlan, Sampling};
@@ -26,7 +27,27 @@ const TILES: usize = 32;
 /// Pieces of work to aim at, whatever the number of threads; each one transforms the inputs of its tiles.
 const TASKS: usize = 8;
 
+/// Images with more pixels use transformed weights often enough to read them from memory.
+const MAX_PIXELS_WITHIN: usize = 16 * 16;
+/// With fewer pairs of input and output blocks all transformed weights lie in a cache.
+const MIN_BLOCKS_WITHIN: usize = 64;
+
+/// The weights of [`forward_winograd`].
+#[derive(Clone, Copy)]
+pub enum WinogradWeights<'a> {
+    /// Those of [`ConvPlan::pack_winograd`] for the same precision.
+    Transformed(&'a [f32]),
+    /// Those of [`ConvPlan::pack`], to be transformed on the way.
+    Packed(&'a [f32]),
+}
+
 impl ConvPlan {
+    /// Whether [`forward_winograd`] is faster on images of `h` x `w` when it transforms the weights itself: with few pixels
+    /// and many channels the transformed weights, four times as many, cost more memory traffic than their making.
+    pub fn transforms_within(&self, isa: Isa, (h, w): (usize, usize)) -> bool {
+        h * w <= MAX_PIXELS_WITHIN && self.in_blocks(isa) * self.out_blocks(isa) >= MIN_BLOCKS_WITHIN
+    }
+
     /// Whether [`forward_winograd`] computes this convolution on images of `h` x `w`, and is the faster way.
     pub fn suits_winograd(&self, isa: Isa, (h, w): (usize, usize)) -> bool {
         let wide = |channels: &[usize]| channels.iter().all(|&c| c >= isa.lanes());
@@ -40,25 +61,23 @@ impl ConvPlan {
     }
 }
 
-struct Job<'a> {
-    isa: Isa,
-    sources: &'a [Source<'a>],
-    ins: Vec<Block>,
-    lanes: Vec<usize>,
-    outs: Vec<Block>,
-    dests: Vec<Shared>,
-    weights: &'a [f32],
-    after: After<'a>,
-    sums: Option<Shared>,
-    size: (usize, usize),
+pub(super) struct Job<'a> {
+    pub(super) isa: Isa,
+    pub(super) sources: &'a [Source<'a>],
+    pub(super) ins: Vec<Block>,
+    pub(super) lanes: Vec<usize>,
+    pub(super) outs: Vec<Block>,
+    pub(super) dests: Vec<Shared>,
+    pub(super) after: After<'a>,
+    pub(super) sums: Option<Shared>,
+    pub(super) size: (usize, usize),
     /// Tiles of a row, rows of tiles of an image, and of a task.
-    across: usize,
-    down: usize,
-    rows: usize,
+    pub(super) across: usize,
+    pub(super) down: usize,
+    pub(super) rows: usize,
 }
 
-/// As [`super::forward()`] for a plan that [`ConvPlan::suits_winograd`], with the weights of
-/// [`ConvPlan::pack_winograd`] for the same precision.
+/// As [`super::forward()`] for a plan that [`ConvPlan::suits_winograd`].
 ///
 /// # Panics
 /// When a slice is shorter than the plan and the shape need.
@@ -68,7 +87,7 @@ pub fn forward_winograd(
     precision: Precision,
     (n, h, w): (usize, usize, usize),
     sources: &[Source<'_>],
-    weights: &[f32],
+    weights: WinogradWeights<'_>,
     dests: &mut [Dest<'_>],
     after: After<'_>,
     sums: Option<&mut ChannelSums>,
@@ -80,7 +99,12 @@ pub fn forward_winograd(
     assert_eq!(sources.iter().map(|s| s.channels).collect::<Vec<_>>(), plan.inputs);
     assert_eq!(dests.iter().map(|d| d.channels).collect::<Vec<_>>(), plan.outputs);
     assert!(sources.iter().all(|s| !s.is_plane()));
-    assert!(weights.len() >= plan.winograd_len(isa, precision), "transformed weights");
+    match weights {
+        WinogradWeights::Transformed(w) => {
+            assert!(w.len() >= plan.winograd_len(isa, precision), "transformed weights")
+        }
+        WinogradWeights::Packed(w) => assert!(w.len() >= plan.packed_len(isa), "packed weights"),
+    }
     for source in sources {
         source.check(pixels, lanes);
     }
@@ -98,10 +122,9 @@ pub fn forward_winograd(
 
     // The partition depends on the shape alone.
     let (across, down) = (w.div_ceil(OUT), h.div_ceil(OUT));
-    let rows = (TILES / across).max(1);
+    let within = matches!(weights, WinogradWeights::Packed(_));
+    let rows = (if within { few::TILES } else { TILES } / across).max(1);
     let tasks = (n * down).div_ceil(rows);
-    let pairs = outs.len().div_ceil(2);
-    let out_chunks = TASKS.div_ceil(tasks).min(pairs.div_ceil(2)).max(1);
     let mut partial = Buffer::zeros(if sums.is_some() { tasks * 2 * width } else { 0 });
     let job = Job {
         isa,
@@ -110,7 +133,6 @@ pub fn forward_winograd(
         ins,
         outs,
         dests: dests.iter_mut().map(|d| Shared::new(d.data)).collect(),
-        weights,
         after,
         sums: sums.is_some().then(|| Shared::new(&mut partial)),
         size: (h, w),
@@ -118,22 +140,33 @@ pub fn forward_winograd(
         down,
         rows,
     };
-    (0..tasks * out_chunks).into_par_iter().for_each(|i| {
-        let (task, chunk) = (i / out_chunks, i % out_chunks);
-        let pairs = (cut(pairs, out_chunks, chunk), cut(pairs, out_chunks, chunk + 1));
-        let rows = (task * rows, ((task + 1) * rows).min(n * down));
-        let sizes = Scratch::of(&job, lanes, precision);
-        with_scratch(sizes.len, |scratch| {
-            let task = Task { job: &job, task, rows, pairs, sizes, scratch };
-            match precision {
-                Precision::Fp32 => isa.run(TaskIn::<Fp32>(task, PhantomData)),
-                Precision::Bf16 => isa.run_bf16(TaskIn::<Bf16>(task, PhantomData)),
-            }
-        });
-    });
+    match weights {
+        WinogradWeights::Transformed(weights) => convolve(&job, precision, weights, n * down),
+        WinogradWeights::Packed(weights) => few::convolve(&job, precision, weights, n * down),
+    }
     if let Some(sums) = sums {
         sums.add_up(&partial, width, 1);
     }
+}
+
+/// With transformed weights, `rows` rows of tiles of all images.
+fn convolve(job: &Job<'_>, precision: Precision, weights: &[f32], rows: usize) {
+    let tasks = rows.div_ceil(job.rows);
+    let pairs = job.outs.len().div_ceil(2);
+    let out_chunks = TASKS.div_ceil(tasks).min(pairs.div_ceil(2)).max(1);
+    (0..tasks * out_chunks).into_par_iter().for_each(|i| {
+        let (task, chunk) = (i / out_chunks, i % out_chunks);
+        let pairs = (cut(pairs, out_chunks, chunk), cut(pairs, out_chunks, chunk + 1));
+        let rows = (task * job.rows, ((task + 1) * job.rows).min(rows));
+        let sizes = Scratch::of(job, job.isa.lanes(), precision);
+        with_scratch(sizes.len, |scratch| {
+            let task = Task { job, weights, task, rows, pairs, sizes, scratch };
+            match precision {
+                Precision::Fp32 => job.isa.run(TaskIn::<Fp32>(task, PhantomData)),
+                Precision::Bf16 => job.isa.run_bf16(TaskIn::<Bf16>(task, PhantomData)),
+            }
+        });
+    });
 }
 
 /// The scratch memory of a task: transformed inputs, sums over channels, six rows of one input block. A cache line
@@ -171,6 +204,7 @@ impl Scratch {
 
 struct Task<'a> {
     job: &'a Job<'a>,
+    weights: &'a [f32],
     task: usize,
     /// Rows of tiles of all images, from and to.
     rows: (usize, usize),
@@ -189,7 +223,7 @@ impl<A: Arith> Kernel for TaskIn<'_, A> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         debug_assert_eq!(S::L, self.0.job.isa.lanes());
-        let Task { job, task, rows, pairs, sizes, scratch } = self.0;
+        let Task { job, weights, task, rows, pairs, sizes, scratch } = self.0;
         let words = S::L / A::PER_WORD;
         // SAFETY: `forward_winograd` has checked all lengths; a task writes its own tiles of its own output blocks.
         unsafe {
@@ -211,7 +245,7 @@ impl<A: Arith> Kernel for TaskIn<'_, A> {
                 let first = 2 * pair;
                 let k = (job.outs.len() - first).min(2);
                 let per_place = job.ins.len() * words * k * S::L;
-                let weights = job.weights.as_ptr().add(first * job.ins.len() * words * S::L * PLACES);
+                let weights = weights.as_ptr().add(first * job.ins.len() * words * S::L * PLACES);
                 let pieces = tiles.div_ceil(S::TILE);
                 for place in 0..PLACES {
                     for i in 0..pieces {
@@ -246,13 +280,13 @@ impl<A: Arith> Kernel for TaskIn<'_, A> {
 }
 
 /// Transforms the sums of one output block back and writes them.
-struct Write<'a> {
-    job: &'a Job<'a>,
-    task: usize,
-    rows: (usize, usize),
-    out: usize,
-    from: *const f32,
-    place: usize,
+pub(super) struct Write<'a> {
+    pub(super) job: &'a Job<'a>,
+    pub(super) task: usize,
+    pub(super) rows: (usize, usize),
+    pub(super) out: usize,
+    pub(super) from: *const f32,
+    pub(super) place: usize,
 }
 
 impl Kernel for Write<'_> {

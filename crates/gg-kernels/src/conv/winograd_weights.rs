@@ -5,6 +5,7 @@
 //! For each of the 36 places this is an outer product of input lanes and output lanes, summed over tiles. A task takes
 //! some pairs of output blocks and a share of the tiles; the shares' sums are added in a fixed order.
 
+use super::few_weights;
 use super::panel::{Block, fill};
 use super::plan::{ConvPlan, Sampling};
 use super::transform::{IN, Inputs, OUT, PLACES, sum_weights, widen_gradient};
@@ -26,17 +27,17 @@ const TASKS: usize = 8;
 /// Pairs of output blocks of a task, which share the transformed inputs.
 const PAIRS: usize = 2;
 
-struct Job<'a> {
-    isa: Isa,
-    inputs: &'a [Source<'a>],
-    ins: Vec<Block>,
-    gradient: &'a Source<'a>,
-    outs: Vec<Block>,
-    size: (usize, usize),
+pub(super) struct Job<'a> {
+    pub(super) isa: Isa,
+    pub(super) inputs: &'a [Source<'a>],
+    pub(super) ins: Vec<Block>,
+    pub(super) gradient: &'a Source<'a>,
+    pub(super) outs: Vec<Block>,
+    pub(super) size: (usize, usize),
     /// Tiles of a row, rows of tiles of an image, and of a chunk.
-    across: usize,
-    down: usize,
-    rows: usize,
+    pub(super) across: usize,
+    pub(super) down: usize,
+    pub(super) rows: usize,
 }
 
 /// As [`super::backward_weights`] for a plan that [`ConvPlan::suits_winograd`], in fp32.
@@ -70,6 +71,10 @@ pub fn backward_weights_winograd(
 
     // The partition depends on the shape alone.
     let (across, down) = (w.div_ceil(OUT), h.div_ceil(OUT));
+    if n * down * across <= few_weights::TILES && plan.transforms_within(isa, (h, w)) {
+        let job = Job { isa, inputs, ins, gradient, outs, size: (h, w), across, down, rows: n * down };
+        return few_weights::gradient(&job, &mut out[..len]);
+    }
     let tiles = (CHUNK / (PLACES * ins.len() * lanes)).clamp(TILES.0, TILES.1);
     let rows = (tiles / across.max(1)).max(1);
     let chunks = (n * down).div_ceil(rows);
@@ -100,12 +105,18 @@ pub fn backward_weights_winograd(
         });
     });
     // Each input block of each pair is a task of its own.
-    let (partial, blocks) = (&partial[..splits * long], job.ins.len());
+    let blocks = job.ins.len();
+    let sums = Shared::new(partial);
     let out = Shared::new(&mut out[..len]);
     (0..pairs * blocks).into_par_iter().for_each(|task| {
         let (pair, block) = (task / blocks, task % blocks);
         let width = (job.outs.len() - 2 * pair).min(2) * lanes;
-        isa.run(Finish { partial, splits, long, pair, block, blocks, width, out });
+        let first = (2 * pair * blocks * PLACES * lanes + block * width) * lanes;
+        let start = (2 * pair * blocks * lanes + block * width) * 9 * lanes;
+        // SAFETY: the sums of all splits are there, and nobody writes them any more; the weights of one input block and pair
+        // are one task's alone.
+        let (sums, to) = unsafe { (sums.at(first).cast_const(), out.at(start)) };
+        isa.run(Finish { sums, place: blocks * lanes * width, splits, long, width, to });
     });
 }
 
@@ -213,13 +224,10 @@ impl Kernel for Task<'_> {
                                 gradients: [from, from.add(sizes.tiles * S::L)],
                                 tiles,
                                 lanes: block.lanes,
+                                add: true,
                                 to: sums.add((place * blocks + b) * S::L * k * S::L),
                             };
-                            if k == 2 {
-                                S::enter(WalkKernel::<2>(walk));
-                            } else {
-                                S::enter(WalkKernel::<1>(walk));
-                            }
+                            walk.enter::<S>(k);
                         }
                     }
                 }
@@ -229,12 +237,12 @@ impl Kernel for Task<'_> {
 }
 
 /// Transforms the gradient of one row of tiles of one output block.
-struct Gradients {
-    panel: *const f32,
-    width: usize,
-    tiles: usize,
-    to: *mut f32,
-    place: usize,
+pub(super) struct Gradients {
+    pub(super) panel: *const f32,
+    pub(super) width: usize,
+    pub(super) tiles: usize,
+    pub(super) to: *mut f32,
+    pub(super) place: usize,
 }
 
 impl Kernel for Gradients {
@@ -268,13 +276,30 @@ impl Kernel for Gradients {
 
 /// One place of one input block and a pair of output blocks.
 #[derive(Clone, Copy)]
-struct Walk {
-    input: *const f32,
-    gradients: [*const f32; 2],
-    tiles: usize,
+pub(super) struct Walk {
+    pub(super) input: *const f32,
+    pub(super) gradients: [*const f32; 2],
+    pub(super) tiles: usize,
     /// Input lanes that hold channels.
-    lanes: usize,
-    to: *mut f32,
+    pub(super) lanes: usize,
+    /// Whether to add to what is there.
+    pub(super) add: bool,
+    pub(super) to: *mut f32,
+}
+
+impl Walk {
+    /// For `k` output blocks.
+    ///
+    /// # Safety
+    /// All tiles and sums are there; the processor has the set `S`.
+    #[inline(always)]
+    pub(super) unsafe fn enter<S: Simd>(self, k: usize) {
+        if k == 2 {
+            S::enter(WalkKernel::<2>(self));
+        } else {
+            S::enter(WalkKernel::<1>(self));
+        }
+    }
 }
 
 struct WalkKernel<const K: usize>(Walk);
@@ -322,44 +347,41 @@ impl<const K: usize> WalkKernel<K> {
         for q in 0..Q {
             for k in 0..K {
                 let to = walk.to.add(((lane + q) * K + k) * S::L);
-                S::store(to, S::add(S::load(to), acc[k][q]));
+                let sum = if walk.add { S::add(S::load(to), acc[k][q]) } else { acc[k][q] };
+                S::store(to, sum);
             }
         }
     }
 }
 
 /// Adds the sums of all splits for one input block of one pair, and transforms them back.
-struct Finish<'a> {
-    partial: &'a [f32],
-    splits: usize,
-    long: usize,
-    pair: usize,
-    block: usize,
-    blocks: usize,
+pub(super) struct Finish {
+    /// Those of the first lane at the first place, and floats from place to place.
+    pub(super) sums: *const f32,
+    pub(super) place: usize,
+    /// How many sums are to be added, and floats from one to the next.
+    pub(super) splits: usize,
+    pub(super) long: usize,
     /// Floats of the pair's output lanes.
-    width: usize,
-    out: Shared,
+    pub(super) width: usize,
+    /// Packed weights.
+    pub(super) to: *mut f32,
 }
 
-impl Kernel for Finish<'_> {
+impl Kernel for Finish {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let rows = self.blocks * S::L;
-        let sums = self.partial[2 * self.pair * rows * S::L * PLACES..].as_ptr();
-        let start = 2 * self.pair * rows * S::L * 9 + self.block * 9 * S::L * self.width;
         for lane in 0..S::L {
             for k in (0..self.width).step_by(S::L) {
-                // SAFETY: entered through an `Isa`; the sums of all splits are there, and the weights of one input block
-                // and pair are one task's alone.
+                // SAFETY: entered through an `Isa`; the caller vouches for the pointers.
                 unsafe {
                     let mut columns = [[S::zero(); 3]; IN];
                     for x in 0..IN {
                         let mut m = [S::zero(); IN];
                         for y in 0..IN {
-                            let place = (y * IN + x) * rows + self.block * S::L + lane;
-                            let from = sums.add(place * self.width + k);
+                            let from = self.sums.add((y * IN + x) * self.place + lane * self.width + k);
                             m[y] = S::load(from);
                             for split in 1..self.splits {
                                 m[y] = S::add(m[y], S::load(from.add(split * self.long)));
@@ -375,7 +397,7 @@ impl Kernel for Finish<'_> {
                         let row = sum_weights::<S>(m);
                         for x in 0..3 {
                             let tap = y * 3 + x;
-                            S::store(self.out.at(start + (tap * S::L + lane) * self.width + k), row[x]);
+                            S::store(self.to.add((tap * S::L + lane) * self.width + k), row[x]);
                         }
                     }
                 }

@@ -75,9 +75,12 @@ impl Simd for Avx2 {
         // `column[4 i + j]` holds, in its half q, rows 4 i .. 4 i + 4 of column 4 q + j.
         let mut column = [_mm256_setzero_ps(); 8];
         for i in 0..2 {
-            let row = |r: usize| _mm256_loadu_ps(from(4 * i + r));
-            let (low, high) = (_mm256_unpacklo_ps(row(0), row(1)), _mm256_unpackhi_ps(row(0), row(1)));
-            let (low2, high2) = (_mm256_unpacklo_ps(row(2), row(3)), _mm256_unpackhi_ps(row(2), row(3)));
+            let mut row = [_mm256_setzero_ps(); 4];
+            for r in 0..4 {
+                row[r] = _mm256_loadu_ps(from(4 * i + r));
+            }
+            let (low, high) = (_mm256_unpacklo_ps(row[0], row[1]), _mm256_unpackhi_ps(row[0], row[1]));
+            let (low2, high2) = (_mm256_unpacklo_ps(row[2], row[3]), _mm256_unpackhi_ps(row[2], row[3]));
             column[4 * i] = _mm256_shuffle_ps::<0b01_00_01_00>(low, low2);
             column[4 * i + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(low, low2);
             column[4 * i + 2] = _mm256_shuffle_ps::<0b01_00_01_00>(high, high2);

@@ -103,9 +103,12 @@ impl Simd for Avx512 {
         // `column[4 i + j]` holds, in its quarter q, rows 4 i .. 4 i + 4 of column 4 q + j.
         let mut column = [_mm512_setzero_ps(); 16];
         for i in 0..4 {
-            let row = |r: usize| _mm512_loadu_ps(from(4 * i + r));
-            let (low, high) = (_mm512_unpacklo_ps(row(0), row(1)), _mm512_unpackhi_ps(row(0), row(1)));
-            let (low2, high2) = (_mm512_unpacklo_ps(row(2), row(3)), _mm512_unpackhi_ps(row(2), row(3)));
+            let mut row = [_mm512_setzero_ps(); 4];
+            for r in 0..4 {
+                row[r] = _mm512_loadu_ps(from(4 * i + r));
+            }
+            let (low, high) = (_mm512_unpacklo_ps(row[0], row[1]), _mm512_unpackhi_ps(row[0], row[1]));
+            let (low2, high2) = (_mm512_unpacklo_ps(row[2], row[3]), _mm512_unpackhi_ps(row[2], row[3]));
             column[4 * i] = _mm512_shuffle_ps::<0b01_00_01_00>(low, low2);
             column[4 * i + 1] = _mm512_shuffle_ps::<0b11_10_11_10>(low, low2);
             column[4 * i + 2] = _mm512_shuffle_ps::<0b01_00_01_00>(high, high2);

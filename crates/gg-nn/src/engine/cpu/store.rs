@@ -3,7 +3,7 @@
 use super::program::{Kind, Program};
 use crate::weights::{Tensor, Weights};
 use gg_kernels::{
-    After, Buffer, ChannelSums, ConvPlan, Dest, Isa, Precision, Source, backward_weights,
+    After, Buffer, ChannelSums, ConvPlan, Dest, Isa, Precision, Source, WinogradWeights, backward_weights,
     backward_weights_winograd, forward, forward_winograd, padded,
 };
 
@@ -104,12 +104,18 @@ pub(super) enum Way {
     Direct(Precision),
     /// A 3x3 convolution with a quarter of the multiplications.
     Winograd(Precision),
+    /// The same, transforming the packed weights on the way.
+    WinogradWithin(Precision),
 }
 
 impl Way {
     /// The fastest for images of this size; whether there are several makes no difference.
     pub(super) fn of(isa: Isa, plan: &ConvPlan, precision: Precision, size: (usize, usize)) -> Self {
-        if plan.suits_winograd(isa, size) { Self::Winograd(precision) } else { Self::Direct(precision) }
+        match (plan.suits_winograd(isa, size), plan.transforms_within(isa, size)) {
+            (true, false) => Self::Winograd(precision),
+            (true, true) => Self::WinogradWithin(precision),
+            (false, _) => Self::Direct(precision),
+        }
     }
 
     /// The same for training, where gradients are to be no noisier than direct sums in bf16: by Winograd in fp32, which
@@ -117,6 +123,7 @@ impl Way {
     pub(super) fn in_training(isa: Isa, plan: &ConvPlan, precision: Precision, size: (usize, usize)) -> Self {
         match Self::of(isa, plan, precision, size) {
             Self::Winograd(_) => Self::Winograd(Precision::Fp32),
+            Self::WinogradWithin(_) => Self::WinogradWithin(Precision::Fp32),
             direct => direct,
         }
     }
@@ -135,7 +142,7 @@ impl Way {
                 plan.pack_bf16(isa, packed, &mut words);
                 Some(words)
             }
-            Self::Direct(_) => None,
+            Self::Direct(_) | Self::WinogradWithin(_) => None,
             Self::Winograd(precision) => {
                 let mut transformed = pool.take(plan.winograd_len(isa, precision));
                 plan.pack_winograd(isa, precision, packed, &mut transformed);
@@ -159,6 +166,11 @@ impl Way {
                 forward(isa, plan, precision, size, sources, weights, dests, after, sums);
             }
             Self::Winograd(precision) => {
+                let weights = WinogradWeights::Transformed(weights);
+                forward_winograd(isa, plan, precision, size, sources, weights, dests, after, sums);
+            }
+            Self::WinogradWithin(precision) => {
+                let weights = WinogradWeights::Packed(weights);
                 forward_winograd(isa, plan, precision, size, sources, weights, dests, after, sums);
             }
         }
@@ -178,7 +190,9 @@ impl Way {
             Self::Direct(precision) => {
                 backward_weights(isa, plan, precision, size, inputs, gradient, out, partial);
             }
-            Self::Winograd(_) => backward_weights_winograd(isa, plan, size, inputs, gradient, out, partial),
+            Self::Winograd(_) | Self::WinogradWithin(_) => {
+                backward_weights_winograd(isa, plan, size, inputs, gradient, out, partial);
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::kernels::noise;
 use gg_kernels::{
-    After, Buffer, ConvPlan, Dest, Isa, Precision, Shape, Source, forward, forward_winograd, from_blocked,
-    to_blocked,
+    After, Buffer, ConvPlan, Dest, Isa, Precision, Shape, Source, WinogradWeights, forward, forward_winograd,
+    from_blocked, to_blocked,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,21 +39,20 @@ pub(super) fn measure(isa: Isa, precision: Precision) -> Vec<Accuracy> {
         .into_iter()
         .map(|way| {
             let mut y = Buffer::zeros(result.blocked_len(isa));
-            let mut own = Buffer::default();
-            let run = if way == "winograd" {
-                own.reserve(plan.winograd_len(isa, precision));
-                plan.pack_winograd(isa, precision, &packed, &mut own);
-                forward_winograd
+            let (grid, dest) = ((1, SIDE, SIDE), &mut [Dest { data: &mut y, channels: OUTPUTS }]);
+            if way == "winograd" {
+                let weights = WinogradWeights::Packed(&packed);
+                forward_winograd(isa, &plan, precision, grid, &source, weights, dest, After::NONE, None);
             } else {
-                if precision == Precision::Bf16 {
-                    own.reserve(packed.len() / 2);
-                    plan.pack_bf16(isa, &packed, &mut own);
-                }
-                forward
-            };
-            let multiplied: &[f32] = if own.is_empty() { &packed } else { &own };
-            let dest = Dest { data: &mut y, channels: OUTPUTS };
-            run(isa, &plan, precision, (1, SIDE, SIDE), &source, multiplied, &mut [dest], After::NONE, None);
+                let mut words = Buffer::zeros(packed.len() / 2);
+                let weights = if precision == Precision::Bf16 {
+                    plan.pack_bf16(isa, &packed, &mut words);
+                    &words
+                } else {
+                    &packed
+                };
+                forward(isa, &plan, precision, grid, &source, weights, dest, After::NONE, None);
+            }
             let mut found = vec![0.0; right.len()];
             from_blocked(isa, &y, result, &mut found);
             let (largest, root_mean_square) = errors(&found, &right);

@@ -7,7 +7,7 @@
 
 use gg_kernels::{
     After, Buffer, ChannelSums, ConvPlan, Dest, Gradient, Isa, Precision, Read, Shape, Source,
-    backward_weights, backward_weights_winograd, fma_peak, forward, forward_winograd,
+    WinogradWeights, backward_weights, backward_weights_winograd, fma_peak, forward, forward_winograd,
 };
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -188,13 +188,16 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
     let mut dw = plain.clone();
     let mut sums = ChannelSums::default();
 
-    let winograd = plan.suits_winograd(isa, (side, side));
-    for way in [Way::Direct, Way::Winograd].into_iter().take(1 + usize::from(winograd)) {
+    let mut ways = vec![Way::Direct];
+    if plan.suits_winograd(isa, (side, side)) {
+        ways.push(Way::Winograd { within: plan.transforms_within(isa, (side, side)) });
+    }
+    for way in ways {
         let mut own = Buffer::zeros(own_len(isa, plan, precision, way));
         let mut add = |kernel: &str, secs: f64| {
             speeds.push(KernelSpeed {
                 precision: precision.name().to_owned(),
-                layer: format!("{}{}", layer.name, if way == Way::Winograd { WINOGRAD } else { "" }),
+                layer: format!("{}{}", layer.name, if way == Way::Direct { "" } else { WINOGRAD }),
                 kernel: kernel.to_owned(),
                 times: layer.times,
                 gflop,
@@ -222,12 +225,12 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
             add(DATA, secs);
         }
         // By Winograd this one is in fp32 alone.
-        if way == Way::Winograd && precision == Precision::Bf16 {
+        if way != Way::Direct && precision == Precision::Bf16 {
             continue;
         }
         let secs = clock.best(|| {
             let packed_dw = &mut packed_dw;
-            if way == Way::Winograd {
+            if way != Way::Direct {
                 backward_weights_winograd(isa, plan, grid, &sources, &gradient, packed_dw, &mut partial);
             } else {
                 backward_weights(isa, plan, precision, grid, &sources, &gradient, packed_dw, &mut partial);
@@ -242,13 +245,17 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Direct,
-    Winograd,
+    Winograd {
+        /// The kernel transforms the weights itself.
+        within: bool,
+    },
 }
 
 /// Floats of the weights as the kernel multiplies them; none where that is how they are packed.
 fn own_len(isa: Isa, plan: &ConvPlan, precision: Precision, way: Way) -> usize {
     match (way, precision) {
-        (Way::Winograd, _) => plan.winograd_len(isa, precision),
+        (Way::Winograd { within: true }, _) => 0,
+        (Way::Winograd { within: false }, _) => plan.winograd_len(isa, precision),
         (Way::Direct, Precision::Bf16) if !plan.plane => plan.packed_len(isa) / 2,
         (Way::Direct, _) => 0,
     }
@@ -264,8 +271,8 @@ fn as_multiplied<'a>(
     own: &'a mut Buffer,
 ) -> &'a [f32] {
     match way {
-        Way::Winograd => plan.pack_winograd(isa, precision, packed, own),
-        Way::Direct if own.is_empty() => return packed,
+        _ if own.is_empty() => return packed,
+        Way::Winograd { .. } => plan.pack_winograd(isa, precision, packed, own),
         Way::Direct => plan.pack_bf16(isa, packed, own),
     }
     own
@@ -282,8 +289,14 @@ fn convolve(
     dests: &mut [Dest<'_>],
     sums: Option<&mut ChannelSums>,
 ) {
-    let run = if way == Way::Winograd { forward_winograd } else { forward };
-    run(isa, plan, precision, grid, sources, weights, dests, After::NONE, sums);
+    let weights = match way {
+        Way::Direct => {
+            return forward(isa, plan, precision, grid, sources, weights, dests, After::NONE, sums);
+        }
+        Way::Winograd { within: true } => WinogradWeights::Packed(weights),
+        Way::Winograd { within: false } => WinogradWeights::Transformed(weights),
+    };
+    forward_winograd(isa, plan, precision, grid, sources, weights, dests, After::NONE, sums);
 }
 
 /// The gradient as it comes through batch norm and ReLU.
