@@ -149,7 +149,7 @@ fn sanitize(tally: &mut Tally) {
     {
         // The pool's threads never end, and all tests of the other sizes would take hours.
         let env = [("MIRIFLAGS", "-Zmiri-ignore-leaks -Zmiri-tree-borrows"), ("RAYON_NUM_THREADS", "2")];
-        for tests in [&["--lib"][..], &["--test", "pool"], &["--test", "conv", "--", "small"]] {
+        for tests in [&["--lib"][..], &["--test", "conv", "--", "small"]] {
             let args = [&["miri", "test", "-p", "gg-kernels", "--target-dir", "target/miri"], tests].concat();
             tally.add(run("Miri", nightly(&args), &args, &env));
         }
