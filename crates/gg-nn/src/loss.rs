@@ -9,9 +9,13 @@
 //! * focal: mean of `w a (1 - q)^gamma (-ln q)`, q = p where y is 1, else 1 - p; a = alpha where y is 1, else 1 - alpha
 //!   (Lin et al. 2017).
 //!
-//! Sums are f64 in the order of the values. Golden set: `nn/losses` (PyTorch).
+//! Sums are f64 in the order of the values, whose terms are worked out on all threads. Golden set: `nn/losses` (PyTorch).
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+/// Values of one task.
+const CHUNK: usize = 4096;
 
 /// Which loss, with its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -154,19 +158,17 @@ fn per_sample(logits: &[f32], weights: &[f32]) -> usize {
 fn bce(logits: &[f32], targets: &[f32], weights: &[f32]) -> (f64, Vec<f64>) {
     let n = logits.len() as f64;
     let per_sample = per_sample(logits, weights);
-    let mut sum = 0.0;
-    let mut slope = Vec::with_capacity(logits.len());
-    for (i, (z, y)) in logits.iter().zip(targets).enumerate() {
+    let terms = logits.par_iter().zip(targets).enumerate().with_min_len(CHUNK).map(|(i, (z, y))| {
         let (z, y, w) = (f64::from(*z), f64::from(*y), weight(weights, i, per_sample));
-        sum += w * (z.max(0.0) - z * y + (-z.abs()).exp().ln_1p());
-        slope.push(w * (sigmoid_f64(z) - y) / n);
-    }
-    (sum / n, slope)
+        (w * (z.max(0.0) - z * y + (-z.abs()).exp().ln_1p()), w * (sigmoid_f64(z) - y) / n)
+    });
+    mean(terms.collect(), n)
 }
 
 /// Tversky's index; with alpha = beta = 1/2 and half the smoothing it is Dice.
 fn overlap(logits: &[f32], targets: &[f32], alpha: f64, beta: f64, smooth: f64) -> (f64, Vec<f64>) {
-    let probs: Vec<f64> = logits.iter().map(|z| sigmoid_f64(f64::from(*z))).collect();
+    let probs = logits.par_iter().with_min_len(CHUNK).map(|z| sigmoid_f64(f64::from(*z)));
+    let probs: Vec<f64> = probs.collect();
     let (mut tp, mut sum_p, mut sum_y) = (0.0, 0.0, 0.0);
     for (p, y) in probs.iter().zip(targets) {
         let y = f64::from(*y);
@@ -191,18 +193,20 @@ fn overlap(logits: &[f32], targets: &[f32], alpha: f64, beta: f64, smooth: f64) 
 fn focal(logits: &[f32], targets: &[f32], weights: &[f32], gamma: f64, alpha: f64) -> (f64, Vec<f64>) {
     let n = logits.len() as f64;
     let per_sample = per_sample(logits, weights);
-    let mut sum = 0.0;
-    let mut slope = Vec::with_capacity(logits.len());
-    for (i, (z, y)) in logits.iter().zip(targets).enumerate() {
+    let terms = logits.par_iter().zip(targets).enumerate().with_min_len(CHUNK).map(|(i, (z, y))| {
         let (sign, a) = if *y > 0.5 { (1.0, alpha) } else { (-1.0, 1.0 - alpha) };
         let m = sign * f64::from(*z); // margin: positive where the value is right
         let a = a * weight(weights, i, per_sample);
         let ce = (-m).max(0.0) + (-m.abs()).exp().ln_1p();
         let (q, miss) = (sigmoid_f64(m), sigmoid_f64(-m));
-        sum += a * miss.powf(gamma) * ce;
-        slope.push(-sign * a * miss.powf(gamma) * (gamma * q * ce + miss) / n);
-    }
-    (sum / n, slope)
+        (a * miss.powf(gamma) * ce, -sign * a * miss.powf(gamma) * (gamma * q * ce + miss) / n)
+    });
+    mean(terms.collect(), n)
+}
+
+/// Mean of the first numbers, added in order, and the second ones.
+fn mean(terms: Vec<(f64, f64)>, n: f64) -> (f64, Vec<f64>) {
+    (terms.iter().map(|t| t.0).sum::<f64>() / n, terms.into_iter().map(|t| t.1).collect())
 }
 
 #[cfg(test)]

@@ -251,21 +251,12 @@ impl Task<'_> {
                     } else if k == 2 && S::WEIGHT_BLOCKS == 2 {
                         A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 2>(walk, 0, block.lanes, PhantomData));
                     } else {
+                        let lanes = block.lanes;
                         for b in 0..k {
                             if k == 2 {
-                                A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 1>(
-                                    walk,
-                                    b,
-                                    block.lanes,
-                                    PhantomData,
-                                ));
+                                A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 1>(walk, b, lanes, PhantomData));
                             } else {
-                                A::enter::<S, _>(WalkKernel::<A, KERNEL, 1, 1>(
-                                    walk,
-                                    b,
-                                    block.lanes,
-                                    PhantomData,
-                                ));
+                                A::enter::<S, _>(WalkKernel::<A, KERNEL, 1, 1>(walk, b, lanes, PhantomData));
                             }
                         }
                     }

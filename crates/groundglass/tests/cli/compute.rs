@@ -93,6 +93,12 @@ fn bench_measures_rows_and_kernels_of_each_precision() {
         let of: Vec<_> = kernels.iter().filter(|k| k["kernel"] == kernel).collect();
         assert!(of.len() >= 17 * peaks, "{kernel}: {}", of.len());
         assert!(of.iter().all(|k| k["gflops"].as_f64().unwrap() > 0.0));
+        let total = of.iter().filter(|k| k["layer"] == "all 3x3 layers but the first").count();
+        assert_eq!(total, answer["peaks"].as_array().unwrap().len(), "{kernel}");
+    }
+    for error in answer["accuracy"].as_array().unwrap() {
+        let most = if error["precision"] == "fp32" { 1e-5 } else { 0.05 };
+        assert!((0.0..most).contains(&error["largest"].as_f64().unwrap()), "{error}");
     }
     let text =
         groundglass(&["bench", "--base", "4", "--repeats", "1", "--no-kernels", "--quiet"]).ok().stdout;
