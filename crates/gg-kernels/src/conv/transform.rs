@@ -30,7 +30,7 @@ impl ConvPlan {
         self.packed_len(isa) / self.taps() * PLACES / precision.per_word()
     }
 
-    /// Packed weights to the transformed ones that [`forward_winograd`] takes:
+    /// Packed weights to the transformed ones that [`super::forward_winograd`] takes:
     /// `[pair of output blocks][place][input block][input lane][block of the pair][output lane]`, in bf16 two input lanes
     /// per word.
     pub fn pack_winograd(&self, isa: Isa, precision: Precision, packed: &[f32], out: &mut [f32]) {
