@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Folds = 3,
     /// Choice of validation patients.
     Validation = 4,
+    /// Order of a scan's slices where scans are balanced.
+    Balance = 5,
 }
 
 /// A stream of random numbers.

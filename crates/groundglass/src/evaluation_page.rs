@@ -4,7 +4,7 @@ mod classes;
 
 use crate::output::{self, write_drawing, write_picture};
 use crate::readers::HUMAN_DICE;
-use crate::scoring::{self, CaseScores, ScoredSet, Scores, SegSection, Source};
+use crate::scoring::{self, CaseScores, ScoredSet, Scores, SegSection, SetScores, Source};
 use crate::words::number;
 use anyhow::{Context, Result};
 use gg_dataset::Structure;
@@ -128,6 +128,10 @@ fn segmentation(
     if infection {
         notes.extend(infection_notes(scores));
     }
+    // Once, under the last structure.
+    if infection || scores.infection.is_none() {
+        notes.extend(scores.by_data_set.iter().map(|set| set_sentence(set, scores)));
+    }
     let burden: Vec<BurdenPair> = scores
         .cases
         .iter()
@@ -152,6 +156,51 @@ fn segmentation(
         comparisons,
         notes,
     }
+}
+
+/// The main numbers of one of several data sets.
+pub(crate) fn set_sentence(set: &SetScores, scores: &Scores) -> String {
+    let of = scores.data_sets.get(set.data_set).map_or("", |s| s.layout.name());
+    let mut parts = Vec::new();
+    let with =
+        |i: &Interval| format!("{} ({} to {})", number(i.mean, 3), number(i.low, 3), number(i.high, 3));
+    if let Some(dice) = &set.lung_dice {
+        parts.push(format!("lung Dice over {} patients {}", dice.n_groups, with(dice)));
+    }
+    match (&set.infection_by_burden, &set.infection_dice) {
+        (Some(b), _) => {
+            parts.push(format!(
+                "infection Dice over {} patients with at least {} % infected {}, pooled {}",
+                b.dice.n_groups,
+                b.infected_from_percent,
+                with(&b.dice),
+                number(b.pooled_dice, 3)
+            ));
+            if b.other_volumes > 0 {
+                parts.push(format!(
+                    "in {} other volumes {} % of the lung found falsely, {} % missed",
+                    b.other_volumes,
+                    number(b.false_percent_of_lung, 3),
+                    number(b.missed_percent_of_lung, 3)
+                ));
+            }
+        }
+        (None, Some(dice)) => {
+            parts.push(format!("infection Dice over {} patients {}", dice.n_groups, with(dice)));
+        }
+        (None, None) => {}
+    }
+    if let Some(b) = &set.percent_of_lung {
+        parts.push(format!("percentage off by {} points in the median", number(b.median_absolute_error, 2)));
+    }
+    if let Some(f) = &set.infection_free_slices {
+        parts.push(format!(
+            "{} % of the lung falsely infected on {} slices without infection",
+            number(f.false_percent_of_lung.mean, 3),
+            f.slices
+        ));
+    }
+    format!("Data set {} ({of}, {} cases): {}.", set.data_set + 1, set.cases, parts.join("; "))
 }
 
 /// Sentences on the percentage, its intervals, and slices without infection.

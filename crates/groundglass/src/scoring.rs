@@ -11,9 +11,11 @@ use gg_volume::Warning;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+mod by_set;
 mod classes;
 mod reliability;
 
+pub(crate) use by_set::SetScores;
 pub(crate) use classes::{ClassIntervals, ClassSection};
 pub(crate) use reliability::Reliability;
 
@@ -27,6 +29,8 @@ const BOOTSTRAP_SEED: u64 = 20_230_407;
 pub(crate) struct CaseScores {
     pub(crate) case_id: String,
     pub(crate) patient: String,
+    /// Index of its data set among [`Scores::data_sets`].
+    pub(crate) data_set: usize,
     /// Hash of the CT that was scored.
     pub(crate) sha256: String,
     pub(crate) intensity: gg_volume::Intensity,
@@ -211,6 +215,9 @@ pub(crate) struct Scores {
     /// Does a patient's CT show infection? Where there are patients of both kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patients_with_infection: Option<ClassSection>,
+    /// The main numbers of each data set by itself, where several were scored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) by_data_set: Vec<SetScores>,
     pub(crate) cases: Vec<CaseScores>,
     pub(crate) warnings: Vec<Warning>,
 }
@@ -243,11 +250,6 @@ pub(crate) struct Basis {
 pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
     let patients: BTreeSet<&str> = cases.iter().map(|c| c.patient.as_str()).collect();
     let mut warnings = basis.warnings;
-    let pairs: Vec<(f64, f64)> = cases
-        .iter()
-        .filter_map(|c| c.percent_of_lung.as_ref())
-        .filter_map(|p| Some((p.pred?, p.truth?)))
-        .collect();
     Scores {
         schema_version: SCHEMA_VERSION,
         program: Program::this(),
@@ -255,13 +257,12 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         part: basis.part,
         fold: basis.fold,
         patients: patients.len(),
-        data_sets: basis.data_sets,
         predictions: basis.predictions,
         resamples: basis.resamples,
         lung: segmentation(&cases, Structure::Lung, basis.resamples),
         infection: segmentation(&cases, Structure::Infection, basis.resamples),
         infection_by_burden: told_apart(&cases, basis.resamples),
-        percent_of_lung: (!pairs.is_empty()).then(|| bland_altman(&pairs)),
+        percent_of_lung: percentages(&cases),
         percent_of_lung_interval: intervals(&cases),
         infection_free_slices: free(&cases, basis.resamples),
         classification: classes::slices(
@@ -273,11 +274,20 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         classification_by_area: classes::areas(&cases, basis.resamples),
         images: classes::slices(&cases, Question::ImageIsCovid, basis.resamples, &mut warnings),
         patients_with_infection: classes::patients(&cases, basis.resamples),
+        by_data_set: by_set::by_set(&cases, basis.data_sets.len(), basis.resamples),
+        data_sets: basis.data_sets,
         models: basis.models,
         compute: basis.compute,
         cases,
         warnings,
     }
+}
+
+/// The predicted percentages beside the true ones.
+fn percentages(cases: &[CaseScores]) -> Option<BlandAltman> {
+    let pair = |c: &CaseScores| c.percent_of_lung.and_then(|p| Some((p.pred?, p.truth?)));
+    let pairs: Vec<(f64, f64)> = cases.iter().filter_map(pair).collect();
+    (!pairs.is_empty()).then(|| bland_altman(&pairs))
 }
 
 fn segmentation(cases: &[CaseScores], structure: Structure, resamples: usize) -> Option<SegSection> {

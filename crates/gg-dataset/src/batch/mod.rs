@@ -4,13 +4,13 @@
 //! batches are the same bytes at any number of threads, and an epoch can be entered at any step.
 
 mod epoch;
+mod order;
 #[cfg(test)]
 mod tests;
 
 use crate::BatchError;
 use crate::augment::{AugmentConfig, augment};
 use crate::neighbours::neighbours;
-use crate::random::{Purpose, Stream};
 use crate::sample::{SampleSource, Task};
 pub use epoch::Batches;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub struct LoaderConfig {
     pub seed: u64,
     /// Whether each epoch has an order of its own; without, the order is that of the chosen samples.
     pub shuffle: bool,
+    /// How far scans are balanced in a shuffled epoch: 0 shows every slice once, 1 every scan equally often.
+    pub balance: f64,
     /// Random changes; `None` for evaluation.
     pub augment: Option<AugmentConfig>,
     /// Loss weights of negative and positive slices; `None` for 1 and 1.
@@ -65,6 +67,7 @@ impl LoaderConfig {
             batch,
             seed: 0,
             shuffle: false,
+            balance: 0.0,
             augment: None,
             class_weights: None,
             channels: 1,
@@ -132,11 +135,11 @@ impl BatchLoader {
 
     /// The samples of one epoch in their order.
     pub fn order(&self, epoch: u64) -> Vec<usize> {
-        let mut order = self.chosen.to_vec();
-        if self.config.shuffle {
-            Stream::new(self.config.seed, Purpose::Order, epoch, 0).shuffle(&mut order);
+        if !self.config.shuffle {
+            return self.chosen.to_vec();
         }
-        order
+        let infos = self.source.infos();
+        order::drawn(&self.chosen, |i| infos[i].case, self.config.balance, self.config.seed, epoch)
     }
 
     /// The batches of one epoch from `start_step` on; dropping the iterator ends its threads.
@@ -219,6 +222,9 @@ fn check(config: &LoaderConfig) -> Result<(), BatchError> {
     let setting = |what, found: String, right| Err(BatchError::Setting { what, found, right });
     if config.batch == 0 {
         return setting("the batch size", "0".into(), "at least 1");
+    }
+    if !(0.0..=1.0).contains(&config.balance) {
+        return setting("the balance of scans", config.balance.to_string(), "0 to 1");
     }
     if config.channels.is_multiple_of(2) {
         return setting("the number of channels", config.channels.to_string(), "an odd number");

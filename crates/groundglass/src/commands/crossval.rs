@@ -1,7 +1,7 @@
 //! `crossval`: every patient tested once by a network that never saw them. Each fold trains afresh, picks its thresholds
 //! on its own validation patients and is scored by `evaluate`; the pooled scores follow from all cases together.
 
-use super::evaluate::{class_sections, evaluate, free_words, interval_words};
+use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_words};
 use super::train::train;
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
@@ -296,6 +296,7 @@ fn text(found: &CrossVal, out: &Path) -> String {
     if let Some(f) = &s.infection_free_slices {
         lines.push(format!("           {}", free_words(f)));
     }
+    lines.extend(set_words(s));
     for (name, section) in class_sections(s) {
         let c = &section.scores;
         lines.push(format!(

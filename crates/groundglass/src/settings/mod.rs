@@ -61,6 +61,9 @@ pub(crate) struct TaskSettings {
     /// Slices without any lung are left out of training (and of it alone).
     #[serde(default)]
     pub(crate) drop_lungless: bool,
+    /// How far training balances scans; left out where it does not, so that older runs can still be resumed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) scan_balance: f64,
     pub(crate) network: NetConfig,
     pub(crate) train: TrainConfig,
     pub(crate) augment: AugmentConfig,
@@ -68,6 +71,10 @@ pub(crate) struct TaskSettings {
 
 fn whole() -> f64 {
     1.0
+}
+
+fn is_zero(v: &f64) -> bool {
+    *v == 0.0
 }
 
 impl Settings {
@@ -147,6 +154,9 @@ impl Settings {
         {
             if !(0.0..=1.0).contains(&task.blank_share) {
                 return Some(format!("{name}.blank_share is {}; right would be 0 to 1", task.blank_share));
+            }
+            if !(0.0..=1.0).contains(&task.scan_balance) {
+                return Some(format!("{name}.scan_balance is {}; right would be 0 to 1", task.scan_balance));
             }
             if let Err(e) = task.augment.validate() {
                 return Some(format!("{name}.augment: {e}"));

@@ -112,7 +112,9 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
         step.note(case.case_id.clone());
         let loaded = data::load(set, case, &args.read)?;
         let predicted = predict(context, &mut source, case, &loaded)?;
-        scored.push(score(case, Question::of(set.layout), &loaded, &predicted, &chosen)?);
+        let data_set = sets.sets.iter().position(|s| std::ptr::eq(s, set)).unwrap_or(0);
+        let of = (data_set, Question::of(set.layout));
+        scored.push(score(case, of, &loaded, &predicted, &chosen)?);
         step.inc();
     }
     step.finish();
@@ -244,7 +246,7 @@ fn predict(
 
 fn score(
     case: &Case,
-    question: Question,
+    (data_set, question): (usize, Question),
     loaded: &LoadedCase,
     predicted: &Predicted,
     chosen: &Chosen,
@@ -318,6 +320,7 @@ fn score(
         case: CaseScores {
             case_id: case.case_id.clone(),
             patient: case.patient.clone(),
+            data_set,
             sha256: loaded.scan.sha256.clone(),
             intensity: ct.intensity.clone(),
             question,
@@ -420,6 +423,7 @@ fn summary(scores: &Scores, out: &Path) -> String {
     if let Some(f) = &scores.infection_free_slices {
         lines.push(format!("           {}", free_words(f)));
     }
+    lines.extend(set_words(scores));
     for (name, section) in class_sections(scores) {
         let s = &section.scores;
         lines.push(format!(
@@ -456,6 +460,11 @@ pub(super) fn interval_words(c: &Coverage) -> String {
         c.patients,
         number(Some(c.median_width), 1)
     )
+}
+
+/// Each of several data sets by itself, a line each.
+pub(super) fn set_words(scores: &Scores) -> Vec<String> {
+    scores.by_data_set.iter().map(|set| format!("  {}", evaluation_page::set_sentence(set, scores))).collect()
 }
 
 /// False infection on slices without any, in words.

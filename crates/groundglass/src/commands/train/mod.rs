@@ -115,6 +115,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         class_weights: of_task.train.class_weights.resolve(positives),
         channels: graph.in_channels(),
         threads,
+        balance: of_task.scan_balance,
         ..LoaderConfig::training(task, of_task.train.batch, settings.seed, of_task.augment.clone())
     };
     let val_config = LoaderConfig {
