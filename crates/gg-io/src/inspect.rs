@@ -1,10 +1,9 @@
 //! Everything that can be told about a file or folder, for people who wonder what they have.
 
 use crate::input::{self, Input, left_out};
-use crate::intensity::labels;
 use crate::nifti::NiftiFacts;
 use crate::read::refuse_series;
-use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary, dicom, nifti, pictures, scan};
+use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary, dicom, nifti, pictures};
 use gg_volume::{Intensity, Orientation, SpacingTrust, Warned, Warning};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -118,14 +117,12 @@ fn inspect_dicom(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadE
 }
 
 fn inspection(read: Warned<Scan>, stored: Option<String>, series: Vec<SeriesSummary>) -> Inspection {
-    let Warned { value: Scan { ct, format, sha256, skipped, .. }, mut warnings } = read;
-    scan::remark(&ct, &mut warnings);
+    let Warned { value: Scan { ct, format, sha256, skipped, labels, .. }, warnings } = read;
     let range = ct
         .voxels
         .data()
         .iter()
         .fold([f32::INFINITY, f32::NEG_INFINITY], |[low, high], &v| [low.min(v), high.max(v)]);
-    let labels = labels(&ct.voxels);
     let volume = VolumeFacts {
         shape: ct.grid.shape,
         spacing_mm: ct.grid.spacing_mm,

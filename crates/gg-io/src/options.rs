@@ -1,5 +1,6 @@
 //! What a caller may say about an input, and what reading gives.
 
+use crate::intensity::Labels;
 use gg_volume::{CtVolume, IntensityKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -60,6 +61,8 @@ pub struct Scan {
     /// For each stored slice, the index of its file in the list of files that was read (for `read_ct_files` the list
     /// that the caller gave), so that labels of files can be laid on slices; empty where one file holds all slices.
     pub slice_files: Vec<usize>,
+    /// The labels, where it certainly holds labels and no grey values.
+    pub(crate) labels: Option<Labels>,
 }
 
 /// One CT series of a DICOM folder, as a choice to offer. It holds no identifier and no attribute of the patient.

@@ -39,10 +39,10 @@ pub(crate) fn read_ct(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned
     let Stack { shape, values, sha256, skipped, mut warnings } = read_stack(paths, options, true)?;
     let voxels = Volume::from_vec(shape, values).map_err(|e| ReadError::Picture(e.to_string()))?;
     let found = Found { voxels, grid: Grid::unknown(shape, NO_SPACING), doubt: None };
-    let ct = scan::finish(found, options, &mut warnings)?;
+    let (ct, labels) = scan::finish(found, options, &mut warnings)?;
     let left_out = |path: &PathBuf| skipped.iter().any(|(p, _)| p == path);
     let slice_files = paths.iter().enumerate().filter(|(_, p)| !left_out(p)).map(|(i, _)| i).collect();
-    Ok(Warned::new(Scan { ct, format: Format::SlicePictures, sha256, skipped, slice_files }, warnings))
+    Ok(Warned::new(Scan { ct, format: Format::SlicePictures, sha256, skipped, slice_files, labels }, warnings))
 }
 
 /// Reads masks in the given order; the stored values are the labels.

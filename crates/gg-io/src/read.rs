@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// [`ReadError`] says what was found and what would be right, without the path. A mask is refused unless
 /// [`ReadOptions::intensity`] states what its grey values are.
 pub fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
-    let mut read = match input::look(path)? {
+    let read = match input::look(path)? {
         Input::Nifti(file, others) => {
             refuse_series("a NIfTI file", options)?;
             let mut read = nifti::read_ct(&file, options)?.0;
@@ -25,8 +25,7 @@ pub fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadE
             pictures::read_folder(found, options)?
         }
     };
-    scan::remark(&read.value.ct, &mut read.warnings);
-    scan::refuse_labels(&read.value.ct, options)?;
+    scan::refuse_labels(&read.value, options)?;
     Ok(read)
 }
 
@@ -36,7 +35,7 @@ pub fn read_ct(path: &Path, options: &ReadOptions) -> Result<Warned<Scan>, ReadE
 /// # Errors
 /// As [`read_ct`]; also where the files are of several kinds.
 pub fn read_ct_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
-    let mut read = match paths {
+    let read = match paths {
         [] => return Err(ReadError::EmptyFolder),
         [one] => return read_ct(one, options),
         many => match common_kind(many)? {
@@ -48,8 +47,7 @@ pub fn read_ct_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<
             other => return Err(unfit_list(other, many.len())),
         },
     };
-    scan::remark(&read.value.ct, &mut read.warnings);
-    scan::refuse_labels(&read.value.ct, options)?;
+    scan::refuse_labels(&read.value, options)?;
     Ok(read)
 }
 

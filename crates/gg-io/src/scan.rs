@@ -1,14 +1,18 @@
 //! What every reader does at the end: the kind of the grey values, the trust in the spacing, remarks on the slices.
 
-use crate::intensity::{contradiction, labels};
-use crate::{ReadError, ReadOptions, detect_intensity};
+use crate::intensity::{Labels, contradiction, detect, labels};
+use crate::{ReadError, ReadOptions, Scan};
 use gg_volume::{CtVolume, Grid, Intensity, IntensityKind, SpacingTrust, Volume, Warning};
+use rayon::prelude::*;
 
 /// Why the spacing of a mask is not used.
 pub(crate) const MASK_SPACING: &str = "a mask does not say where its spacing comes from; its CT does";
 
 /// Distances between voxels, in mm, that a chest CT can have.
 const SPACING_MM: std::ops::RangeInclusive<f64> = 0.05..=50.0;
+
+/// Voxels that one thread looks at at once.
+const PART: usize = 1 << 18;
 
 /// A volume as a reader found it.
 pub(crate) struct Found {
@@ -20,33 +24,35 @@ pub(crate) struct Found {
     pub(crate) doubt: Option<String>,
 }
 
-/// Decides what the grey values are and whether the spacing may be used, and remarks on what is odd.
+/// Decides what the grey values are and whether the spacing may be used, and remarks on what is odd. Gives the labels too,
+/// where the volume holds labels and no grey values: the search for them looks at every voxel and is done once.
 pub(crate) fn finish(
     found: Found,
     options: &ReadOptions,
     warnings: &mut Vec<Warning>,
-) -> Result<CtVolume, ReadError> {
+) -> Result<(CtVolume, Option<Labels>), ReadError> {
     let Found { mut voxels, mut grid, doubt } = found;
     fill_non_finite(&mut voxels, warnings)?;
+    let labels = labels(&voxels);
     let intensity = match options.intensity {
         Some(stated) => {
-            let against = contradiction(&voxels, stated);
+            let against = contradiction(&voxels, stated, labels.as_ref());
             warnings.extend(against.map(|words| Warning::new("intensity_contradicted", words)));
             Intensity::stated(stated)
         }
-        None => detect_intensity(&voxels),
+        None => detect(&voxels, labels.as_ref()),
     };
     let absurd = absurd_spacing(&grid);
     warnings.extend(absurd.iter().map(|words| Warning::new("absurd_spacing", words)));
-    let doubt = doubt.or(absurd).or_else(|| labels(&voxels).map(|_| MASK_SPACING.to_owned()));
+    let doubt = doubt.or(absurd).or_else(|| labels.as_ref().map(|_| MASK_SPACING.to_owned()));
     grid.trust = trust(&grid, doubt, intensity.kind, options);
     let ct = CtVolume { voxels, grid, intensity };
-    remark(&ct, warnings);
-    Ok(ct)
+    remark(&ct, labels.as_ref(), warnings);
+    Ok((ct, labels))
 }
 
 /// Adds the remarks that hold for every format, unless the reader made them already.
-pub(crate) fn remark(ct: &CtVolume, warnings: &mut Vec<Warning>) {
+fn remark(ct: &CtVolume, labels: Option<&Labels>, warnings: &mut Vec<Warning>) {
     let mut add = |code: &str, message: String| {
         if !warnings.iter().any(|w| w.code == code) {
             warnings.push(Warning::new(code, message));
@@ -59,7 +65,7 @@ pub(crate) fn remark(ct: &CtVolume, warnings: &mut Vec<Warning>) {
                 .to_owned(),
         );
     }
-    if let Some(labels) = labels(&ct.voxels) {
+    if let Some(labels) = labels {
         add("looks_like_mask", format!("the input may be no CT: {}", labels.words()));
     }
     if ct.voxels.shape()[0] == 1 {
@@ -77,8 +83,8 @@ pub(crate) fn remark(ct: &CtVolume, warnings: &mut Vec<Warning>) {
 }
 
 /// Refuses labels in the place of a CT, unless the user states what its grey values are.
-pub(crate) fn refuse_labels(ct: &CtVolume, options: &ReadOptions) -> Result<(), ReadError> {
-    match labels(&ct.voxels) {
+pub(crate) fn refuse_labels(scan: &Scan, options: &ReadOptions) -> Result<(), ReadError> {
+    match &scan.labels {
         Some(found) if options.intensity.is_none() => Err(ReadError::Labels { found: found.words() }),
         _ => Ok(()),
     }
@@ -115,7 +121,8 @@ fn trust(grid: &Grid, doubt: Option<String>, kind: IntensityKind, options: &Read
 
 /// Padding as NaN or infinity becomes the lowest value there is.
 fn fill_non_finite(voxels: &mut Volume<f32>, warnings: &mut Vec<Warning>) -> Result<(), ReadError> {
-    let bad = voxels.data().iter().filter(|v| !v.is_finite()).count();
+    let bad: usize =
+        voxels.data().par_chunks(PART).map(|part| part.iter().filter(|v| !v.is_finite()).count()).sum();
     if bad == 0 {
         return Ok(());
     }

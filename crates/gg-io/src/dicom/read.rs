@@ -11,6 +11,7 @@ use super::remarks::{oddities, remarks, unread_objects, warn_lost};
 use super::series::{Series, choose, group};
 use super::transfer_syntax::Codec;
 use crate::error::counted;
+use crate::intensity::Labels;
 use crate::hash::{sha256_hex, together};
 use crate::scan::{Found, absurd_spacing, finish};
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary};
@@ -200,10 +201,10 @@ fn load(
     warnings.extend(remarks(&kept));
     let shape = [kept.len(), rows, columns];
     let volume = Volume::from_vec(shape, voxels).map_err(|e| ReadError::MixedSlices(e.to_string()))?;
-    let ct = finish_dicom(volume, &layout, options, warnings)?;
+    let (ct, labels) = finish_dicom(volume, &layout, options, warnings)?;
     let slice_files = kept.iter().map(|s| s.file).collect();
     let (format, skipped) = (Format::DicomSeries, std::mem::take(skipped));
-    Ok(Scan { ct, format, sha256: together(&hashes), skipped, slice_files })
+    Ok(Scan { ct, format, sha256: together(&hashes), skipped, slice_files, labels })
 }
 
 /// The common end of reading; positions and PixelSpacing are trusted whatever the grey values turn out to be.
@@ -212,16 +213,16 @@ fn finish_dicom(
     layout: &Layout,
     options: &ReadOptions,
     warnings: &mut Vec<Warning>,
-) -> Result<CtVolume, ReadError> {
+) -> Result<(CtVolume, Option<Labels>), ReadError> {
     let grid = layout.grid(voxels.shape());
     let trust = match absurd_spacing(&grid) {
         _ if options.trust_spacing && grid.spacing_mm.is_some() => SpacingTrust::Trusted,
         Some(reason) => SpacingTrust::Untrusted(reason),
         None => grid.trust.clone(),
     };
-    let mut ct = finish(Found { voxels, grid, doubt: layout.doubt.clone() }, options, warnings)?;
+    let (mut ct, labels) = finish(Found { voxels, grid, doubt: layout.doubt.clone() }, options, warnings)?;
     ct.grid.trust = trust;
-    Ok(ct)
+    Ok((ct, labels))
 }
 
 fn load_slice(path: &Path, slice: &SliceHeader, out: &mut [f32]) -> Result<(String, Decoded), ReadError> {

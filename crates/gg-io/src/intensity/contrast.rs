@@ -9,6 +9,7 @@
 //!   calmest quarter of 8 x 8 pixel blocks).
 
 use gg_volume::Volume;
+use rayon::prelude::*;
 
 /// Share of the voxels at exactly 0 or 255 up to which nothing counts as saturated.
 const SATURATED: (f64, f64) = (0.002, 0.003);
@@ -35,20 +36,18 @@ pub(super) struct Traces {
 impl Traces {
     pub(super) fn of(voxels: &Volume<f32>, slices: &[usize]) -> Self {
         let [_, ny, nx] = voxels.shape();
-        let (mut black, mut white, mut bits, mut steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for &z in slices {
+        let of_slice = |&z: &usize| {
             let grey: Vec<u8> = voxels.slice(z).iter().map(|v| v.round() as u8).collect();
             if grey.iter().all(|g| *g == grey[0]) {
-                continue; // padding
+                return None; // padding
             }
             let share = |level: u8| grey.iter().filter(|g| **g == level).count() as f64 / grey.len() as f64;
-            black.push(share(0));
-            white.push(share(255));
-            bits.push(tile_entropy(&grey, ny, nx));
-            if let Some(step) = calm_step(&grey, ny, nx) {
-                steps.push(step);
-            }
-        }
+            Some(([share(0), share(255), tile_entropy(&grey, ny, nx)], calm_step(&grey, ny, nx)))
+        };
+        let found: Vec<([f64; 3], Option<f64>)> = slices.par_iter().filter_map(of_slice).collect();
+        let every = |which: usize| found.iter().map(|(f, _)| f[which]).collect::<Vec<f64>>();
+        let [mut black, mut white, mut bits] = [0, 1, 2].map(every);
+        let mut steps: Vec<f64> = found.iter().filter_map(|(_, step)| *step).collect();
         Self {
             black: quantile(&mut black, 0.5),
             white: quantile(&mut white, 0.5),

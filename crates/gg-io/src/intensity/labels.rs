@@ -10,13 +10,15 @@
 
 use super::sample;
 use gg_volume::Volume;
+use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// Most values of a mask.
 const MASK_VALUES: usize = 8;
 /// Most labels of a map; the largest sets of organs have about 200.
 const MAP_VALUES: usize = 256;
-/// Labels are stored in 16 bits at most.
-const LARGEST_LABEL: f32 = 65535.0;
+/// Voxels that one thread counts at once.
+const PART: usize = 1 << 20;
 /// Share of equal neighbours from which regions count as flat.
 const FLAT: f64 = 0.75;
 
@@ -57,21 +59,30 @@ pub(crate) fn labels(voxels: &Volume<f32>) -> Option<Labels> {
 
 /// All values with their counts, ascending; `None` where one is no label or there are too many.
 fn whole_values(data: &[f32]) -> Option<Vec<(u16, u64)>> {
-    let mut counts = vec![0u64; usize::from(u16::MAX) + 1];
-    let mut different = 0;
-    for &v in data {
-        if !(0.0..=LARGEST_LABEL).contains(&v) || v.fract() != 0.0 {
-            return None;
-        }
-        let count = &mut counts[v as usize];
-        different += usize::from(*count == 0);
-        *count += 1;
-        if different > MAP_VALUES {
-            return None;
-        }
+    // Grey values are told by the first part, mostly by its first voxel.
+    let (first, rest) = data.split_at(data.len().min(PART));
+    let first = count_part(first)?;
+    let rest: Vec<Vec<(u16, u64)>> = rest.par_chunks(PART).map(count_part).collect::<Option<_>>()?;
+    let mut all = BTreeMap::new();
+    for (value, n) in std::iter::once(first).chain(rest).flatten() {
+        *all.entry(value).or_insert(0) += n;
     }
-    let all = (0..=u16::MAX).zip(counts);
-    Some(all.filter(|(_, n)| *n > 0).collect())
+    (all.len() <= MAP_VALUES).then(|| all.into_iter().collect())
+}
+
+/// The same for a part.
+fn count_part(part: &[f32]) -> Option<Vec<(u16, u64)>> {
+    let mut counts = vec![0u32; usize::from(u16::MAX) + 1];
+    for &v in part {
+        let whole = v as u16; // saturates; NaN becomes 0
+        if f32::from(whole) != v {
+            return None;
+        }
+        counts[usize::from(whole)] += 1;
+    }
+    let found = (0..=u16::MAX).zip(counts).filter(|(_, n)| *n > 0).map(|(v, n)| (v, u64::from(n)));
+    let found: Vec<(u16, u64)> = found.collect();
+    (found.len() <= MAP_VALUES).then_some(found)
 }
 
 /// Whether most neighbours along rows and columns are equal.
@@ -122,6 +133,24 @@ mod tests {
         assert_eq!((found.values.len(), found.mask), (9, false));
         let found = labels(&volume(|y, _| if y > 1 { 1.0 } else { 0.0 })).unwrap();
         assert_eq!((found.values, found.mask), (vec![0, 1], false));
+    }
+
+    #[test]
+    fn a_large_volume_is_counted_as_a_whole() {
+        let n = 2 * PART + 77;
+        let mut data: Vec<f32> = (0..n).map(|i| (i % 5) as f32).collect();
+        data[n - 1] = 65535.0;
+        let found = whole_values(&data).unwrap();
+        assert_eq!(found.iter().map(|(v, _)| *v).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 65535]);
+        assert_eq!(found.iter().map(|(_, n)| *n).sum::<u64>(), n as u64);
+        for (at, bad) in [(0, -1.0), (PART, 0.5), (n - 1, 65536.0), (n - 1, f32::NAN)] {
+            let before = std::mem::replace(&mut data[at], bad);
+            assert_eq!(whole_values(&data), None, "{bad}");
+            data[at] = before;
+        }
+        // too many values, though few in each part
+        let many: Vec<f32> = (0..n).map(|i| (i % 200 + i / PART * 200) as f32).collect();
+        assert_eq!(whole_values(&many), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod labels;
 
 use contrast::Traces;
 use gg_volume::{Intensity, IntensityKind, Volume};
-pub(crate) use labels::labels;
+pub(crate) use labels::{Labels, labels};
 
 /// Voxels looked at, at most (one slice is always looked at whole).
 const SAMPLE_VOXELS: usize = 1 << 22;
@@ -33,6 +33,8 @@ const PADDING_HU: f32 = -1500.0;
 const WHITE: f32 = 255.0;
 /// Tolerance around 0, 1 and 255 for values that were interpolated.
 const EDGE: f32 = 0.5;
+/// From here on an `f32` has no fraction.
+const ALL_WHOLE: f32 = 8_388_608.0;
 /// Share of black above which the lung cannot be seen any more.
 const TOO_BLACK: f64 = 0.4;
 
@@ -40,6 +42,11 @@ const TOO_BLACK: f64 = 0.4;
 ///
 /// Deterministic; only the search for labels looks at more than a sample, and ends at the first value that is none. Values that are not finite are left out.
 pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
+    detect(voxels, labels(voxels).as_ref())
+}
+
+/// The same with the labels found already, where it holds any.
+pub(crate) fn detect(voxels: &Volume<f32>, labels: Option<&Labels>) -> Intensity {
     let slices = sample(voxels);
     let sample: Vec<f32> =
         slices.iter().flat_map(|&z| voxels.slice(z).iter().copied()).filter(|v| v.is_finite()).collect();
@@ -47,7 +54,7 @@ pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
         return answer(IntensityKind::Unknown, 1.0, vec!["there is no finite value".to_owned()]);
     };
     let range = format!("values from {} to {}", facts.low, facts.high);
-    if let Some(labels) = labels(voxels) {
+    if let Some(labels) = labels {
         return answer(IntensityKind::Unknown, 0.95, vec![range, labels.words()]);
     }
     if facts.levels <= LABEL_LEVELS {
@@ -64,7 +71,11 @@ pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
 }
 
 /// What speaks against grey values being of a kind that the user stated.
-pub(crate) fn contradiction(voxels: &Volume<f32>, stated: IntensityKind) -> Option<String> {
+pub(crate) fn contradiction(
+    voxels: &Volume<f32>,
+    stated: IntensityKind,
+    labels: Option<&Labels>,
+) -> Option<String> {
     let grey = |kind| matches!(kind, IntensityKind::LungWindow8bit | IntensityKind::Contrast8bit);
     let finite = voxels.data().iter().copied().filter(|v| v.is_finite());
     let (low, high) = finite.fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -76,7 +87,7 @@ pub(crate) fn contradiction(voxels: &Volume<f32>, stated: IntensityKind) -> Opti
         IntensityKind::LungWindow8bit | IntensityKind::Contrast8bit => !within(-EDGE, WHITE + EDGE),
         IntensityKind::UnitRange => !within(-0.001, 1.001),
     };
-    let found = detect_intensity(voxels).kind;
+    let found = detect(voxels, labels).kind;
     let told = found != IntensityKind::Unknown;
     if !impossible && (!told || found == stated || (grey(found) && grey(stated))) {
         return None;
@@ -113,7 +124,7 @@ impl Facts {
         for &v in sample {
             low = low.min(v);
             high = high.max(v);
-            whole &= v.fract() == 0.0;
+            whole &= v as i32 as f32 == v || v.abs() >= ALL_WHOLE;
             if seen.len() <= LABEL_LEVELS && !seen.contains(&v) {
                 seen.push(v);
             }

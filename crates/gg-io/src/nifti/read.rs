@@ -55,10 +55,10 @@ pub(crate) fn read_ct_from(
     let Streamed { header, placed, mut warnings, sha256, facts } = read;
     let voxels = volume(header.shape, values)?;
     let found = Found { voxels, grid: placed.grid, doubt: placed.doubt };
-    let ct = scan::finish(found, options, &mut warnings)?;
+    let (ct, labels) = scan::finish(found, options, &mut warnings)?;
     Ok((
         Warned::new(
-            Scan { ct, format: Format::Nifti, sha256, skipped: Vec::new(), slice_files: Vec::new() },
+            Scan { ct, format: Format::Nifti, sha256, skipped: Vec::new(), slice_files: Vec::new(), labels },
             warnings,
         ),
         facts,
