@@ -9,18 +9,32 @@
 //! multiple by one whole pixel per tile; all weights are `f32`, multiplied in OpenCV's order; rounding is half to
 //! even. Golden set: `imaging/clahe`.
 
+use crate::Rect;
+
 /// Number of grey levels.
 const BINS: usize = 256;
 
 /// Adding this to an `f32` from 0 to 255 leaves the nearest whole number (half to even) in the lowest bits.
-const ROUND_HALF_EVEN: f32 = 12_582_912.0; // 1.5 * 2^23
+pub(crate) const ROUND_HALF_EVEN: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// Equalises a picture of `h` x `w`. A `clip_limit` of 0 clips nothing (plain adaptive equalisation).
 ///
 /// # Shape
 /// The result has the shape of `src`.
 pub fn clahe(src: &[u8], h: usize, w: usize, clip_limit: f64, tiles_y: usize, tiles_x: usize) -> Vec<u8> {
-    let mut out = vec![0; h * w];
+    clahe_within(src, [h, w], clip_limit, [tiles_y, tiles_x], Rect::whole(h, w))
+}
+
+/// What [`Rect::cut`] leaves of the equalised picture of `shape` `[h, w]`, padded with 0: the histograms of the whole are
+/// needed, not its pixels.
+pub(crate) fn clahe_within(
+    src: &[u8],
+    [h, w]: [usize; 2],
+    clip_limit: f64,
+    [tiles_y, tiles_x]: [usize; 2],
+    part: Rect,
+) -> Vec<u8> {
+    let mut out = vec![0; part.h * part.w];
     if h == 0 || w == 0 || tiles_y == 0 || tiles_x == 0 {
         return out;
     }
@@ -30,9 +44,12 @@ pub fn clahe(src: &[u8], h: usize, w: usize, clip_limit: f64, tiles_y: usize, ti
     let columns = neighbours(w, tile_w, tiles_x);
     let rows = neighbours(h, tile_h, tiles_y);
     // Columns between the same two tiles share their maps: they are done in one go.
+    let [x0, x1] = [part.x, part.x + part.w as i64].map(|x| x.clamp(0, w as i64) as usize);
+    let columns = &columns[x0..x1.max(x0)];
     let spans: Vec<&[Neighbour]> = columns.chunk_by(|a, b| (a.low, a.high) == (b.low, b.high)).collect();
-    for (y, row) in rows.iter().enumerate() {
-        let (mut src_row, mut out_row) = (&src[y * w..(y + 1) * w], &mut out[y * w..(y + 1) * w]);
+    part.overlap_rows(h, w, |to, from, len| {
+        let row = &rows[from / w];
+        let (mut src_row, mut out_row) = (&src[from..from + len], &mut out[to..to + len]);
         let (upper, lower) = (&luts[row.low * tiles_x..], &luts[row.high * tiles_x..]);
         for span in &spans {
             let (src_part, src_rest) = src_row.split_at(span.len());
@@ -42,7 +59,7 @@ pub fn clahe(src: &[u8], h: usize, w: usize, clip_limit: f64, tiles_y: usize, ti
             blend(src_part, out_part, span, row, maps);
             (src_row, out_row) = (src_rest, out_rest);
         }
-    }
+    });
     out
 }
 

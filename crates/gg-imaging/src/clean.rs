@@ -3,7 +3,7 @@
 //! The settings travel with a model, beside its preparation.
 
 use crate::components::{Connectivity, label_3d};
-use crate::fill::fill_holes_3d;
+use crate::fill::fill_holes;
 use crate::morphology::{binary_dilation, binary_erosion};
 use gg_volume::LabelVolume;
 use serde::{Deserialize, Serialize};
@@ -60,8 +60,12 @@ impl CleanUp {
     /// The lungs without specks and holes.
     pub fn lungs(&self, mask: LabelVolume) -> LabelVolume {
         let largest = |components: &crate::Components| components.list.iter().map(|c| c.voxels).max();
-        let mask = without_pieces(mask, |c| (largest(c).unwrap_or(0) as f64 * self.lung_smallest) as usize);
-        if self.lung_fill_holes { fill_holes_3d(&mask) } else { mask }
+        let mut mask =
+            without_pieces(mask, |c| (largest(c).unwrap_or(0) as f64 * self.lung_smallest) as usize);
+        if self.lung_fill_holes {
+            fill_holes(&mut mask);
+        }
+        mask
     }
 
     /// Infection without specks; `lung_voxels` is the lungs' volume.
@@ -91,12 +95,12 @@ impl CleanUp {
     }
 }
 
-/// The mask without the pieces that have fewer voxels than `least` says.
-fn without_pieces(mask: LabelVolume, least: impl Fn(&crate::Components) -> usize) -> LabelVolume {
+/// The mask without the pieces that have fewer voxels than `least` says; holds 0 and 1.
+fn without_pieces(mut mask: LabelVolume, least: impl Fn(&crate::Components) -> usize) -> LabelVolume {
     let components = label_3d(&mask, Connectivity::Corners);
     let least = least(&components).max(1);
-    drop(mask); // a byte a voxel, before the next one is taken
-    components.paint_volume(|k| u8::from(components.list[k].voxels >= least))
+    components.paint_onto(mask.data_mut(), |k| u8::from(components.list[k].voxels >= least));
+    mask
 }
 
 #[cfg(test)]

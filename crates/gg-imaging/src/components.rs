@@ -1,10 +1,11 @@
 //! Connected components in two and three dimensions, on runs of voxels.
 //!
-//! A mask is read as runs along x; touching runs of neighbouring rows are joined by union-find. Memory goes with the
-//! number of runs, not of voxels. Components are numbered from 1 by their first voxel in array order, as SciPy's
+//! A mask is read as runs along x, slice by slice on all threads; touching runs of neighbouring rows are joined by
+//! union-find, on one. Memory goes with the number of runs, not of voxels. Components are numbered from 1 by their first voxel in array order, as SciPy's
 //! `ndimage.label`. Golden set: `imaging/label`.
 
-use gg_volume::{LabelVolume, Volume};
+use gg_volume::LabelVolume;
+use rayon::prelude::*;
 
 /// Which neighbours count as touching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,23 +64,19 @@ impl Components {
         data: &[u8],
         shape: [usize; 3],
         connectivity: Connectivity,
-        inside: impl Fn(u8) -> bool,
+        inside: impl Fn(u8) -> bool + Sync,
     ) -> Self {
-        let [nz, ny, nx] = shape;
-        let mut runs: Vec<Run> = Vec::new();
-        let mut first_of_row = Vec::with_capacity(nz * ny + 1);
-        let mut parents: Vec<u32> = Vec::new();
+        let [nz, ny, _] = shape;
+        let (mut runs, first_of_row) = all_runs(data, shape, &inside);
+        let mut parents: Vec<u32> = (0..runs.len() as u32).collect();
         for row in 0..nz * ny {
-            first_of_row.push(runs.len());
-            push_runs(&data[row * nx..(row + 1) * nx], row, &inside, &mut runs);
-            parents.extend(parents.len() as u32..runs.len() as u32);
             let (z, y) = (row / ny, row % ny);
             let reach = match connectivity {
                 Connectivity::Faces => [0, 0, 0, 0],
                 Connectivity::Edges => [1, 1, 0, 0],
                 Connectivity::Corners => [1, 1, 1, 1],
             };
-            let here = first_of_row[row]..runs.len();
+            let here = first_of_row[row]..first_of_row[row + 1];
             let mut join = |other_row: usize, reach: usize| {
                 let other = first_of_row[other_row]..first_of_row[other_row + 1];
                 join_rows(&runs, here.clone(), other, reach, &mut parents);
@@ -129,19 +126,19 @@ impl Components {
         out
     }
 
-    /// Like [`Components::paint`], as a volume.
-    pub fn paint_volume(&self, value: impl Fn(usize) -> u8) -> LabelVolume {
-        let mut volume = Volume::filled(self.shape, 0);
-        self.paint_onto(volume.data_mut(), value);
-        volume
-    }
-
     /// Like [`Components::paint`], over what is there; what belongs to no component stays as it is.
     pub(crate) fn paint_onto(&self, out: &mut [u8], value: impl Fn(usize) -> u8) {
-        let values: Vec<u8> = (0..self.list.len()).map(value).collect();
+        self.paint_some(out, |k| Some(value(k)));
+    }
+
+    /// Like [`Components::paint_onto`]; components without a value stay as they are too.
+    pub(crate) fn paint_some(&self, out: &mut [u8], value: impl Fn(usize) -> Option<u8>) {
+        let values: Vec<Option<u8>> = (0..self.list.len()).map(value).collect();
         for run in &self.runs {
-            let row = run.row * self.shape[2];
-            out[row + run.start..row + run.end].fill(values[run.label as usize - 1]);
+            if let Some(value) = values[run.label as usize - 1] {
+                let row = run.row * self.shape[2];
+                out[row + run.start..row + run.end].fill(value);
+            }
         }
     }
 
@@ -153,14 +150,56 @@ impl Components {
     }
 }
 
+/// The runs of all rows in array order, and the index of each row's first one, with one more at the end.
+fn all_runs(
+    data: &[u8],
+    [nz, ny, nx]: [usize; 3],
+    inside: &(impl Fn(u8) -> bool + Sync),
+) -> (Vec<Run>, Vec<usize>) {
+    let of_slice = |z: usize| {
+        let (mut runs, mut ends) = (Vec::new(), Vec::with_capacity(ny));
+        for row in z * ny..(z + 1) * ny {
+            push_runs(&data[row * nx..(row + 1) * nx], row, inside, &mut runs);
+            ends.push(runs.len());
+        }
+        (runs, ends)
+    };
+    let slices: Vec<(Vec<Run>, Vec<usize>)> = (0..nz).into_par_iter().map(of_slice).collect();
+    let mut runs = Vec::with_capacity(slices.iter().map(|(runs, _)| runs.len()).sum());
+    let mut first_of_row = Vec::with_capacity(nz * ny + 1);
+    first_of_row.push(0);
+    for (of_slice, ends) in slices {
+        first_of_row.extend(ends.into_iter().map(|end| runs.len() + end));
+        runs.extend(of_slice);
+    }
+    (runs, first_of_row)
+}
+
 fn push_runs(row: &[u8], index: usize, inside: &impl Fn(u8) -> bool, runs: &mut Vec<Run>) {
     let mut x = 0;
-    while let Some(skip) = row[x..].iter().position(|&v| inside(v)) {
-        let start = x + skip;
-        let end = row[start..].iter().position(|&v| !inside(v)).map_or(row.len(), |n| start + n);
-        runs.push(Run { row: index, start, end, label: 0 });
-        x = end;
+    loop {
+        let start = stretch(row, x, |v| !inside(v));
+        if start == row.len() {
+            return;
+        }
+        x = stretch(row, start, inside);
+        runs.push(Run { row: index, start, end: x, label: 0 });
     }
+}
+
+/// The end of the stretch of a row, from `from` on, that `is` holds for. Long stretches are of one value: they are passed
+/// over by blocks.
+fn stretch(row: &[u8], from: usize, is: impl Fn(u8) -> bool) -> usize {
+    const BLOCK: usize = 16;
+    let mut x = from;
+    while let Some(block) = row[x..].first_chunk::<BLOCK>() {
+        let first = block[0];
+        if block.iter().fold(0, |differs, v| differs | (v ^ first)) != 0 || !is(first) {
+            break;
+        }
+        x += BLOCK;
+    }
+    row[x..].iter().position(|&v| !is(v)).map_or(row.len(), |n| x + n)
 }
 
 /// Joins the runs of two rows that overlap, or that come within `reach` pixels.

@@ -8,14 +8,19 @@ use gg_volume::LabelVolume;
 
 /// The mask of a volume with its holes filled; holds 0 and 1.
 pub fn fill_holes_3d(mask: &LabelVolume) -> LabelVolume {
-    let background = Components::find(mask.data(), mask.shape(), Connectivity::Faces, |v| v == 0);
-    let outside = |k: usize| {
-        let component = &background.list[k];
-        u8::from(at_edge(&component.low, &component.high, &mask.shape()))
-    };
-    let mut filled = background.paint_volume(outside);
-    filled.data_mut().iter_mut().for_each(|v| *v = 1 - *v);
+    let mut filled = mask.map(|v| u8::from(v != 0));
+    fill_holes(&mut filled);
     filled
+}
+
+/// Makes 1 of the holes of a mask, in place.
+pub(crate) fn fill_holes(mask: &mut LabelVolume) {
+    let background = Components::find(mask.data(), mask.shape(), Connectivity::Faces, |v| v == 0);
+    let shape = mask.shape();
+    background.paint_some(mask.data_mut(), |k| {
+        let component = &background.list[k];
+        (!at_edge(&component.low, &component.high, &shape)).then_some(1)
+    });
 }
 
 fn at_edge(low: &[usize], high: &[usize], shape: &[usize]) -> bool {

@@ -3,6 +3,7 @@
 //! Per canonical slice: grey by what the values mean, quarter turns, CLAHE, lung region, crop (padded to a square with
 //! 0 = air where wanted), resize. Slices are read one by one from the stored volume: no copy of it is made.
 
+use crate::clahe::clahe_within;
 use crate::grey::{GreyRule, grey_rule, grey_slice};
 use crate::roi::{lung_candidate, volume_box};
 use crate::{
@@ -36,27 +37,50 @@ pub enum DropReason {
 
 /// The pictures and the ways back.
 pub fn prepare(ct: &CtVolume, map: &AxisMap, config: &PrepareConfig) -> Warned<Prepared> {
+    let Warned { value: mut prepared, warnings } = prepare_sizes(ct, map, config, &[config.size]);
+    Warned::new(prepared.swap_remove(0), warnings)
+}
+
+/// The same in several sizes at once, whatever the configuration's own: networks that differ in nothing else share all
+/// steps but the last.
+pub fn prepare_sizes(
+    ct: &CtVolume,
+    map: &AxisMap,
+    config: &PrepareConfig,
+    sizes: &[usize],
+) -> Warned<Vec<Prepared>> {
     let (recipe, mut warnings) = Recipe::new(ct, map, config);
-    let (ways, images) = if config.roi.mode == RoiMode::Slice {
+    let (boxes, images) = if config.roi.mode == RoiMode::Slice {
         // The box of a slice comes from its finished contrast: both in one go.
-        let pairs: Vec<(Option<Rect>, Vec<u8>)> = recipe.per_slice(|z, values| {
+        let pairs: Vec<(Option<Rect>, Vec<Vec<u8>>)> = recipe.per_slice(|z, values| {
             let contrast = recipe.contrast(z, values);
             let found = find_lung_box(&contrast, recipe.turned[0], recipe.turned[1], &config.roi);
-            (found, recipe.picture(&contrast, found))
+            let cut = recipe.crop(found).cut(&contrast, recipe.turned[0], recipe.turned[1], 0);
+            (found, recipe.resized(&cut, found, sizes))
         });
         let (boxes, images): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         warn_of_missing_boxes(&boxes, &mut warnings);
-        (recipe.ways(&boxes), images)
+        (boxes, images)
     } else {
         let boxes = recipe.boxes(&mut warnings);
         let one = boxes.first().copied().flatten();
-        let images = recipe.per_slice(|z, values| recipe.picture(&recipe.contrast(z, values), one));
-        (recipe.ways(&boxes), images)
+        let images = recipe.per_slice(|z, values| {
+            let cut = recipe.enhanced_within(&recipe.grey(z, values), recipe.crop(one));
+            recipe.resized(&cut, one, sizes)
+        });
+        (boxes, images)
     };
-    let [slices, ..] = recipe.shape;
-    let dropped =
-        (0..slices).filter(|z| !recipe.kept.contains(z)).map(|z| (z, DropReason::Trimmed)).collect();
-    Warned::new(Prepared { ways, images, dropped, canonical_shape: recipe.shape }, warnings)
+    let mut of_size: Vec<Vec<Vec<u8>>> = sizes.iter().map(|_| Vec::with_capacity(images.len())).collect();
+    for pictures in images {
+        of_size.iter_mut().zip(pictures).for_each(|(all, picture)| all.push(picture));
+    }
+    let prepared = |(images, &size): (Vec<Vec<u8>>, &usize)| Prepared {
+        ways: recipe.ways(&boxes, size),
+        images,
+        dropped: recipe.dropped(),
+        canonical_shape: recipe.shape,
+    };
+    Warned::new(of_size.into_iter().zip(sizes).map(prepared).collect(), warnings)
 }
 
 /// The same with the lung box of each slice stated instead of found: what a crop by the true lungs, which nobody has of a
@@ -73,10 +97,8 @@ pub fn prepare_in_boxes(
     let (recipe, warnings) = Recipe::new(ct, map, config);
     let images = recipe.per_slice(|z, values| recipe.picture(&recipe.contrast(z, values), box_of(z)));
     let boxes: Vec<Option<Rect>> = recipe.kept.clone().map(box_of).collect();
-    let [slices, ..] = recipe.shape;
-    let dropped =
-        (0..slices).filter(|z| !recipe.kept.contains(z)).map(|z| (z, DropReason::Trimmed)).collect();
-    let ways = recipe.ways(&boxes);
+    let ways = recipe.ways(&boxes, config.size);
+    let dropped = recipe.dropped();
     Warned::new(Prepared { ways, images, dropped, canonical_shape: recipe.shape }, warnings)
 }
 
@@ -150,6 +172,14 @@ impl<'a> Recipe<'a> {
         }
     }
 
+    /// What [`Rect::cut`] leaves of [`Recipe::enhanced`], padded with 0 = air.
+    fn enhanced_within(&self, grey: &[u8], part: Rect) -> Vec<u8> {
+        match self.clip() {
+            Some(clip) => clahe_within(grey, self.turned, clip, self.config.clahe_tiles, part),
+            None => part.cut(grey, self.turned[0], self.turned[1], 0),
+        }
+    }
+
     /// The clip limit of CLAHE, where CLAHE is wanted and the picture has not been through it already.
     pub(crate) fn clip(&self) -> Option<f64> {
         self.config.clahe_clip.filter(|_| self.equalise)
@@ -183,13 +213,23 @@ impl<'a> Recipe<'a> {
         resize_u8(&cut, crop.h, crop.w, self.config.size, self.config.size)
     }
 
-    fn ways(&self, boxes: &[Option<Rect>]) -> Vec<SliceWay> {
+    /// The crop in each size.
+    fn resized(&self, cut: &[u8], found: Option<Rect>, sizes: &[usize]) -> Vec<Vec<u8>> {
+        let crop = self.crop(found);
+        sizes.iter().map(|&size| resize_u8(cut, crop.h, crop.w, size, size)).collect()
+    }
+
+    fn dropped(&self) -> Vec<(usize, DropReason)> {
+        (0..self.shape[0]).filter(|z| !self.kept.contains(z)).map(|z| (z, DropReason::Trimmed)).collect()
+    }
+
+    fn ways(&self, boxes: &[Option<Rect>], size: usize) -> Vec<SliceWay> {
         let way = |(z, &found): (usize, &Option<Rect>)| SliceWay {
             z,
             canonical: [self.shape[1], self.shape[2]],
             quarter_turns: self.config.rotate_quarter_turns % 4,
             crop: self.crop(found),
-            size: self.config.size,
+            size,
             roi_found: found.is_some(),
         };
         self.kept.clone().zip(boxes).map(way).collect()

@@ -9,6 +9,8 @@
 //!
 //! Source: OpenCV 5.0 `imgproc/resize`. Golden set: `imaging/resize`.
 
+use crate::clahe::ROUND_HALF_EVEN;
+
 /// Fixed-point bits of the weights of [`resize_linear_u8`].
 const WEIGHT_BITS: u32 = 11;
 
@@ -42,7 +44,7 @@ pub fn resize_area_u8(src: &[u8], h: usize, w: usize, out_h: usize, out_w: usize
         |y| &src[y * w..(y + 1) * w],
         f32::from,
         |sums| {
-            out.extend(sums.iter().map(|&v| v.round_ties_even() as u8));
+            out.extend(sums.iter().map(|&v| (v + ROUND_HALF_EVEN).to_bits() as u8));
         },
     );
     out
@@ -63,7 +65,7 @@ fn block_means(src: &[u8], w: usize, out_h: usize, out_w: usize, by_y: usize, by
         if (by_y, by_x) == (2, 2) {
             out.extend(sums.iter().map(|&s| ((s + 2) >> 2) as u8));
         } else {
-            out.extend(sums.iter().map(|&s| (s as f32 * scale).round_ties_even() as u8));
+            out.extend(sums.iter().map(|&s| (s as f32 * scale + ROUND_HALF_EVEN).to_bits() as u8));
         }
     }
     out
@@ -132,6 +134,8 @@ impl AxisWeights {
         mut finished: impl FnMut(&[f32]),
     ) {
         let (out_h, out_w) = (self.starts.len() - 1, columns.starts.len() - 1);
+        let columns = Taps::of(columns);
+        let mut values = Vec::new();
         let mut sums = vec![0.0f32; out_w];
         // Rows that two results share are weighed once: the last two are kept.
         let mut kept: [(usize, Vec<f32>); 2] =
@@ -142,15 +146,9 @@ impl AxisWeights {
                 let y = first + k;
                 if kept[y % 2].0 != y {
                     kept[y % 2].0 = y;
-                    let row = row_of(y);
-                    for (x, out) in kept[y % 2].1.iter_mut().enumerate() {
-                        let (first, weights) = columns.at(x);
-                        let mut sum = 0.0;
-                        for (&v, &weight) in row[first..first + weights.len()].iter().zip(weights) {
-                            sum += value(v) * weight;
-                        }
-                        *out = sum;
-                    }
+                    values.clear();
+                    values.extend(row_of(y).iter().map(|&v| value(v)));
+                    columns.weigh(&mut values, &mut kept[y % 2].1);
                 }
                 let row = &kept[y % 2].1;
                 if k == 0 {
@@ -160,6 +158,56 @@ impl AxisWeights {
                 }
             }
             finished(&sums);
+        }
+    }
+}
+
+/// The weights of one axis as lists of one length, the shorter ones filled up with 0: adding 0 changes no sum, and a
+/// fixed number of steps is what the compiler makes fast code of.
+struct Taps {
+    first: Vec<usize>,
+    /// `many` weights of each position.
+    weights: Vec<f32>,
+    many: usize,
+}
+
+impl Taps {
+    fn of(axis: &AxisWeights) -> Self {
+        let positions = axis.starts.len() - 1;
+        let many = (0..positions).map(|i| axis.at(i).1.len()).max().unwrap_or(0).max(1);
+        let mut taps = Self { first: Vec::new(), weights: Vec::new(), many };
+        for i in 0..positions {
+            let (first, weights) = axis.at(i);
+            taps.first.push(first);
+            taps.weights.extend_from_slice(weights);
+            taps.weights.resize(taps.first.len() * many, 0.0);
+        }
+        taps
+    }
+
+    /// Weighs a row, which is filled up with 0 for that.
+    fn weigh(&self, row: &mut Vec<f32>, out: &mut [f32]) {
+        row.resize(row.len() + self.many, 0.0);
+        match self.many {
+            1 => self.weigh_by::<1>(row, out),
+            2 => self.weigh_by::<2>(row, out),
+            3 => self.weigh_by::<3>(row, out),
+            4 => self.weigh_by::<4>(row, out),
+            _ => {
+                let each = self.first.iter().zip(self.weights.chunks_exact(self.many));
+                for (o, (&first, weights)) in out.iter_mut().zip(each) {
+                    let values = &row[first..first + self.many];
+                    *o = values.iter().zip(weights).fold(0.0, |sum, (v, weight)| sum + v * weight);
+                }
+            }
+        }
+    }
+
+    fn weigh_by<const N: usize>(&self, row: &[f32], out: &mut [f32]) {
+        let weights = self.weights.as_chunks::<N>().0;
+        for (o, (&first, weights)) in out.iter_mut().zip(self.first.iter().zip(weights)) {
+            let Some(values) = row[first..].first_chunk::<N>() else { continue };
+            *o = values.iter().zip(weights).fold(0.0, |sum, (v, weight)| sum + v * weight);
         }
     }
 }
@@ -230,29 +278,47 @@ pub fn resize_linear_u8(src: &[u8], h: usize, w: usize, out_h: usize, out_w: usi
 
 /// Resizes by straight lines between pixel centres, edge pixels held beyond the edge.
 pub fn resize_linear_f32(src: &[f32], h: usize, w: usize, out_h: usize, out_w: usize) -> Vec<f32> {
-    if src.is_empty() || out_h == 0 || out_w == 0 {
-        return vec![0.0; out_h * out_w];
-    }
-    let columns: Vec<_> = (0..out_w).map(|x| linear_position(w, out_w, x)).collect();
-    let rows: Vec<_> = (0..out_h).map(|y| linear_position(h, out_h, y)).collect();
     let mut out = Vec::with_capacity(out_h * out_w);
-    let line = |y: usize| {
+    linear_rows_f32(src, [h, w], [out_h, out_w], |row| out.extend_from_slice(row));
+    out
+}
+
+/// [`resize_linear_f32`], which hands over one finished row after the other.
+pub(crate) fn linear_rows_f32(
+    src: &[f32],
+    [h, w]: [usize; 2],
+    [out_h, out_w]: [usize; 2],
+    mut finished: impl FnMut(&[f32]),
+) {
+    let mut row = vec![0.0; out_w];
+    if src.is_empty() || out_w == 0 {
+        (0..out_h).for_each(|_| finished(&row));
+        return;
+    }
+    let columns: Vec<(usize, usize, f32)> = (0..out_w)
+        .map(|x| linear_position(w, out_w, x))
+        .map(|(a, weight)| (a, (a + 1).min(w - 1), weight))
+        .collect();
+    let line = |y: usize, out: &mut [f32]| {
         let row = &src[y * w..(y + 1) * w];
-        let blend = |&(a, weight): &(usize, f32)| row[a] * (1.0 - weight) + row[(a + 1).min(w - 1)] * weight;
-        columns.iter().map(blend).collect::<Vec<f32>>()
+        let blend = |&(a, b, weight): &(usize, usize, f32)| row[a] * (1.0 - weight) + row[b] * weight;
+        out.iter_mut().zip(&columns).for_each(|(o, column)| *o = blend(column));
     };
-    let mut kept: [(usize, Vec<f32>); 2] = [(usize::MAX, Vec::new()), (usize::MAX, Vec::new())];
-    for (a, weight) in rows {
+    let mut kept = [(usize::MAX, vec![0.0; out_w]), (usize::MAX, vec![0.0; out_w])];
+    for y in 0..out_h {
+        let (a, weight) = linear_position(h, out_h, y);
         let b = (a + 1).min(h - 1);
         for y in [a, b] {
             if kept[y % 2].0 != y {
-                kept[y % 2] = (y, line(y));
+                kept[y % 2].0 = y;
+                line(y, &mut kept[y % 2].1);
             }
         }
         let (upper, lower) = (&kept[a % 2].1, &kept[b % 2].1);
-        out.extend(upper.iter().zip(lower).map(|(u, l)| u * (1.0 - weight) + l * weight));
+        let pairs = row.iter_mut().zip(upper.iter().zip(lower));
+        pairs.for_each(|(o, (u, l))| *o = u * (1.0 - weight) + l * weight);
+        finished(&row);
     }
-    out
 }
 
 #[cfg(test)]

@@ -3,17 +3,31 @@
 //! Forgetting this step is the classic fault of such programs. Crop, padding, turn and flip invert to the voxel; a
 //! picture whose crop has the picture's own size is copied byte for byte.
 
+use crate::resize::linear_rows_f32;
 use crate::{SliceWay, resize_linear_f32, turn_quarters};
 
 /// One picture of probabilities on its canonical slice, linear between pixel centres (0 outside the crop).
 pub fn restore_probabilities_slice(prob: &[f32], way: &SliceWay) -> Vec<f32> {
-    place(&resize_linear_f32(prob, way.size, way.size, way.crop.h, way.crop.w), way)
+    place(&resize_linear_f32(prob, way.size, way.size, way.crop.h, way.crop.w), 0.0, way)
+}
+
+/// 1 where [`restore_probabilities_slice`] gives at least `threshold`, else 0, without keeping the probabilities.
+pub fn restore_labels_slice(prob: &[f32], way: &SliceWay, threshold: f32) -> Vec<u8> {
+    let label = |p: f32| u8::from(p >= threshold);
+    let mut labels = Vec::with_capacity(way.crop.h * way.crop.w);
+    linear_rows_f32(prob, [way.size, way.size], [way.crop.h, way.crop.w], |row| {
+        labels.extend(row.iter().map(|&p| label(p)));
+    });
+    place(&labels, label(0.0), way)
 }
 
 /// Pastes the crop into the turned slice and turns it back.
-fn place<T: Copy + Default>(crop: &[T], way: &SliceWay) -> Vec<T> {
+fn place<T: Copy>(crop: &[T], outside: T, way: &SliceWay) -> Vec<T> {
     let [h, w] = way.turned();
-    let mut turned = vec![T::default(); h * w];
+    let mut turned = vec![outside; h * w];
     way.crop.paste(crop, &mut turned, h, w);
-    turn_quarters(&turned, h, w, 4 - way.quarter_turns % 4)
+    match way.quarter_turns % 4 {
+        0 => turned,
+        turns => turn_quarters(&turned, h, w, 4 - turns),
+    }
 }

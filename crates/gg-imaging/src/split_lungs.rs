@@ -60,11 +60,14 @@ pub fn split_lungs(mask: &LabelVolume, map: &AxisMap) -> LabelVolume {
 /// First voxel and shape of the mask's bounding box, canonically.
 fn canonical_bounds(mask: &LabelVolume, map: &AxisMap) -> Option<([usize; 3], [usize; 3])> {
     let [n, h, w] = map.canonical_shape(mask.shape());
-    let (mut low, mut high) = ([usize::MAX; 3], [0; 3]);
-    let mut slice = vec![0; h * w];
-    for z in 0..n {
-        map.read_slice(mask, z, &mut slice);
-        for (y, row) in slice.chunks_exact(w).enumerate() {
+    let none = ([usize::MAX; 3], [0; 3]);
+    let of_slice = |slice: &mut Vec<u8>, z: usize| {
+        slice.resize(h * w, 0);
+        map.read_slice(mask, z, slice);
+        let (mut low, mut high) = none;
+        for (y, row) in
+            slice.chunks_exact(w).enumerate().filter(|(_, row)| row.iter().fold(0, |a, v| a | v) != 0)
+        {
             let Some(first) = row.iter().position(|&v| v != 0) else { continue };
             let last = row.iter().rposition(|&v| v != 0).unwrap_or(first);
             for (axis, (a, b)) in [(z, z), (y, y), (first, last)].into_iter().enumerate() {
@@ -72,23 +75,30 @@ fn canonical_bounds(mask: &LabelVolume, map: &AxisMap) -> Option<([usize; 3], [u
                 high[axis] = high[axis].max(b);
             }
         }
-    }
+        (low, high)
+    };
+    let both = |(a, b): ([usize; 3], [usize; 3]), (c, d): ([usize; 3], [usize; 3])| {
+        (std::array::from_fn(|i| a[i].min(c[i])), std::array::from_fn(|i| b[i].max(d[i])))
+    };
+    let (low, high) = (0..n).into_par_iter().map_init(Vec::new, of_slice).reduce(|| none, both);
     (low[0] != usize::MAX).then(|| (low, std::array::from_fn(|i| high[i] - low[i] + 1)))
 }
 
 /// The bounding box as 0 and [`OPEN`].
 fn cut_out(mask: &LabelVolume, map: &AxisMap, low: [usize; 3], shape: [usize; 3]) -> Vec<u8> {
     let [_, h, w] = map.canonical_shape(mask.shape());
-    let mut slice = vec![0; h * w];
-    let mut out = Vec::with_capacity(shape.iter().product());
-    for z in 0..shape[0] {
-        map.read_slice(mask, low[0] + z, &mut slice);
-        for y in 0..shape[1] {
-            out.extend(
-                slice[(low[1] + y) * w + low[2]..][..shape[2]].iter().map(|&v| if v == 0 { 0 } else { OPEN }),
-            );
-        }
-    }
+    let mut out = vec![0; shape.iter().product()];
+    let boxes = out.par_chunks_exact_mut(shape[1] * shape[2]).enumerate();
+    boxes.for_each_init(
+        || vec![0; h * w],
+        |slice, (z, out)| {
+            map.read_slice(mask, low[0] + z, slice);
+            for (y, out) in out.chunks_exact_mut(shape[2]).enumerate() {
+                let row = &slice[(low[1] + y) * w + low[2]..][..shape[2]];
+                out.iter_mut().zip(row).for_each(|(o, &v)| *o = if v == 0 { 0 } else { OPEN });
+            }
+        },
+    );
     out
 }
 
@@ -152,9 +162,12 @@ fn grow(sides: &mut [u8], shape: [usize; 3]) {
         .into_iter()
         .flatten()
     };
+    // From the open voxels, which are few, to their sides: in the order of the sides' places.
     let sided = |v: u8| v != 0 && v != OPEN;
-    let mut front: Vec<usize> =
-        (0..sides.len()).filter(|&i| sided(sides[i]) && neighbours(i).any(|n| sides[n] == OPEN)).collect();
+    let open = (0..sides.len()).into_par_iter().filter(|&i| sides[i] == OPEN);
+    let mut front: Vec<usize> = open.flat_map_iter(neighbours).filter(|&n| sided(sides[n])).collect();
+    front.par_sort_unstable();
+    front.dedup();
     while !front.is_empty() {
         let mut next = Vec::new();
         for &i in &front {

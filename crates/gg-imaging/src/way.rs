@@ -68,7 +68,7 @@ impl Rect {
     }
 
     /// Calls `f(offset in the rectangle, offset in the picture, length)` for each row that both share.
-    fn overlap_rows(self, h: usize, w: usize, mut f: impl FnMut(usize, usize, usize)) {
+    pub(crate) fn overlap_rows(self, h: usize, w: usize, mut f: impl FnMut(usize, usize, usize)) {
         let x0 = self.x.clamp(0, w as i64);
         let x1 = (self.x + self.w as i64).clamp(0, w as i64);
         if x1 <= x0 {

@@ -42,7 +42,10 @@ pub(crate) fn read_ct(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned
     let (ct, labels) = scan::finish(found, options, &mut warnings)?;
     let left_out = |path: &PathBuf| skipped.iter().any(|(p, _)| p == path);
     let slice_files = paths.iter().enumerate().filter(|(_, p)| !left_out(p)).map(|(i, _)| i).collect();
-    Ok(Warned::new(Scan { ct, format: Format::SlicePictures, sha256, skipped, slice_files, labels }, warnings))
+    Ok(Warned::new(
+        Scan { ct, format: Format::SlicePictures, sha256, skipped, slice_files, labels },
+        warnings,
+    ))
 }
 
 /// Reads masks in the given order; the stored values are the labels.

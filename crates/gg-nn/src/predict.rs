@@ -3,6 +3,7 @@
 use crate::bundle::Bundle;
 use crate::engine::{Arithmetic, Engine, EngineError, Images, Int8Engine, Precision, Processor, engine_for};
 use crate::loss::sigmoid;
+use rayon::prelude::*;
 
 /// Pictures to put through a network together: more gain nothing and cost memory.
 pub const PREDICT_BATCH: usize = 8;
@@ -65,7 +66,6 @@ impl Predictor {
     pub fn predict(&mut self, pictures: &[Vec<&[u8]>]) -> Result<Vec<Vec<f32>>, EngineError> {
         let size = self.size;
         let plane = size * size;
-        let mut values = Vec::with_capacity(pictures.len() * self.channels * plane);
         for channels in pictures {
             if let Some(slice) = channels.iter().find(|s| s.len() != plane) {
                 return Err(EngineError::Len { found: slice.len(), right: plane });
@@ -74,15 +74,20 @@ impl Predictor {
                 let (found, right) = (channels.len() * plane, self.channels * plane);
                 return Err(EngineError::Len { found, right });
             }
-            values.extend(channels.iter().flat_map(|s| s.iter()).map(|&v| f32::from(v) / 255.0));
         }
         if pictures.is_empty() {
             return Ok(Vec::new());
         }
+        let mut values = vec![0.0; pictures.len() * self.channels * plane];
+        let planes = values.par_chunks_exact_mut(plane).enumerate();
+        planes.for_each(|(i, out)| {
+            let slice = pictures[i / self.channels][i % self.channels];
+            out.iter_mut().zip(slice).for_each(|(o, &v)| *o = f32::from(v) / 255.0);
+        });
         let images = Images { values: &values, n: pictures.len(), height: size, width: size };
         let logits = self.engine.predict(&images)?;
         let per_picture = logits.len() / pictures.len();
         let calibrated = |z: &f32| sigmoid(z / self.temperature);
-        Ok(logits.chunks_exact(per_picture).map(|z| z.iter().map(calibrated).collect()).collect())
+        Ok(logits.par_chunks_exact(per_picture).map(|z| z.iter().map(calibrated).collect()).collect())
     }
 }

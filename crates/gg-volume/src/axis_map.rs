@@ -58,9 +58,18 @@ impl AxisMap {
         let (start, step_y, step_x) = self.slice_steps(volume.shape(), z);
         let [_, ny, nx] = self.canonical_shape(volume.shape());
         let data = volume.data();
-        for y in 0..ny {
-            for x in 0..nx {
-                out[y * nx + x] = data[(start + step_y * y as isize + step_x * x as isize) as usize];
+        for (y, out) in out.chunks_exact_mut(nx.max(1)).take(ny).enumerate() {
+            let first = start + step_y * y as isize;
+            match step_x {
+                1 => out.copy_from_slice(&data[first as usize..first as usize + nx]),
+                -1 => {
+                    let stored = data[(first + 1 - nx as isize) as usize..=first as usize].iter().rev();
+                    out.iter_mut().zip(stored).for_each(|(o, &v)| *o = v);
+                }
+                _ => {
+                    let at = |x: usize| (first + step_x * x as isize) as usize;
+                    out.iter_mut().enumerate().for_each(|(x, o)| *o = data[at(x)]);
+                }
             }
         }
     }
@@ -70,9 +79,18 @@ impl AxisMap {
         let (start, step_y, step_x) = self.slice_steps(volume.shape(), z);
         let [_, ny, nx] = self.canonical_shape(volume.shape());
         let data = volume.data_mut();
-        for y in 0..ny {
-            for x in 0..nx {
-                data[(start + step_y * y as isize + step_x * x as isize) as usize] = slice[y * nx + x];
+        for (y, row) in slice.chunks_exact(nx.max(1)).take(ny).enumerate() {
+            let first = start + step_y * y as isize;
+            match step_x {
+                1 => data[first as usize..first as usize + nx].copy_from_slice(row),
+                -1 => {
+                    let stored = data[(first + 1 - nx as isize) as usize..=first as usize].iter_mut().rev();
+                    stored.zip(row).for_each(|(o, &v)| *o = v);
+                }
+                _ => {
+                    let at = |x: usize| (first + step_x * x as isize) as usize;
+                    row.iter().enumerate().for_each(|(x, &v)| data[at(x)] = v);
+                }
             }
         }
     }

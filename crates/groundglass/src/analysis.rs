@@ -178,7 +178,7 @@ pub(crate) fn analyse(
     case_id: &str,
     stated: Option<Orientation>,
     mut warnings: Vec<Warning>,
-    told: &dyn Fn(usize, usize),
+    told: &(dyn Fn(usize, usize) + Sync),
     stop: &Interrupt,
 ) -> Result<Outcome> {
     let ct = &scan.ct;
@@ -205,9 +205,10 @@ pub(crate) fn analyse(
     let map = sides.unwrap_or(AxisMap::IDENTITY);
     let run = pipeline::Run {
         sides,
-        prepare: &mut |config| Ok(gg_imaging::prepare(ct, &map, config)),
+        prepare: &mut |config, sizes| Ok(gg_imaging::prepare_sizes(ct, &map, config, sizes)),
         told,
-        seen: &mut |_| (),
+        seen: None,
+        every_slice: false,
         stop,
     };
     let mut found = pipeline::run(models, ct, run)?;

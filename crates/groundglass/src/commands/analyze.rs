@@ -157,7 +157,7 @@ fn one(
     args: &AnalyzeArgs,
     (case_id, ct): (&str, &Path),
     dir: &Path,
-    told: &dyn Fn(usize, usize),
+    told: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Outcome> {
     let start = Instant::now();
     let mut warnings = Vec::new();

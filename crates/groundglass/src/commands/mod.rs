@@ -53,12 +53,12 @@ pub(crate) struct Context {
 
 /// Runs the command that was typed.
 pub(crate) fn run(cli: Cli) -> Result<()> {
-    if let Some(threads) = cli.global.threads {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
-            .build_global()
-            .context("starting the threads")?;
-    }
+    // The thread that we are on is one of them: it works itself instead of handing over each step of a network and waiting.
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(cli.global.threads.map_or(0, Into::into)) // 0: as many as there are cores
+        .use_current_thread()
+        .build_global()
+        .context("starting the threads")?;
     let device = cli.global.device.unwrap_or(DeviceName::Cpu);
     let context = Context {
         console: Console::new(cli.global.quiet),

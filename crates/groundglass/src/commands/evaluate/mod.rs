@@ -23,8 +23,9 @@ use gg_dataset::{Case, Dataset, Datasets, LoadedCase, Parts, Structure};
 use gg_eval::{
     Coverage, FreeSummary, IntervalFit, LogitCounts, SegScores, missing_scores, patient_score, seg_scores,
 };
+use gg_imaging::PrepareConfig;
 use gg_report::{Comparison, SlicePicture};
-use gg_volume::{AxisMap, LabelVolume, Volume, Warning};
+use gg_volume::{AxisMap, LabelVolume, Volume, Warned, Warning};
 use part::Chosen;
 use predictions::Folder;
 use std::path::Path;
@@ -207,9 +208,16 @@ fn predict(
             let mut against = Against::new(loaded);
             let run = pipeline::Run {
                 sides: ct.grid.affine.map(|_| ct.grid.axis_map()),
-                prepare: &mut |config| Ok(slices.get(context, case, loaded, config)),
+                prepare: &mut |config, sizes| {
+                    let mut warnings = Vec::new();
+                    let sized = |&size: &usize| PrepareConfig { size, ..config.clone() };
+                    let get = |config| slices.get(context, case, loaded, &config).drain_into(&mut warnings);
+                    let prepared = sizes.iter().map(sized).map(get).collect();
+                    Ok(Warned::new(prepared, warnings))
+                },
                 told: &|_, _| (),
-                seen: &mut |seen| against.add(&seen),
+                seen: Some(&mut |seen| against.add(&seen)),
+                every_slice: false,
                 stop: &context.interrupt,
             };
             let found = pipeline::run(models, ct, run)?;

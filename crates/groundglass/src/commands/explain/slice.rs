@@ -178,9 +178,10 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
         ct,
         pipeline::Run {
             sides,
-            prepare: &mut |config| Ok(gg_imaging::prepare(ct, &map, config)),
+            prepare: &mut |config, sizes| Ok(gg_imaging::prepare_sizes(ct, &map, config, sizes)),
             told: &told,
-            seen: &mut |_| (),
+            seen: None,
+            every_slice: false,
             stop: &context.interrupt,
         },
     )?;

@@ -1,0 +1,223 @@
+//! Slices through a network, a few at a time, and back onto the grid of the input.
+//!
+//! What is done to the slices of one batch after the network is done on all threads; only masks and counts are written in
+//! turn.
+
+use super::Model;
+use crate::interrupt::Interrupt;
+use anyhow::Result;
+use gg_dataset::neighbours;
+use gg_imaging::{Prepared, SliceWay};
+use gg_nn::{PREDICT_BATCH, Predictor};
+use gg_volume::{AxisMap, LabelVolume, Volume};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many slices went through the networks; those that a network need not see count as done.
+pub(super) struct Progress<'a> {
+    told: &'a (dyn Fn(usize, usize) + Sync),
+    done: AtomicUsize,
+    total: usize,
+    stop: &'a Interrupt,
+}
+
+impl<'a> Progress<'a> {
+    pub(super) fn new(told: &'a (dyn Fn(usize, usize) + Sync), total: usize, stop: &'a Interrupt) -> Self {
+        Self { told, done: AtomicUsize::new(0), total, stop }
+    }
+
+    fn add(&self, slices: usize) {
+        let before = self.done.fetch_add(slices, Ordering::Relaxed);
+        (self.told)(before + slices, self.total);
+    }
+}
+
+/// Shown the probabilities of a canonical slice.
+pub(super) type SeeSlice<'a> = dyn FnMut(usize, &[f32]) + 'a;
+
+/// Where a mask lies: the stored shape, and the way to canonical slices.
+pub(super) struct Place<'a> {
+    pub(super) map: &'a AxisMap,
+    pub(super) shape: [usize; 3],
+}
+
+/// Predicts slices and puts them back on the stored grid; shows the probabilities of each. `through` says which slices
+/// the network sees, `counts` of which of them anything is kept.
+pub(super) fn segment(
+    model: &mut Model,
+    input: &Prepared,
+    place: Place<'_>,
+    [through, counts]: [&[bool]; 2],
+    progress: &Progress<'_>,
+    mut seen: Option<&mut SeeSlice<'_>>,
+) -> Result<LabelVolume> {
+    let mut mask = Volume::filled(place.shape, 0u8);
+    let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| through[input.ways[i].z]).collect();
+    let threshold = model.bundle.info.threshold;
+    let watched = seen.is_some();
+    let restore = |way: &SliceWay, probabilities: &[f32]| {
+        if !watched {
+            return (gg_imaging::restore_labels_slice(probabilities, way, threshold), Vec::new());
+        }
+        let full = gg_imaging::restore_probabilities_slice(probabilities, way);
+        (full.iter().map(|&p| u8::from(p >= threshold)).collect(), full)
+    };
+    let keep = |way: &SliceWay, (labels, full): (Vec<u8>, Vec<f32>)| {
+        if counts[way.z] {
+            if let Some(seen) = &mut seen {
+                seen(way.z, &full);
+            }
+            place.map.write_slice(&mut mask, way.z, &labels);
+        }
+    };
+    predict(&mut model.predictor, input, &chosen, PREDICT_BATCH, progress, restore, keep)?;
+    Ok(mask)
+}
+
+/// Whether each slice shows infection: its canonical z, and the probability.
+pub(super) fn classify(
+    model: &mut Model,
+    input: &Prepared,
+    progress: &Progress<'_>,
+) -> Result<Vec<(usize, Option<f32>)>> {
+    let all: Vec<usize> = (0..input.ways.len()).collect();
+    let mut found = Vec::with_capacity(all.len());
+    let first = |_: &SliceWay, probabilities: &[f32]| probabilities.first().copied();
+    predict(&mut model.predictor, input, &all, PREDICT_BATCH, progress, first, |way, probability| {
+        found.push((way.z, probability));
+    })?;
+    Ok(found)
+}
+
+/// A prepared slice between its neighbours, as a network of so many channels sees it.
+pub(crate) fn picture(input: &Prepared, index: usize, channels: usize) -> Vec<&[u8]> {
+    let adjacent = |i: usize| input.ways[i + 1].z == input.ways[i].z + 1;
+    let around = neighbours(index, channels, input.ways.len(), adjacent);
+    around.into_iter().map(|i| input.images[i].as_slice()).collect()
+}
+
+/// Puts the chosen slices through a network, `batch` at a time, each between its neighbours as in training. `of_slice`
+/// makes something of the probabilities of each, on any thread; `take` gets that in the order of the slices.
+fn predict<T: Send>(
+    predictor: &mut Predictor,
+    input: &Prepared,
+    chosen: &[usize],
+    batch: usize,
+    progress: &Progress<'_>,
+    of_slice: impl Fn(&SliceWay, &[f32]) -> T + Sync,
+    mut take: impl FnMut(&SliceWay, T),
+) -> Result<()> {
+    let channels = predictor.channels();
+    let left_out = input.canonical_shape[0] - chosen.len();
+    progress.add(left_out);
+    for batch in chosen.chunks(batch) {
+        progress.stop.check()?;
+        let pictures: Vec<Vec<&[u8]>> = batch.iter().map(|&i| picture(input, i, channels)).collect();
+        let probabilities = predictor.predict(&pictures)?;
+        let slices = probabilities.par_iter().zip(batch);
+        let made: Vec<T> =
+            slices.map(|(probabilities, &i)| of_slice(&input.ways[i], probabilities)).collect();
+        for (made, &i) in made.into_iter().zip(batch) {
+            take(&input.ways[i], made);
+        }
+        progress.add(batch.len());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::Models;
+    use gg_dataset::Task;
+    use gg_imaging::{CleanUp, PrepareConfig};
+    use gg_nn::net::UnetConfig;
+    use gg_nn::{BUNDLE_FORMAT, Bundle, BundleInfo, NetConfig, Weights};
+    use std::sync::Mutex;
+
+    const SIZE: usize = 16;
+
+    fn bundle(in_channels: usize) -> Bundle {
+        let net = NetConfig::Unet(UnetConfig { in_channels, base: 2, levels: 2, ..UnetConfig::default() });
+        let weights = Weights::init(&net, 3).unwrap();
+        let info = BundleInfo {
+            format_version: BUNDLE_FORMAT,
+            name: "test".into(),
+            task: Task::Infection,
+            net,
+            prepare: PrepareConfig { size: SIZE, ..PrepareConfig::default() },
+            threshold: 0.5,
+            temperature: 1.0,
+            clean: CleanUp::default(),
+            interval: None,
+            labels: Default::default(),
+            manifest: serde_json::Value::Null,
+            scores: serde_json::Value::Null,
+            licence: "none".into(),
+            weights_sha256: String::new(),
+            int8: None,
+        };
+        Bundle::new(info, &weights, gg_nn::Precision::F32).unwrap().0
+    }
+
+    /// Slices 0 to 5 and, after a gap, 8 to 10.
+    fn prepared() -> Prepared {
+        let zs: Vec<usize> = (0..6).chain(8..11).collect();
+        let way = |&z: &usize| SliceWay {
+            z,
+            canonical: [SIZE, SIZE],
+            quarter_turns: 0,
+            crop: gg_imaging::Rect::whole(SIZE, SIZE),
+            size: SIZE,
+            roi_found: true,
+        };
+        let image = |&z: &usize| (0..SIZE * SIZE).map(|i| ((i * 5 + z * 67) % 251) as u8).collect();
+        Prepared {
+            ways: zs.iter().map(way).collect(),
+            images: zs.iter().map(image).collect(),
+            dropped: Vec::new(),
+            canonical_shape: [11, SIZE, SIZE],
+        }
+    }
+
+    fn predicted(predictor: &mut Predictor, chosen: &[usize], batch: usize) -> Vec<(usize, Vec<f32>)> {
+        let mut found = Vec::new();
+        let told = Mutex::new((0, 0));
+        let stop = Interrupt::default();
+        let tell = |done, of| *told.lock().unwrap() = (done, of);
+        let progress = Progress::new(&tell, 11, &stop);
+        let keep = |_: &SliceWay, probabilities: &[f32]| probabilities.to_vec();
+        predict(predictor, &prepared(), chosen, batch, &progress, keep, |way, p| found.push((way.z, p)))
+            .unwrap();
+        assert_eq!(*told.lock().unwrap(), (11, 11));
+        found
+    }
+
+    #[test]
+    fn neither_the_batch_nor_the_chosen_slices_change_what_a_network_of_three_channels_says() {
+        let mut predictor =
+            Predictor::load(&bundle(3), gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()))
+                .unwrap();
+        let all = predicted(&mut predictor, &(0..9).collect::<Vec<_>>(), 4);
+        assert_eq!(all.iter().map(|(z, _)| *z).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 8, 9, 10]);
+        for batch in [1, 2, 9] {
+            assert_eq!(predicted(&mut predictor, &(0..9).collect::<Vec<_>>(), batch), all);
+        }
+        let chosen = [1, 5, 6];
+        let expected: Vec<_> = chosen.iter().map(|&i| all[i].clone()).collect();
+        assert_eq!(predicted(&mut predictor, &chosen, 2), expected);
+        let input = prepared();
+        let of = |a: usize, b: usize, c: usize| [a, b, c].map(|i| input.images[i].as_slice()).to_vec();
+        let by_hand = predictor.predict(&[of(0, 1, 2), of(4, 5, 5), of(6, 6, 7)]).unwrap();
+        assert_eq!(expected.into_iter().map(|(_, p)| p).collect::<Vec<_>>(), by_hand);
+    }
+
+    #[test]
+    fn a_network_without_a_middle_slice_is_refused() {
+        let error = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()))
+            .add(bundle(2), String::new())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("2 slices at once"), "{error}");
+    }
+}
