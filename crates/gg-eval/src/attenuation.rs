@@ -72,6 +72,8 @@ const TEXTURE_FROM: f64 = -1000.0;
 const TEXTURE_TO: f64 = 400.0;
 const TEXTURE_BIN: f64 = 25.0;
 const LEVELS: usize = ((TEXTURE_TO - TEXTURE_FROM) / TEXTURE_BIN) as usize;
+/// The level of a voxel that is not of the tissue.
+const OUTSIDE: u8 = u8::MAX;
 /// Half of the eight neighbours in a slice as rows and columns; the matrix is symmetric.
 const DIRECTIONS: [(usize, isize); 4] = [(0, 1), (1, 0), (1, 1), (1, -1)];
 
@@ -134,30 +136,32 @@ impl Counts {
         }
         self.histogram.resize((HIGHEST_HU - LOWEST_HU + 1) as usize, 0);
         self.pairs.resize(LEVELS * LEVELS, 0);
-        let height = values.len() / width.max(1);
-        let level = |v: f32| {
-            (((f64::from(v) - TEXTURE_FROM) / TEXTURE_BIN).floor().max(0.0) as usize).min(LEVELS - 1)
-        };
-        for (at, (&v, _)) in
-            values.iter().zip(inside).enumerate().filter(|(_, (v, i))| **i != 0 && v.is_finite())
+        // The cast cuts off towards 0, which below 0 comes to the same: the lowest bin takes what is beyond it.
+        let level = |v: f32| (((f64::from(v) - TEXTURE_FROM) / TEXTURE_BIN) as usize).min(LEVELS - 1) as u8;
+        let mut levels = vec![OUTSIDE; values.len()];
+        for ((&v, _), to) in
+            values.iter().zip(inside).zip(&mut levels).filter(|((v, i), _)| **i != 0 && v.is_finite())
         {
+            *to = level(v);
             self.voxels += 1;
-            let fine = (f64::from(v) * FINE).round() as i128;
+            let fine = i128::from(rounded(f64::from(v) * FINE));
             self.powers[0] += fine;
             self.powers[1] += fine * fine;
             self.powers[2] += fine * fine * fine;
-            let bin = (f64::from(v).round() as i32).clamp(LOWEST_HU, HIGHEST_HU) - LOWEST_HU;
-            self.histogram[bin as usize] += 1;
-            let (y, x) = (at / width, at % width);
+            let hu = rounded(f64::from(v)).clamp(i64::from(LOWEST_HU), i64::from(HIGHEST_HU));
+            self.histogram[(hu - i64::from(LOWEST_HU)) as usize] += 1;
+        }
+        let rows: Vec<&[u8]> = levels.chunks_exact(width.max(1)).collect();
+        for (y, row) in rows.iter().enumerate() {
             for (dy, dx) in DIRECTIONS {
-                let Some(x2) = x.checked_add_signed(dx).filter(|&x2| x2 < width && y + dy < height) else {
-                    continue;
-                };
-                let other = (y + dy) * width + x2;
-                if inside[other] != 0 && values[other].is_finite() {
-                    let (a, b) = (level(v), level(values[other]));
-                    self.pairs[a * LEVELS + b] += 1;
-                    self.pairs[b * LEVELS + a] += 1;
+                let Some(other) = rows.get(y + dy) else { continue };
+                // The pairs of columns that lie `dx` apart.
+                let (from, to) = (dx.min(0).unsigned_abs(), dx.max(0).unsigned_abs());
+                for (&a, &b) in row[from.min(width)..].iter().zip(&other[to.min(width)..]) {
+                    if a != OUTSIDE && b != OUTSIDE {
+                        self.pairs[usize::from(a) * LEVELS + usize::from(b)] += 1;
+                        self.pairs[usize::from(b) * LEVELS + usize::from(a)] += 1;
+                    }
                 }
             }
         }
@@ -207,6 +211,12 @@ impl Counts {
     }
 }
 
+/// The nearest whole number, halves away from 0, without a call into the system's library.
+fn rounded(v: f64) -> i64 {
+    let whole = v as i64;
+    whole + i64::from(v - whole as f64 >= 0.5) - i64::from(v - whole as f64 <= -0.5)
+}
+
 /// Features of a symmetric matrix of counts.
 fn texture(pairs: &[u64], levels: usize) -> Option<Texture> {
     let total = pairs.iter().sum::<u64>() as f64;
@@ -238,6 +248,13 @@ mod tests {
 
     fn volume(values: &[f32], w: usize) -> Volume<f32> {
         Volume::from_vec([1, values.len() / w, w], values.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn rounding_is_that_of_the_standard_library() {
+        let values =
+            (-4000..4000).map(|i| f64::from(i) * 0.125).chain([0.49999999999999994, 2.5, -2.5, 1e12 + 0.5]);
+        values.for_each(|v| assert_eq!(rounded(v), v.round() as i64, "{v}"));
     }
 
     /// Haralick's own example (1973, Fig. 3): the 4 x 4 picture 0011 0011 0222 2233 with its matrices in four directions.

@@ -6,6 +6,9 @@
 use gg_volume::{AxisMap, LabelVolume};
 use rayon::prelude::*;
 
+/// Voxels that one thread looks at at once.
+const PART: usize = 1 << 18;
+
 /// How the labels of a lung mask tell the lungs apart.
 pub(crate) struct Lungs {
     /// A mask made anew where one label stood for both lungs.
@@ -21,8 +24,13 @@ impl Lungs {
         let Some(map) = map else {
             return Self { made: None, kinds: [1; 256], x: Err("the orientation is unknown".to_owned()) };
         };
-        let mut present = [false; 256];
-        lung.data().iter().for_each(|v| present[usize::from(*v)] = true);
+        let present = |part: &[u8]| {
+            let mut present = [false; 256];
+            part.iter().for_each(|v| present[usize::from(*v)] = true);
+            present
+        };
+        let either = |a: [bool; 256], b: [bool; 256]| std::array::from_fn(|l| a[l] | b[l]);
+        let present = lung.data().par_chunks(PART).map(present).reduce(|| [false; 256], either);
         let found: Vec<usize> = (1..256).filter(|&l| present[l]).collect();
         let mut kinds = [1u8; 256];
         let made = match found[..] {
@@ -33,7 +41,7 @@ impl Lungs {
             }
             _ => {
                 kinds[2] = 2;
-                Some(gg_imaging::split_lungs(lung, map))
+                Some(gg_imaging::split_lungs(lung.clone(), map))
             }
         };
         let x = mean_x(made.as_ref().unwrap_or(lung), map, &kinds);

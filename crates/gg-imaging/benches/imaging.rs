@@ -55,7 +55,7 @@ fn distances_in_32_slices_of_256(bencher: Bencher) {
 #[divan::bench]
 fn split_lungs_in_32_slices_of_256(bencher: Bencher) {
     let mask = lungs(32, 256);
-    bencher.bench(|| split_lungs(black_box(&mask), &AxisMap::IDENTITY));
+    bencher.bench(|| split_lungs(black_box(mask.clone()), &AxisMap::IDENTITY));
 }
 
 #[divan::bench(sample_count = 10)]

@@ -8,6 +8,7 @@
 //! is said.
 
 use gg_volume::{AxisMap, LabelVolume};
+use rayon::prelude::*;
 
 /// Share of the slices with lung that counts as an end.
 const END: f64 = 0.25;
@@ -35,12 +36,12 @@ pub struct ApexBase {
 /// Compares the ends of the lungs along canonical z; `None` where they do not tell.
 pub fn apex_base_check(lung: &LabelVolume, map: &AxisMap) -> Option<ApexBase> {
     let [n, h, w] = map.canonical_shape(lung.shape());
-    let mut slice = vec![0; h * w];
-    let measure = |z: usize| {
-        map.read_slice(lung, z, &mut slice);
-        SliceShape::of(&slice, h, w)
+    let measure = |slice: &mut Vec<u8>, z: usize| {
+        slice.resize(h * w, 0);
+        map.read_slice(lung, z, slice);
+        SliceShape::of(slice, h, w)
     };
-    let shapes: Vec<SliceShape> = (0..n).map(measure).collect();
+    let shapes: Vec<SliceShape> = (0..n).into_par_iter().map_init(Vec::new, measure).collect();
     let largest = shapes.iter().map(|s| s.area).fold(0.0, f64::max);
     let shapes: Vec<SliceShape> =
         shapes.into_iter().filter(|s| s.area > 0.0 && s.area >= LEAST_AREA * largest).collect();
@@ -74,6 +75,9 @@ impl SliceShape {
     fn of(slice: &[u8], h: usize, w: usize) -> Self {
         let (mut columns, mut rows) = (vec![0usize; w], vec![0usize; h]);
         for (row, count) in slice.chunks_exact(w.max(1)).zip(&mut rows) {
+            if row.iter().fold(0, |all, v| all | v) == 0 {
+                continue;
+            }
             for (&v, column) in row.iter().zip(&mut columns) {
                 *column += usize::from(v != 0);
                 *count += usize::from(v != 0);

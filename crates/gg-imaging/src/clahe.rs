@@ -241,6 +241,23 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_cut_from_the_whole() {
+        let (h, w) = (61, 47);
+        let picture: Vec<u8> = (0..h * w).map(|i| (i * 31 % 255) as u8).collect();
+        let whole = clahe(&picture, h, w, 3.0, 8, 5);
+        for part in [
+            Rect { y: 11, x: 9, h: 30, w: 20 },
+            Rect { y: -5, x: -8, h: 80, w: 30 },
+            Rect { y: 40, x: 30, h: 30, w: 30 },
+            Rect { y: 70, x: 3, h: 4, w: 4 },
+            Rect { y: 3, x: 60, h: 4, w: 4 },
+        ] {
+            let found = clahe_within(&picture, [h, w], 3.0, [8, 5], part);
+            assert_eq!(found, part.cut(&whole, h, w, 0), "{part:?}");
+        }
+    }
+
+    #[test]
     fn tiny_and_empty_pictures_are_no_trouble() {
         for (h, w) in [(0, 0), (0, 3), (1, 1), (1, 9), (3, 2), (7, 7)] {
             assert_eq!(clahe(&vec![5; h * w], h, w, 3.0, 8, 8).len(), h * w);

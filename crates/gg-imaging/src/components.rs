@@ -264,3 +264,22 @@ fn number(runs: &mut [Run], parents: &mut [u32], ny: usize) -> Vec<Component> {
     }
     list
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_stretches_end_where_plain_ones_do() {
+        // Stretches of all lengths and values, inside and outside.
+        let row: Vec<u8> = (0..90usize).flat_map(|n| vec![(n * n % 4) as u8; n % 37]).collect();
+        for inside in [|v: u8| v != 0, |v: u8| v == 0, |v: u8| v == 2] {
+            let mut runs = Vec::new();
+            push_runs(&row, 0, &inside, &mut runs);
+            let mut painted = vec![false; row.len()];
+            runs.iter().for_each(|run| painted[run.start..run.end].fill(true));
+            assert_eq!(painted, row.iter().map(|&v| inside(v)).collect::<Vec<_>>());
+            assert!(runs.windows(2).all(|pair| pair[0].end < pair[1].start), "runs do not touch");
+        }
+    }
+}

@@ -57,14 +57,49 @@ pub(crate) fn grey_slice(
     values: &mut Vec<f32>,
 ) -> Vec<u8> {
     let [_, h, w] = map.canonical_shape(ct.voxels.shape());
+    let mut grey = vec![0; h * w];
+    if let (GreyRule::Window([low, high]), true) = (rule, rows_are_stored(map)) {
+        for (y, out) in grey.chunks_exact_mut(w.max(1)).enumerate() {
+            window_to_u8(stored_row(&ct.voxels, map, z, y), low, high, out);
+        }
+        return grey;
+    }
     values.resize(h * w, 0.0);
     map.read_slice(&ct.voxels, z, values);
-    let mut grey = vec![0; h * w];
     match rule {
         GreyRule::Window([low, high]) => window_to_u8(values, low, high, &mut grey),
         GreyRule::MinMax => min_max_to_u8(values, &mut grey),
     }
     grey
+}
+
+/// Row `y` of canonical slice `z` in one window for all slices.
+pub(crate) fn grey_row(ct: &CtVolume, map: &AxisMap, [z, y]: [usize; 2], [low, high]: [f32; 2]) -> Vec<u8> {
+    let shape = ct.voxels.shape();
+    let [_, _, w] = map.canonical_shape(shape);
+    let mut grey = vec![0; w];
+    if rows_are_stored(map) {
+        window_to_u8(stored_row(&ct.voxels, map, z, y), low, high, &mut grey);
+        return grey;
+    }
+    let value = |x: usize| {
+        let [z, y, x] = map.stored_index(shape, [z, y, x]);
+        ct.voxels.at(z, y, x)
+    };
+    let values: Vec<f32> = (0..w).map(value).collect();
+    window_to_u8(&values, low, high, &mut grey);
+    grey
+}
+
+/// Whether canonical rows lie in the stored array as they are.
+fn rows_are_stored(map: &AxisMap) -> bool {
+    map.axis[2] == 2 && !map.flip[2]
+}
+
+fn stored_row<'a>(voxels: &'a Volume<f32>, map: &AxisMap, z: usize, y: usize) -> &'a [f32] {
+    let [z, y, x] = map.stored_index(voxels.shape(), [z, y, 0]);
+    let first = voxels.index(z, y, x);
+    &voxels.data()[first..first + voxels.shape()[2]]
 }
 
 /// The values between which nearly all voxels lie, found in a histogram, so without a copy of the volume.

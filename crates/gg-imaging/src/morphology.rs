@@ -2,7 +2,7 @@
 //!
 //! Outside the picture is background. An element of `n` pixels reaches `n / 2` back and `n - 1 - n / 2` on in an
 //! erosion; in a dilation, which mirrors it, `n - 1 - n / 2` back and `n / 2` on. For even sides the two differ by
-//! one pixel, as in SciPy. Both axes are done one after the other with running counts. Golden set: `imaging/morphology`.
+//! one pixel, as in SciPy. Both axes are done one after the other. Golden set: `imaging/morphology`.
 
 /// Pixels whose whole `eh` x `ew` surrounding is inside.
 ///
@@ -22,45 +22,44 @@ pub fn binary_dilation(mask: &[u8], h: usize, w: usize, eh: usize, ew: usize) ->
     filter(mask, h, w, [reach(eh), reach(ew)], false)
 }
 
-/// Counts inside a window that reaches so far back and on, along rows, then along columns.
+/// And (`all`) or or of the pixels in a window that reaches so far back and on, along rows, then along columns.
+///
+/// A window of `n` pixels is made of two of `n / 2`, so that a few steps on whole rows do, whatever its size.
 fn filter(mask: &[u8], h: usize, w: usize, reach: [(usize, usize); 2], all: bool) -> Vec<u8> {
-    let mut out = vec![0u8; h * w];
     if h == 0 || w == 0 {
-        return out;
+        return vec![0u8; h * w];
     }
-    let wanted = |(back, on): (usize, usize)| if all { (back + on + 1) as u32 } else { 1 };
-    let (back, on) = reach[1];
-    let need = wanted(reach[1]);
-    for (row, out) in mask.chunks_exact(w).zip(out.chunks_exact_mut(w)) {
-        let mut count: u32 = row.iter().take(on).map(|&v| u32::from(v != 0)).sum();
-        for x in 0..w {
-            if x + on < w {
-                count += u32::from(row[x + on] != 0);
-            }
-            if x > back {
-                count -= u32::from(row[x - back - 1] != 0);
-            }
-            out[x] = u8::from(count >= need);
-        }
+    let [(up, down), (left, right)] = reach;
+    let (wide, high) = (w + left + right, h + up + down);
+    // Background around the picture, as far as the window reaches.
+    let mut rows = vec![0u8; h * wide];
+    for (row, out) in mask.chunks_exact(w).zip(rows.chunks_exact_mut(wide)) {
+        out[left..left + w].iter_mut().zip(row).for_each(|(o, &v)| *o = u8::from(v != 0));
     }
-    let (back, on) = reach[0];
-    let need = wanted(reach[0]);
-    let rows = out;
-    let mut out = vec![0u8; h * w];
-    let mut counts = vec![0u32; w];
-    let add = |counts: &mut [u32], y: usize| {
-        counts.iter_mut().zip(&rows[y * w..(y + 1) * w]).for_each(|(c, &v)| *c += u32::from(v));
-    };
-    (0..on.min(h)).for_each(|y| add(&mut counts, y));
-    for y in 0..h {
-        if y + on < h {
-            add(&mut counts, y + on);
-        }
-        if y > back {
-            let gone = (y - back - 1) * w;
-            counts.iter_mut().zip(&rows[gone..gone + w]).for_each(|(c, &v)| *c -= u32::from(v));
-        }
-        out[y * w..(y + 1) * w].iter_mut().zip(&counts).for_each(|(o, &c)| *o = u8::from(c >= need));
+    let rows = windows(rows, 1, left + right + 1, all);
+    let mut columns = vec![0u8; high * w];
+    for (row, out) in rows.chunks_exact(wide).zip(columns[up * w..].chunks_exact_mut(w)) {
+        out.copy_from_slice(&row[..w]);
     }
+    let mut out = windows(columns, w, down + up + 1, all);
+    out.truncate(h * w);
     out
+}
+
+/// For each place, `n` values from there on, `step` apart, joined; what lies beyond the end counts as nothing.
+fn windows(values: Vec<u8>, step: usize, n: usize, all: bool) -> Vec<u8> {
+    let mut joined = values;
+    let mut next = joined.clone();
+    let mut done = 1;
+    while done < n {
+        let more = done.min(n - done);
+        let pairs = next.iter_mut().zip(joined.iter().zip(&joined[(more * step).min(joined.len())..]));
+        match all {
+            true => pairs.for_each(|(o, (a, b))| *o = a & b),
+            false => pairs.for_each(|(o, (a, b))| *o = a | b),
+        }
+        std::mem::swap(&mut joined, &mut next);
+        done += more;
+    }
+    joined
 }

@@ -31,3 +31,23 @@ fn place<T: Copy>(crop: &[T], outside: T, way: &SliceWay) -> Vec<T> {
         turns => turn_quarters(&turned, h, w, 4 - turns),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rect;
+
+    #[test]
+    fn labels_are_the_probabilities_at_their_threshold() {
+        let prob: Vec<f32> = (0..64).map(|i| ((i * 37) % 64) as f32 / 63.0).collect();
+        let crops = [Rect { y: -2, x: 1, h: 9, w: 9 }, Rect::whole(7, 5), Rect { y: 3, x: 2, h: 2, w: 20 }];
+        for (quarter_turns, crop) in (0..4).flat_map(|t| crops.map(|c| (t, c))) {
+            let way = SliceWay { z: 0, canonical: [7, 6], quarter_turns, crop, size: 8, roi_found: true };
+            for threshold in [0.0, 0.3, 0.5, 1.0] {
+                let full = restore_probabilities_slice(&prob, &way);
+                let expected: Vec<u8> = full.iter().map(|&p| u8::from(p >= threshold)).collect();
+                assert_eq!(restore_labels_slice(&prob, &way, threshold), expected, "{way:?} at {threshold}");
+            }
+        }
+    }
+}

@@ -8,9 +8,9 @@
 //! to the lung whose middle is nearer along x. Every voxel of the mask gets a side, no other voxel does.
 //!
 //! # Memory
-//! One byte for each voxel of the mask's bounding box, in which all of this is done in place, beside the mask; the
-//! result comes when that is finished, so that three bytes a voxel are live at most, however wide the box is. What
-//! the search for pieces and the growing add goes with the surface of the mask, and is gone before the result comes.
+//! One byte for each voxel of the mask's bounding box, in which all of this is done in place, beside the mask, which
+//! then becomes the result: two bytes a voxel are live at most, however wide the box is. What the search for pieces and
+//! the growing add goes with the surface of the mask, and is gone before the result comes.
 
 use crate::components::Components;
 use crate::{Connectivity, binary_erosion};
@@ -36,15 +36,12 @@ const CORE: u8 = 0x80;
 ///
 /// # Shape
 /// Mask and result lie on the stored grid, which `map` walks canonically.
-pub fn split_lungs(mask: &LabelVolume, map: &AxisMap) -> LabelVolume {
+pub fn split_lungs(mut mask: LabelVolume, map: &AxisMap) -> LabelVolume {
     let stored = mask.shape();
-    let Some((low, shape)) = canonical_bounds(mask, map) else {
-        return LabelVolume::filled(stored, 0);
-    };
+    let Some((low, shape)) = canonical_bounds(&mask, map) else { return mask };
     let [_, h, w] = map.canonical_shape(stored);
-    let mut sides = cut_out(mask, map, low, shape);
+    let mut sides = cut_out(&mask, map, low, shape);
     split_box(&mut sides, shape, w as f64 / 2.0 - low[2] as f64);
-    let mut out = LabelVolume::filled(stored, 0);
     let mut slice = vec![0; h * w];
     for z in 0..shape[0] {
         slice.fill(0);
@@ -52,9 +49,9 @@ pub fn split_lungs(mask: &LabelVolume, map: &AxisMap) -> LabelVolume {
             let from = (z * shape[1] + y) * shape[2];
             slice[(low[1] + y) * w + low[2]..][..shape[2]].copy_from_slice(&sides[from..from + shape[2]]);
         }
-        map.write_slice(&mut out, low[0] + z, &slice);
+        map.write_slice(&mut mask, low[0] + z, &slice);
     }
-    out
+    mask
 }
 
 /// First voxel and shape of the mask's bounding box, canonically.
@@ -238,14 +235,14 @@ mod tests {
     #[test]
     fn lungs_apart_are_told_exactly() {
         let mask = lungs(&[15.0, 44.0], 12.0);
-        assert_eq!(shares(&mask, &split_lungs(&mask, &AxisMap::IDENTITY), 30), [1.0, 1.0]);
+        assert_eq!(shares(&mask, &split_lungs(mask.clone(), &AxisMap::IDENTITY), 30), [1.0, 1.0]);
     }
 
     #[test]
     fn touching_lungs_are_cut_where_they_touch() {
         let mask = lungs(&[16.5, 42.5], 14.5);
         assert_eq!(crate::label_3d(&mask, Connectivity::Faces).len(), 1);
-        let found = shares(&mask, &split_lungs(&mask, &AxisMap::IDENTITY), 30);
+        let found = shares(&mask, &split_lungs(mask.clone(), &AxisMap::IDENTITY), 30);
         assert!(found.iter().all(|&s| s > 0.98), "{found:?}");
     }
 
@@ -258,18 +255,18 @@ mod tests {
                 mask.data_mut()[i] = 1;
             }
         }
-        let found = shares(&mask, &split_lungs(&mask, &AxisMap::IDENTITY), 30);
+        let found = shares(&mask, &split_lungs(mask.clone(), &AxisMap::IDENTITY), 30);
         assert!(found.iter().all(|&s| s > 0.99), "{found:?}");
     }
 
     #[test]
     fn one_lung_alone_has_the_side_where_it_lies() {
         let mask = lungs(&[15.0], 12.0);
-        assert_eq!(split_lungs(&mask, &AxisMap::IDENTITY), mask.map(|v| v * LUNG_RIGHT));
+        assert_eq!(split_lungs(mask.clone(), &AxisMap::IDENTITY), mask.map(|v| v * LUNG_RIGHT));
         let mirrored = AxisMap::from_orientation(Orientation::parse("RPS").unwrap());
-        assert_eq!(split_lungs(&mask, &mirrored), mask.map(|v| v * LUNG_LEFT));
+        assert_eq!(split_lungs(mask.clone(), &mirrored), mask.map(|v| v * LUNG_LEFT));
         let none = LabelVolume::filled([2, 3, 4], 0);
-        assert_eq!(split_lungs(&none, &AxisMap::IDENTITY), none);
+        assert_eq!(split_lungs(none.clone(), &AxisMap::IDENTITY), none);
     }
 
     #[test]
@@ -277,7 +274,7 @@ mod tests {
         let mut mask = lungs(&[15.0, 44.0], 12.0);
         let i = mask.index(0, 0, 35);
         mask.data_mut()[i] = 7;
-        assert_eq!(split_lungs(&mask, &AxisMap::IDENTITY).data()[i], LUNG_LEFT);
+        assert_eq!(split_lungs(mask.clone(), &AxisMap::IDENTITY).data()[i], LUNG_LEFT);
     }
 
     #[test]
@@ -304,13 +301,13 @@ mod tests {
             expected.data_mut()[from + xs.start..from + xs.end].fill(side);
         }
         let mut mask = expected.map(|v| u8::from(v != 0));
-        assert_eq!(split_lungs(&mask, &AxisMap::IDENTITY), expected);
+        assert_eq!(split_lungs(mask.clone(), &AxisMap::IDENTITY), expected);
         // Any labels do, those that stand for something on the way too.
         mask.data_mut().iter_mut().enumerate().for_each(|(i, v)| *v *= [1, 2, OPEN, CORE, 255][i % 5]);
-        assert_eq!(split_lungs(&mask, &AxisMap::IDENTITY), expected);
+        assert_eq!(split_lungs(mask.clone(), &AxisMap::IDENTITY), expected);
         let mirrored = AxisMap::from_orientation(Orientation::parse("RPS").unwrap());
         assert_eq!(
-            split_lungs(&mask, &mirrored),
+            split_lungs(mask.clone(), &mirrored),
             expected.map(|v| [0, LUNG_LEFT, LUNG_RIGHT][usize::from(v)])
         );
     }

@@ -4,12 +4,13 @@ use crate::interrupt::Interrupt;
 use crate::manifest::{Compute, LEAK, ModelUsed, Program, Training};
 use crate::output;
 use crate::pictures::Shown;
-use crate::pipeline::{self, Findings, Models};
+use crate::pipeline::{self, Findings, Models, RunSecs};
 use anyhow::{Context as _, Result};
 use gg_eval::{Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, patient_score};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
 use gg_volume::{AxisMap, CtVolume, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
+use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
 
@@ -129,6 +130,7 @@ pub(crate) struct Outcome {
     pub(crate) rows: Vec<SliceRow>,
     pub(crate) montage: Vec<SlicePicture>,
     pub(crate) coronal: Option<SlicePicture>,
+    pub(crate) secs: RunSecs,
 }
 
 /// One row of `slices.csv`.
@@ -156,9 +158,14 @@ fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVolume) -> Op
     if ct.intensity.kind != IntensityKind::Hu {
         return None;
     }
-    let masks = lung.data().iter().zip(infection.data());
-    let healthy = ct.voxels.data().iter().zip(masks).filter(|(_, (l, i))| **l != 0 && **i == 0);
-    let (sum, n) = healthy.fold((0.0, 0u64), |(sum, n), (v, _)| (sum + f64::from(*v), n + 1));
+    let of_slice = |z: usize| {
+        let masks = lung.slice(z).iter().zip(infection.slice(z));
+        let healthy = ct.voxels.slice(z).iter().zip(masks).filter(|(_, (l, i))| **l != 0 && **i == 0);
+        healthy.fold((0.0, 0u64), |(sum, n), (v, _)| (sum + f64::from(*v), n + 1))
+    };
+    // The sums of the slices are added in their order, at any number of threads.
+    let slices: Vec<(f64, u64)> = (0..lung.shape()[0]).into_par_iter().map(of_slice).collect();
+    let (sum, n) = slices.into_iter().fold((0.0, 0u64), |(sum, n), (s, m)| (sum + s, n + m));
     let mean = sum / n as f64;
     (n > 0 && mean > DENSEST_LUNG_HU).then(|| {
         Warning::new(
@@ -171,12 +178,21 @@ fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVolume) -> Op
     })
 }
 
-/// Analyses a CT that was read. `stated` is an orientation from the user; `told` hears of the slices done and in all.
+/// What the user says besides the CT.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said {
+    /// The orientation, instead of what the file says.
+    pub(crate) orientation: Option<Orientation>,
+    /// Whether the infection network sees slices without lung too.
+    pub(crate) every_slice: bool,
+}
+
+/// Analyses a CT that was read. `told` hears of the slices done and in all.
 pub(crate) fn analyse(
     models: &mut Models,
     scan: &Scan,
     case_id: &str,
-    stated: Option<Orientation>,
+    Said { orientation: stated, every_slice }: Said,
     mut warnings: Vec<Warning>,
     told: &(dyn Fn(usize, usize) + Sync),
     stop: &Interrupt,
@@ -208,7 +224,7 @@ pub(crate) fn analyse(
         prepare: &mut |config, sizes| Ok(gg_imaging::prepare_sizes(ct, &map, config, sizes)),
         told,
         seen: None,
-        every_slice: false,
+        every_slice,
         stop,
     };
     let mut found = pipeline::run(models, ct, run)?;
@@ -236,8 +252,9 @@ pub(crate) fn analyse(
         lung: Some(&lung),
         infection: Some(&infection),
     };
-    let montage = montage(&shown, &rows)?;
-    let coronal = coronal(&shown, &rows, &infection, &lung)?;
+    let (montage, coronal) =
+        rayon::join(|| montage(&shown, &rows), || coronal(&shown, &rows, &infection, &lung));
+    let (montage, coronal) = (montage?, coronal?);
     let analysis = Analysis {
         schema_version: SCHEMA_VERSION,
         case_id: case_id.to_owned(),
@@ -274,23 +291,30 @@ pub(crate) fn analyse(
         program: Program::this(),
         compute: models.compute(),
     };
-    Ok(Outcome { analysis, lung, infection, rows, montage, coronal })
+    Ok(Outcome { analysis, lung, infection, rows, montage, coronal, secs: found.secs })
 }
 
 /// Writes all files of one case into a folder.
 pub(crate) fn write(outcome: &Outcome, scan: &Scan, dir: &Path) -> Result<()> {
-    let failed = |name: &str| format!("writing {name}");
-    for (name, labels) in [("lung_mask.nii.gz", &outcome.lung), ("infection_mask.nii.gz", &outcome.infection)]
-    {
-        gg_io::write_labels_nifti(&dir.join(name), labels, &scan.ct.grid).with_context(|| failed(name))?;
-    }
-    output::write_json(&dir.join("analysis.json"), &outcome.analysis)?;
-    let mut table = csv::Writer::from_writer(Vec::new());
-    for row in &outcome.rows {
-        table.serialize(row)?;
-    }
-    output::write_text(&dir.join("slices.csv"), &String::from_utf8(table.into_inner()?)?)?;
-    output::write_text(&dir.join("report.html"), &crate::analysis_page::page(outcome))
+    let mask = |name: &str, labels: &LabelVolume| {
+        gg_io::write_labels_nifti(&dir.join(name), labels, &scan.ct.grid)
+            .with_context(|| format!("writing {name}"))
+    };
+    let texts = || {
+        output::write_json(&dir.join("analysis.json"), &outcome.analysis)?;
+        let mut table = csv::Writer::from_writer(Vec::new());
+        for row in &outcome.rows {
+            table.serialize(row)?;
+        }
+        output::write_text(&dir.join("slices.csv"), &String::from_utf8(table.into_inner()?)?)?;
+        output::write_text(&dir.join("report.html"), &crate::analysis_page::page(outcome))
+    };
+    // Each mask is compressed by one thread; the page is drawn beside that.
+    let (lung, (texts, infection)) = rayon::join(
+        || mask("lung_mask.nii.gz", &outcome.lung),
+        || rayon::join(texts, || mask("infection_mask.nii.gz", &outcome.infection)),
+    );
+    lung.and(infection).and(texts)
 }
 
 /// Appends remarks that were not made before.
@@ -395,7 +419,7 @@ fn montage(shown: &Shown<'_>, rows: &[SliceRow]) -> Result<Vec<SlicePicture>> {
     let lung: Vec<u64> = rows.iter().map(|r| r.lung_voxels as u64).collect();
     let infected: Vec<u64> = rows.iter().map(|r| r.infected_voxels as u64).collect();
     let pictures: Vec<SlicePicture> = gg_report::pick_slices(&lung, &infected, MONTAGE)
-        .into_iter()
+        .into_par_iter()
         .map(|z| {
             let percent = rows[z].percent_of_lung.map_or(String::new(), |p| format!(" · {p:.1} %"));
             shown.axial(z, format!("slice {z}{percent}"))
@@ -418,16 +442,19 @@ fn coronal(
     if rows.len() < FEWEST_SLICES {
         return Ok(None);
     }
-    let labels = if infection.count_foreground() > 0 { infection } else { lung };
+    let labels = if rows.iter().any(|r| r.infected_voxels > 0) { infection } else { lung };
     let [n, h, w] = shown.map.canonical_shape(labels.shape());
-    let mut counts = vec![0usize; h];
-    let mut slice = vec![0u8; h * w];
-    for z in 0..n {
+    let count = |mut counts: Vec<usize>, z: usize| {
+        let mut slice = vec![0u8; h * w];
         shown.map.read_slice(labels, z, &mut slice);
         for (count, row) in counts.iter_mut().zip(slice.chunks_exact(w)) {
             *count += row.iter().filter(|&&v| v != 0).count();
         }
-    }
+        counts
+    };
+    let none = || vec![0usize; h];
+    let sum = |a: Vec<usize>, b: Vec<usize>| a.iter().zip(&b).map(|(a, b)| a + b).collect();
+    let counts = (0..n).into_par_iter().fold(none, count).reduce(none, sum);
     let Some(y) = (0..h).rev().max_by_key(|&y| counts[y]).filter(|&y| counts[y] > 0) else { return Ok(None) };
     Ok(Some(shown.coronal(y, format!("coronal, row {y}"))?))
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use gg_imaging::Display;
 use gg_report::{CoronalRow, Grey, Sides, SlicePicture};
 use gg_volume::{AxisMap, CtVolume, LabelVolume};
+use rayon::prelude::*;
 
 /// A CT with one pair of masks on its stored grid.
 pub(crate) struct Shown<'a> {
@@ -34,12 +35,15 @@ impl Shown<'_> {
     pub(crate) fn coronal(&self, y: usize, caption: String) -> Result<SlicePicture> {
         let display = Display::new(self.ct, self.map);
         let [n, _, w] = display.shape();
-        let row = |slice: &[u8]| slice[y * w..(y + 1) * w].to_vec();
+        let labels = |labels: Option<&LabelVolume>, z: usize| {
+            labels.map_or(Vec::new(), |l| self.labels(l, z)[y * w..(y + 1) * w].to_vec())
+        };
         let rows: Vec<CoronalRow> = (0..n)
+            .into_par_iter()
             .map(|z| CoronalRow {
-                grey: row(&display.slice(z)),
-                lung: self.lung.map_or(Vec::new(), |l| row(&self.labels(l, z))),
-                infection: self.infection.map_or(Vec::new(), |l| row(&self.labels(l, z))),
+                grey: display.row(z, y),
+                lung: labels(self.lung, z),
+                infection: labels(self.infection, z),
             })
             .collect();
         let pixel_mm = self.spacing().map(|[z, _, x]| [z, x]);

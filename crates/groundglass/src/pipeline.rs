@@ -202,7 +202,7 @@ pub(crate) struct RunSecs {
     pub(crate) prepare: f64,
     /// The networks, and their probabilities back on the grid of the input.
     pub(crate) predict: f64,
-    /// Cleaning the masks up; what of the classifier runs beside that counts here.
+    /// Cleaning the masks up; what of the networks runs beside that counts here.
     pub(crate) clean: f64,
 }
 
@@ -223,6 +223,11 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
     };
     let all = vec![true; canonical[0]];
     let mut classified = false;
+    let mut lung = None;
+    let split = |lung: LabelVolume| match &sides {
+        Some(map) => gg_imaging::split_lungs(lung, map),
+        None => lung,
+    };
     if let Some(model) = &mut models.lung {
         let clean = model.bundle.info.clean;
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
@@ -234,19 +239,14 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         let mask = segment(model, input, Place { map: &map, shape }, [&all, &all], &progress, see)?;
         found.secs.predict += start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let cleaned = || {
-            let mask = clean.lungs(mask);
-            match &sides {
-                Some(map) => gg_imaging::split_lungs(&mask, map),
-                None => mask,
-            }
-        };
         // Much of the clean-up is the work of one thread: the classifier, which asks for no lungs, runs beside it.
         let classifier = models.classify.as_mut();
         let classifier = classifier.and_then(|m| Some((prepared.at_hand(&m.bundle.info.prepare)?, m)));
-        let (lung, probabilities) =
-            rayon::join(cleaned, || classifier.map(|(input, model)| classify(model, input, &progress)));
-        found.lung = Some(lung);
+        let (cleaned, probabilities) = rayon::join(
+            || clean.lungs(mask),
+            || classifier.map(|(input, model)| classify(model, input, &progress)),
+        );
+        lung = Some(cleaned);
         if let Some(probabilities) = probabilities {
             found.put(probabilities?);
             classified = true;
@@ -255,41 +255,55 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
     }
     if let Some(model) = &mut models.infection {
         let clean = model.bundle.info.clean;
-        let wanted = match &found.lung {
+        let wanted = match &lung {
             Some(lung) => count_slices(lung, &map).iter().map(|&n| n > 0).collect(),
             None => all.clone(),
         };
         let through = if every_slice { &all } else { &wanted };
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let start = Instant::now();
-        let mut inside = vec![0u8; h * w];
-        let mut see = seen.as_mut().map(|seen| {
-            |z: usize, probabilities: &[f32]| {
-                if let Some(lung) = &found.lung {
-                    map.read_slice(lung, z, &mut inside);
-                }
-                let inside = found.lung.as_ref().map(|_| inside.as_slice());
-                seen(Seen { task: Task::Infection, z, probabilities, inside });
+        let place = Place { map: &map, shape };
+        let chosen: [&[bool]; 2] = [through, &wanted];
+        let mut mask = match seen {
+            Some(seen) => {
+                lung = lung.map(split);
+                let mut inside = vec![0u8; h * w];
+                let mut see = |z: usize, probabilities: &[f32]| {
+                    let inside = lung.as_ref().map(|lung| {
+                        map.read_slice(lung, z, &mut inside);
+                        inside.as_slice()
+                    });
+                    seen(Seen { task: Task::Infection, z, probabilities, inside });
+                };
+                segment(model, input, place, chosen, &progress, Some(&mut see))?
             }
-        });
-        let see = see.as_mut().map(|see| see as &mut SeeSlice<'_>);
-        let mut mask = segment(model, input, Place { map: &map, shape }, [through, &wanted], &progress, see)?;
+            // Which slices hold lung is known; which lung it is can be told meanwhile.
+            None => {
+                let (sided, mask) =
+                    rayon::join(|| lung.map(split), || segment(model, input, place, chosen, &progress, None));
+                lung = sided;
+                mask?
+            }
+        };
         found.secs.predict += start.elapsed().as_secs_f64();
         let start = Instant::now();
-        if let Some(lung) = &mut found.lung {
+        if let Some(lung) = &mut lung {
             let extends = Training::of(&model.bundle).is_some_and(|t| t.settings.infection_extends_lung);
             agree(lung, &mut mask, &map, extends, &clean);
-            mask = clean.infection(mask, lung.count_foreground());
+            mask = clean.infection(mask, count_slices(lung, &map).iter().sum());
         }
         let counts = count_slices(&mask, &map);
         found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.infected_voxels = n);
         found.infection = Some(mask);
         found.secs.clean += start.elapsed().as_secs_f64();
+    } else {
+        lung = lung.map(split);
     }
-    if let Some(lung) = &found.lung {
+    if let Some(lung) = &lung {
         let counts = count_slices(lung, &map);
         found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.lung_voxels = n);
     }
+    found.lung = lung;
     if let Some(model) = models.classify.as_mut().filter(|_| !classified) {
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let start = Instant::now();

@@ -122,7 +122,7 @@ fn apex_and_base_contradict_the_header_where_they_do() {
 #[test]
 fn both_lungs_are_found_in_real_masks() {
     with_lungs("medseg", |name, ct, lung| {
-        let sides = split_lungs(lung, &ct.grid.axis_map());
+        let sides = split_lungs(lung.clone(), &ct.grid.axis_map());
         let count = |label: u8| sides.data().iter().filter(|&&v| v == label).count() as f64;
         let ratio = count(LUNG_RIGHT) / count(LUNG_LEFT);
         assert!((0.9..1.4).contains(&ratio), "{name}: right to left {ratio}");

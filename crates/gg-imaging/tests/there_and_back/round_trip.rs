@@ -123,6 +123,23 @@ fn every_voxel_comes_back_in_every_orientation_with_and_without_padding() {
 }
 
 #[test]
+fn several_sizes_at_once_are_those_made_one_by_one() {
+    let shape = [6, 40, 50];
+    let values = (0..shape.iter().product()).map(|i: usize| ((i * 7919) % 251) as f32).collect();
+    let image = ct(Volume::from_vec(shape, values).unwrap(), IntensityKind::LungWindow8bit);
+    for (mode, rotate_quarter_turns) in [RoiMode::None, RoiMode::Slice, RoiMode::Volume].map(|m| (m, 1)) {
+        let roi = RoiConfig { mode, ..RoiConfig::default() };
+        let config = PrepareConfig { roi, rotate_quarter_turns, ..PrepareConfig::default() };
+        let sizes = [16, 64, 33];
+        let found = gg_imaging::prepare_sizes(&image, &AxisMap::IDENTITY, &config, &sizes);
+        for (prepared, size) in found.value.into_iter().zip(sizes) {
+            let alone = prepare(&image, &AxisMap::IDENTITY, &PrepareConfig { size, ..config.clone() });
+            assert_eq!((prepared, &found.warnings), (alone.value, &alone.warnings), "{mode:?}, {size}");
+        }
+    }
+}
+
+#[test]
 fn at_identity_scale_bytes_are_equal() {
     let truth = labels([3, 16, 16]);
     let image = ct(truth.map(f32::from), IntensityKind::LungWindow8bit);
@@ -174,7 +191,7 @@ fn one_thread_and_two_give_the_same_bytes() {
                 let lungs: Vec<Vec<u8>> =
                     prepared.images.iter().map(|s| s.iter().map(|&v| u8::from(v < 100)).collect()).collect();
                 let mask = restore(&lungs, &prepared.ways, &AxisMap::IDENTITY, [12, 90, 110]);
-                let sides = split_lungs(&mask, &AxisMap::IDENTITY);
+                let sides = split_lungs(mask.clone(), &AxisMap::IDENTITY);
                 let distances = distance_edt(&mask, [2.0, 0.7, 0.7]);
                 (prepared, mask, sides, distances)
             })

@@ -155,6 +155,16 @@ fn decompress(
 }
 
 fn to_values(samples: &Samples<'_>, format: &PixelFormat, out: &mut [f32]) -> Decoded {
+    if format.padding.is_none() && samples.width == 2 {
+        let words = samples.bytes.as_chunks::<2>().0;
+        let value = |raw: &[u8; 2]| {
+            let stored = stored_value(u16::from_le_bytes(*raw), format);
+            (f64::from(shade(stored, format)) * format.slope + format.intercept) as f32
+        };
+        out.iter_mut().zip(words).for_each(|(place, raw)| *place = value(raw));
+        let lowest = out.iter().copied().fold(f32::INFINITY, |a, b| if b < a { b } else { a });
+        return Decoded { padded: 0, lowest };
+    }
     let mut decoded = Decoded { padded: 0, lowest: f32::INFINITY };
     let mut put = |place: &mut f32, raw: u16| {
         let stored = stored_value(raw, format);

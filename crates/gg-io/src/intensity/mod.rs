@@ -20,6 +20,7 @@ mod labels;
 use contrast::Traces;
 use gg_volume::{Intensity, IntensityKind, Volume};
 pub(crate) use labels::{Labels, labels};
+use rayon::prelude::*;
 
 /// Voxels looked at, at most (one slice is always looked at whole).
 const SAMPLE_VOXELS: usize = 1 << 22;
@@ -33,6 +34,8 @@ const PADDING_HU: f32 = -1500.0;
 const WHITE: f32 = 255.0;
 /// Tolerance around 0, 1 and 255 for values that were interpolated.
 const EDGE: f32 = 0.5;
+/// Values that one thread looks at at once.
+const PART: usize = 1 << 17;
 /// From here on an `f32` has no fraction.
 const ALL_WHOLE: f32 = 8_388_608.0;
 /// Share of black above which the lung cannot be seen any more.
@@ -48,8 +51,11 @@ pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
 /// The same with the labels found already, where it holds any.
 pub(crate) fn detect(voxels: &Volume<f32>, labels: Option<&Labels>) -> Intensity {
     let slices = sample(voxels);
-    let sample: Vec<f32> =
-        slices.iter().flat_map(|&z| voxels.slice(z).iter().copied()).filter(|v| v.is_finite()).collect();
+    let sample: Vec<f32> = slices
+        .par_iter()
+        .flat_map_iter(|&z| voxels.slice(z).iter().copied())
+        .filter(|v| v.is_finite())
+        .collect();
     let Some(facts) = Facts::of(&sample) else {
         return answer(IntensityKind::Unknown, 1.0, vec!["there is no finite value".to_owned()]);
     };
@@ -119,16 +125,22 @@ struct Facts {
 impl Facts {
     fn of(sample: &[f32]) -> Option<Self> {
         let first = *sample.first()?;
-        let (mut low, mut high, mut whole) = (first, first, true);
         let mut seen: Vec<f32> = Vec::with_capacity(LABEL_LEVELS + 1);
         for &v in sample {
-            low = low.min(v);
-            high = high.max(v);
-            whole &= v as i32 as f32 == v || v.abs() >= ALL_WHOLE;
-            if seen.len() <= LABEL_LEVELS && !seen.contains(&v) {
+            if seen.len() > LABEL_LEVELS {
+                break;
+            }
+            if !seen.contains(&v) {
                 seen.push(v);
             }
         }
+        let of_part = |part: &[f32]| {
+            part.iter().fold((first, first, true), |(low, high, whole), &v| {
+                (low.min(v), high.max(v), whole & (v as i32 as f32 == v || v.abs() >= ALL_WHOLE))
+            })
+        };
+        let both = |(a, b, c): (f32, f32, bool), (d, e, f): (f32, f32, bool)| (a.min(d), b.max(e), c & f);
+        let (low, high, whole) = sample.par_chunks(PART).map(of_part).reduce(|| (first, first, true), both);
         Some(Self { low, high, whole, levels: seen.len() })
     }
 }
@@ -168,18 +180,23 @@ struct Tissues {
 
 impl Tissues {
     fn of(sample: &[f32], offset: f32) -> Self {
-        let (mut air, mut lung, mut soft, mut plausible, mut padding) = (0u64, 0u64, 0u64, 0u64, 0u64);
-        for &v in sample {
-            let hu = v + offset;
-            if hu <= PADDING_HU {
-                padding += 1;
-                continue;
+        let count = |part: &[f32]| {
+            let (mut air, mut lung, mut soft, mut plausible, mut padding) = (0u64, 0u64, 0u64, 0u64, 0u64);
+            for &v in part {
+                let hu = v + offset;
+                if hu <= PADDING_HU {
+                    padding += 1;
+                    continue;
+                }
+                plausible += u64::from((-1300.0..=3500.0).contains(&hu));
+                air += u64::from((-1150.0..-930.0).contains(&hu));
+                lung += u64::from((-930.0..=-600.0).contains(&hu));
+                soft += u64::from((-150.0..=150.0).contains(&hu));
             }
-            plausible += u64::from((-1300.0..=3500.0).contains(&hu));
-            air += u64::from((-1150.0..-930.0).contains(&hu));
-            lung += u64::from((-930.0..=-600.0).contains(&hu));
-            soft += u64::from((-150.0..=150.0).contains(&hu));
-        }
+            [air, lung, soft, plausible, padding]
+        };
+        let sum = |a: [u64; 5], b: [u64; 5]| std::array::from_fn(|i| a[i] + b[i]);
+        let [air, lung, soft, plausible, padding] = sample.par_chunks(PART).map(count).reduce(|| [0; 5], sum);
         let body = (sample.len() as u64 - padding).max(1) as f64;
         Self {
             air: air as f64 / body,

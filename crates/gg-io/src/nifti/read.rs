@@ -41,7 +41,7 @@ pub(crate) fn read_ct(path: &Path, options: &ReadOptions) -> Result<(Warned<Scan
 
 /// Reads a CT from any stream of `bytes` bytes.
 pub(crate) fn read_ct_from(
-    inner: impl Read,
+    inner: impl Read + Send,
     bytes: u64,
     named_gz: bool,
     options: &ReadOptions,
@@ -91,7 +91,7 @@ pub(crate) fn read_labels(
 }
 
 /// Takes the raw bytes of whole voxels, piece by piece.
-type Piece<'a> = dyn FnMut(&Checked, &[u8]) -> Result<(), ReadError> + 'a;
+type Piece<'a> = dyn FnMut(&Checked, &[u8]) -> Result<(), ReadError> + Send + 'a;
 
 /// Everything but the voxels, which went to the callback piece by piece.
 struct Streamed {
@@ -103,7 +103,7 @@ struct Streamed {
 }
 
 fn stream(
-    inner: impl Read,
+    inner: impl Read + Send,
     bytes: u64,
     named_gz: bool,
     options: &ReadOptions,
@@ -184,26 +184,37 @@ fn skip(source: &mut impl Read, bytes: u64, header: &Checked, gzip: bool) -> Res
 }
 
 fn read_voxels(
-    source: &mut impl Read,
+    source: &mut Source<impl Read + Send>,
     header: &Checked,
     gzip: bool,
     piece: &mut Piece<'_>,
 ) -> Result<(), ReadError> {
     let wanted = header.data_bytes();
-    let mut raw = vec![0; PIECE * header.stored.bytes()];
+    let bytes = (PIECE * header.stored.bytes()) as u64;
+    // While one thread inflates a piece, another turns the one before it into values and hashes what it was read from.
+    let [mut raw, mut before] = [Vec::new(), Vec::new()];
     let mut found = 0;
-    while found < wanted {
-        let next = raw.len().min(usize::try_from(wanted - found).unwrap_or(usize::MAX));
-        let n = match read_up_to(source, &mut raw[..next]) {
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => 0,
-            Err(e) => return Err(damaged(e, gzip)),
-        };
-        if n < next {
+    while found < wanted || !before.is_empty() {
+        raw.resize(usize::try_from(bytes.min(wanted - found)).unwrap_or(usize::MAX), 0);
+        let mut unhashed = source.take_unhashed();
+        let (read, done) = rayon::join(
+            || match read_up_to(source, &mut raw) {
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                read => read.map_err(|e| damaged(e, gzip)),
+            },
+            || {
+                unhashed.hash();
+                if before.is_empty() { Ok(()) } else { piece(header, &before) }
+            },
+        );
+        source.give_hashed(unhashed);
+        done?;
+        let n = read?;
+        if n < raw.len() {
             return Err(ReadError::Truncated { wanted, found: found + n as u64 });
         }
-        piece(header, &raw[..next])?;
-        found += next as u64;
+        found += n as u64;
+        std::mem::swap(&mut raw, &mut before);
     }
     Ok(())
 }

@@ -8,19 +8,41 @@ use std::io::{self, BufRead, BufReader, Read};
 
 /// The two bytes every gzip member starts with.
 pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Bytes that wait to be hashed.
+const MOST_UNHASHED: usize = 1 << 22;
 /// Bytes asked from the operating system at once.
 const BUFFER_BYTES: usize = 1 << 17;
 
-/// Hashes and counts everything that is read through it.
+/// Hashes everything that is read through it, at the latest at the end: until then the bytes are kept, so that they can
+/// be hashed on another thread.
 pub(super) struct Hashed<R> {
     inner: R,
+    hash: Unhashed,
+    /// Whether another thread has the hash.
+    lent: bool,
+}
+
+/// A hash, and the bytes that are not in it yet.
+#[derive(Default)]
+pub(super) struct Unhashed {
     hash: Sha256,
+    bytes: Vec<u8>,
+}
+
+impl Unhashed {
+    pub(super) fn hash(&mut self) {
+        self.hash.update(&self.bytes);
+        self.bytes.clear();
+    }
 }
 
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if !self.lent && self.hash.bytes.len() > MOST_UNHASHED {
+            self.hash.hash();
+        }
         let n = self.inner.read(out)?;
-        self.hash.update(&out[..n]);
+        self.hash.bytes.extend_from_slice(&out[..n]);
         Ok(n)
     }
 }
@@ -38,7 +60,8 @@ pub(super) enum Source<R: Read> {
 impl<R: Read> Source<R> {
     /// Looks at the first bytes, not at the name; `must_be_gzip` where the name promises it.
     pub(super) fn open(inner: R, must_be_gzip: bool) -> Result<Self, ReadError> {
-        let mut buffer = BufReader::with_capacity(BUFFER_BYTES, Hashed { inner, hash: Sha256::new() });
+        let mut buffer =
+            BufReader::with_capacity(BUFFER_BYTES, Hashed { inner, hash: Unhashed::default(), lent: false });
         if buffer.fill_buf()?.starts_with(&GZIP_MAGIC) {
             Ok(Self::Gzip(Box::new(GzDecoder::new(buffer))))
         } else if must_be_gzip {
@@ -60,7 +83,34 @@ impl<R: Read> Source<R> {
             Self::Moving => return Err(io::ErrorKind::BrokenPipe.into()),
         };
         let rest = io::copy(&mut buffer, &mut io::sink())?;
-        Ok((hex(&buffer.into_inner().hash.finalize()), rest))
+        let mut unhashed = buffer.into_inner().hash;
+        unhashed.hash();
+        Ok((hex(&unhashed.hash.finalize()), rest))
+    }
+
+    /// What is not hashed yet, for another thread; [`Source::give_hashed`] takes it back before the end.
+    pub(super) fn take_unhashed(&mut self) -> Unhashed {
+        self.hashed().map_or_else(Unhashed::default, |h| {
+            h.lent = true;
+            std::mem::take(&mut h.hash)
+        })
+    }
+
+    /// The hash up to here, and what was read meanwhile.
+    pub(super) fn give_hashed(&mut self, mut hashed: Unhashed) {
+        if let Some(h) = self.hashed() {
+            hashed.bytes.append(&mut h.hash.bytes);
+            h.hash = hashed;
+            h.lent = false;
+        }
+    }
+
+    fn hashed(&mut self) -> Option<&mut Hashed<R>> {
+        match self {
+            Self::Plain(b) | Self::Ended(b) => Some(b.get_mut()),
+            Self::Gzip(decoder) => Some(decoder.get_mut().get_mut()),
+            Self::Moving => None,
+        }
     }
 
     /// A gzip file may hold several members in a row; what follows the last one is not ours.

@@ -3,7 +3,7 @@
 use super::header::{Checked, StoredType};
 
 /// Values that are converted at once.
-pub(super) const PIECE: usize = 1 << 15;
+pub(super) const PIECE: usize = 1 << 18;
 
 /// Converts one piece of raw bytes and appends the values to `out`.
 ///

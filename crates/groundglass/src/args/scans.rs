@@ -54,6 +54,10 @@ pub(crate) struct AnalyzeArgs {
     /// Directions in which the stored axes grow, for files that do not say, e.g. LPS
     #[arg(long, value_name = "AXES", value_parser = parse_orientation)]
     pub(crate) orientation: Option<Orientation>,
+    /// Let the infection network see slices without lung too, as a benchmark does; nothing that it finds there counts, so
+    /// that the results are the same and only the time is longer
+    #[arg(long)]
+    pub(crate) every_slice: bool,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 }

@@ -1,15 +1,17 @@
 //! `analyze`: the main job, for one CT or many. Weights are loaded once; one CT that fails does not stop the others.
 
 use super::{Context, data};
-use crate::analysis::{self, Analysis, Outcome};
+use crate::analysis::{self, Analysis, Outcome, Said};
 use crate::args::AnalyzeArgs;
 use crate::builtin;
 use crate::failure::{Interrupted, Usage};
 use crate::output::{self, Staged};
-use crate::pipeline::Models;
+use crate::pipeline::{Models, RunSecs};
 use crate::seen::{self, Asked};
 use crate::summary::{self, Row};
 use anyhow::{Context as _, Result, bail};
+use gg_io::Scan;
+use gg_volume::Warned;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,12 +24,22 @@ const SUMMARY: &str = "summary.csv";
 /// What every folder of a case holds.
 const ANALYSIS: &str = "analysis.json";
 
-/// `timings.json`: the only output that differs from run to run.
+/// `timings.json`: the only output that differs from run to run. The parts follow each other; their sum is the total.
 #[derive(Serialize)]
 struct Timings {
+    /// Files to a CT, and what its grey values are; the models of the first CT are loaded beside it.
     read_secs: f64,
-    analyse_secs: f64,
+    /// The slices that the networks see.
+    prepare_secs: f64,
+    /// The networks, and their masks back on the grid of the input.
+    predict_secs: f64,
+    /// Cleaning the masks up; the classifier runs beside that where it can.
+    clean_secs: f64,
+    /// Burden, attenuation, texture, and the pictures of the page.
+    measure_secs: f64,
+    /// Masks, tables and the page.
     write_secs: f64,
+    total_secs: f64,
 }
 
 /// What became of one CT; `--json` prints them in the order in which the CTs were named.
@@ -96,20 +108,31 @@ impl Case {
 fn every(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Case>> {
     let cases = name_cases(args)?;
     output::check_apart(&args.out.out, &args.ct)?;
-    let mut models = Models::open(&args.model, context.processor(args.precision)?, args.precision.is_none())?;
-    builtin::fill(&mut models)?;
+    let processor = context.processor(args.precision)?;
+    let open = || {
+        let mut models = Models::open(&args.model, processor, args.precision.is_none())?;
+        builtin::fill(&mut models)?;
+        Ok(models)
+    };
     match &cases[..] {
         [(case_id, ct)] => {
             let staged = Staged::begin(&args.out.out, args.out.force)?;
             let step = context.console.step("analysing slices", 0);
             let told = |done, of| step.set_of(done, of);
-            let outcome = one(context, &mut models, args, (case_id, ct), staged.path(), &told)?;
+            let start = Instant::now();
+            let (models, read): (Result<Models>, _) = rayon::join(open, || read(args, ct));
+            let (mut models, read) = (models?, read?);
+            let outcome = one(context, &mut models, args, case_id, (start, read), staged.path(), &told)?;
             step.finish();
             staged.commit()?;
             Ok(vec![Case::Analysed(Box::new(outcome.analysis))])
         }
-        _ => many(context, &mut models, args, &cases),
+        _ => many(context, &mut open()?, args, &cases),
     }
+}
+
+fn read(args: &AnalyzeArgs, ct: &Path) -> Result<Warned<Scan>> {
+    data::read_ct(ct, &args.read.options())
 }
 
 /// Each result takes its place when it is whole, so that a batch that is stopped has lost nothing of an earlier one.
@@ -127,7 +150,9 @@ fn many(
         step.note(case_id.clone());
         let result = Staged::begin(&out.join(case_id), args.out.force).and_then(|staged| {
             let told = |done, of| step.note(format!("{case_id}: slice {done} of {of}"));
-            let outcome = one(context, models, args, (case_id, ct), staged.path(), &told)?;
+            let start = Instant::now();
+            let read = read(args, ct)?;
+            let outcome = one(context, models, args, case_id, (start, read), staged.path(), &told)?;
             staged.commit()?;
             Ok(outcome.analysis)
         });
@@ -155,13 +180,13 @@ fn one(
     context: &Context,
     models: &mut Models,
     args: &AnalyzeArgs,
-    (case_id, ct): (&str, &Path),
+    case_id: &str,
+    (start, read): (Instant, Warned<Scan>),
     dir: &Path,
     told: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Outcome> {
-    let start = Instant::now();
     let mut warnings = Vec::new();
-    let scan = data::read_ct(ct, &args.read.options())?.drain_into(&mut warnings);
+    let scan = read.drain_into(&mut warnings);
     context.interrupt.check()?;
     data::say_left_out(context, &scan.skipped);
     // Only a name that the user gave can be a patient's.
@@ -169,16 +194,26 @@ fn one(
     let asked = Asked { patient, scan: scan.sha256.clone() };
     warnings.extend(seen::warnings(&seen::trainings(models), &[asked]));
     let read_secs = start.elapsed().as_secs_f64();
-    let outcome =
-        analysis::analyse(models, &scan, case_id, args.orientation, warnings, told, &context.interrupt)?;
+    let said = Said { orientation: args.orientation, every_slice: args.every_slice };
+    let outcome = analysis::analyse(models, &scan, case_id, said, warnings, told, &context.interrupt)?;
     for warning in &outcome.analysis.warnings {
         context.console.warn(format!("{case_id}: {}", warning.message));
     }
-    let analyse_secs = start.elapsed().as_secs_f64() - read_secs;
+    let analysed = start.elapsed().as_secs_f64();
     context.interrupt.check()?;
     analysis::write(&outcome, &scan, dir)?;
-    let write_secs = start.elapsed().as_secs_f64() - read_secs - analyse_secs;
-    output::write_json(&dir.join("timings.json"), &Timings { read_secs, analyse_secs, write_secs })?;
+    let total_secs = start.elapsed().as_secs_f64();
+    let RunSecs { prepare, predict, clean } = outcome.secs;
+    let timings = Timings {
+        read_secs,
+        prepare_secs: prepare,
+        predict_secs: predict,
+        clean_secs: clean,
+        measure_secs: analysed - read_secs - prepare - predict - clean,
+        write_secs: total_secs - analysed,
+        total_secs,
+    };
+    output::write_json(&dir.join("timings.json"), &timings)?;
     Ok(outcome)
 }
 

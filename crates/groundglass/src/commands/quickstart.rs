@@ -233,6 +233,7 @@ fn analyze_args(dicom: &Path, out: &Path, models: &[PathBuf]) -> AnalyzeArgs {
         case_id: vec!["phantom-dicom".to_owned()],
         precision: None,
         orientation: None,
+        every_slice: false,
         read: ReadArgs::default(),
     }
 }

@@ -167,7 +167,7 @@ fn one(
     }
     // Labels 0, 1 and 2, as the set's own lung masks have them; ours were made 0 and 1 when they were read.
     let labels = match (run.task, truth) {
-        (Task::Lung, Some(lung)) => Some(gg_imaging::split_lungs(lung, &map)),
+        (Task::Lung, Some(lung)) => Some(gg_imaging::split_lungs(lung.clone(), &map)),
         _ => None,
     };
     let chosen =
