@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use gg_eval::{Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, patient_score};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
-use gg_volume::{AxisMap, CtVolume, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
+use gg_volume::{AxisMap, CtVolume, Grid, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -295,10 +295,9 @@ pub(crate) fn analyse(
 }
 
 /// Writes all files of one case into a folder.
-pub(crate) fn write(outcome: &Outcome, scan: &Scan, dir: &Path) -> Result<()> {
+pub(crate) fn write(outcome: &Outcome, grid: &Grid, dir: &Path) -> Result<()> {
     let mask = |name: &str, labels: &LabelVolume| {
-        gg_io::write_labels_nifti(&dir.join(name), labels, &scan.ct.grid)
-            .with_context(|| format!("writing {name}"))
+        gg_io::write_labels_nifti(&dir.join(name), labels, grid).with_context(|| format!("writing {name}"))
     };
     let texts = || {
         output::write_json(&dir.join("analysis.json"), &outcome.analysis)?;

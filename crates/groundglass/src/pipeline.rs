@@ -19,16 +19,22 @@ use gg_nn::engine::{Arithmetic, Precision, Processor};
 use gg_nn::{Bundle, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Warned, Warning};
 use prepared::Shared;
+use rayon::prelude::*;
 pub(crate) use segment::picture;
 use segment::{Place, Progress, SeeSlice, classify, segment};
 use std::path::PathBuf;
 use std::time::Instant;
 
+/// Batches that go through a network at once, where there are as many threads. Within a batch all threads wait for each
+/// other at each layer; with two of them one goes on meanwhile. More would cost the memory of their layers.
+const STREAMS: usize = 2;
+
 /// A bundle, ready to predict.
 pub(crate) struct Model {
     pub(crate) bundle: Bundle,
     pub(crate) sha256: String,
-    predictor: Predictor,
+    /// Several of the same, each for its own slices.
+    predictors: Vec<Predictor>,
 }
 
 /// At most one model per task.
@@ -87,7 +93,8 @@ impl Findings {
 impl Model {
     /// What computes.
     fn compute(&self) -> Compute {
-        Compute::new(self.predictor.engine_name(), self.predictor.arithmetic())
+        let predictor = &self.predictors[0];
+        Compute::new(predictor.engine_name(), predictor.arithmetic())
     }
 }
 
@@ -133,8 +140,10 @@ impl Models {
         let in_bytes = self.or_int8 && on_cpu && isa.has_vnni() && bundle.info.int8.is_some();
         let on =
             if in_bytes { Arithmetic { isa, precision: Precision::Int8 }.into() } else { self.on.clone() };
-        let predictor = Predictor::load(&bundle, on)?;
-        *place = Some(Model { bundle, sha256, predictor });
+        let streams = if on.gpu.is_none() { STREAMS.min(rayon::current_num_threads()) } else { 1 };
+        let load = |_| Predictor::load(&bundle, on.clone());
+        let predictors = (0..streams).into_par_iter().map(load).collect::<Result<_, _>>()?;
+        *place = Some(Model { bundle, sha256, predictors });
         Ok(())
     }
 

@@ -201,7 +201,10 @@ fn one(
     }
     let analysed = start.elapsed().as_secs_f64();
     context.interrupt.check()?;
-    analysis::write(&outcome, &scan, dir)?;
+    // The CT is given back to the system beside the writing: for a large one that takes its time too.
+    let (grid, ct) = (scan.ct.grid, scan.ct.voxels);
+    let (written, ()) = rayon::join(|| analysis::write(&outcome, &grid, dir), || drop(ct));
+    written?;
     let total_secs = start.elapsed().as_secs_f64();
     let RunSecs { prepare, predict, clean } = outcome.secs;
     let timings = Timings {

@@ -70,7 +70,7 @@ pub(super) fn segment(
             place.map.write_slice(&mut mask, way.z, &labels);
         }
     };
-    predict(&mut model.predictor, input, &chosen, PREDICT_BATCH, progress, restore, keep)?;
+    predict(&mut model.predictors, input, &chosen, PREDICT_BATCH, progress, restore, keep)?;
     Ok(mask)
 }
 
@@ -83,7 +83,7 @@ pub(super) fn classify(
     let all: Vec<usize> = (0..input.ways.len()).collect();
     let mut found = Vec::with_capacity(all.len());
     let first = |_: &SliceWay, probabilities: &[f32]| probabilities.first().copied();
-    predict(&mut model.predictor, input, &all, PREDICT_BATCH, progress, first, |way, probability| {
+    predict(&mut model.predictors, input, &all, PREDICT_BATCH, progress, first, |way, probability| {
         found.push((way.z, probability));
     })?;
     Ok(found)
@@ -96,10 +96,11 @@ pub(crate) fn picture(input: &Prepared, index: usize, channels: usize) -> Vec<&[
     around.into_iter().map(|i| input.images[i].as_slice()).collect()
 }
 
-/// Puts the chosen slices through a network, `batch` at a time, each between its neighbours as in training. `of_slice`
-/// makes something of the probabilities of each, on any thread; `take` gets that in the order of the slices.
+/// Puts the chosen slices through a network, `batch` at a time for each predictor, each slice between its neighbours as in
+/// training. `of_slice` makes something of the probabilities of each, on any thread; `take` gets that in the order of the
+/// slices.
 fn predict<T: Send>(
-    predictor: &mut Predictor,
+    predictors: &mut [Predictor],
     input: &Prepared,
     chosen: &[usize],
     batch: usize,
@@ -107,20 +108,23 @@ fn predict<T: Send>(
     of_slice: impl Fn(&SliceWay, &[f32]) -> T + Sync,
     mut take: impl FnMut(&SliceWay, T),
 ) -> Result<()> {
-    let channels = predictor.channels();
     let left_out = input.canonical_shape[0] - chosen.len();
     progress.add(left_out);
-    for batch in chosen.chunks(batch) {
+    for batches in chosen.chunks(batch * predictors.len()) {
         progress.stop.check()?;
-        let pictures: Vec<Vec<&[u8]>> = batch.iter().map(|&i| picture(input, i, channels)).collect();
-        let probabilities = predictor.predict(&pictures)?;
-        let slices = probabilities.par_iter().zip(batch);
-        let made: Vec<T> =
-            slices.map(|(probabilities, &i)| of_slice(&input.ways[i], probabilities)).collect();
-        for (made, &i) in made.into_iter().zip(batch) {
+        let one = |(predictor, batch): (&mut Predictor, &[usize])| {
+            let channels = predictor.channels();
+            let pictures: Vec<Vec<&[u8]>> = batch.iter().map(|&i| picture(input, i, channels)).collect();
+            let probabilities = predictor.predict(&pictures)?;
+            let slices = probabilities.par_iter().zip(batch);
+            Ok(slices.map(|(probabilities, &i)| of_slice(&input.ways[i], probabilities)).collect())
+        };
+        let streams = predictors.par_iter_mut().zip(batches.par_chunks(batch));
+        let made: Vec<Vec<T>> = streams.map(one).collect::<Result<_>>()?;
+        for (made, &i) in made.into_iter().flatten().zip(batches) {
             take(&input.ways[i], made);
         }
-        progress.add(batch.len());
+        progress.add(batches.len());
     }
     Ok(())
 }
@@ -180,35 +184,36 @@ mod tests {
         }
     }
 
-    fn predicted(predictor: &mut Predictor, chosen: &[usize], batch: usize) -> Vec<(usize, Vec<f32>)> {
+    fn predicted(predictors: &mut [Predictor], chosen: &[usize], batch: usize) -> Vec<(usize, Vec<f32>)> {
         let mut found = Vec::new();
         let told = Mutex::new((0, 0));
         let stop = Interrupt::default();
         let tell = |done, of| *told.lock().unwrap() = (done, of);
         let progress = Progress::new(&tell, 11, &stop);
         let keep = |_: &SliceWay, probabilities: &[f32]| probabilities.to_vec();
-        predict(predictor, &prepared(), chosen, batch, &progress, keep, |way, p| found.push((way.z, p)))
+        predict(predictors, &prepared(), chosen, batch, &progress, keep, |way, p| found.push((way.z, p)))
             .unwrap();
         assert_eq!(*told.lock().unwrap(), (11, 11));
         found
     }
 
     #[test]
-    fn neither_the_batch_nor_the_chosen_slices_change_what_a_network_of_three_channels_says() {
-        let mut predictor =
-            Predictor::load(&bundle(3), gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()))
-                .unwrap();
-        let all = predicted(&mut predictor, &(0..9).collect::<Vec<_>>(), 4);
+    fn neither_the_batches_nor_the_chosen_slices_change_what_a_network_of_three_channels_says() {
+        let arithmetic = gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect());
+        let mut predictors: Vec<Predictor> =
+            (0..2).map(|_| Predictor::load(&bundle(3), arithmetic).unwrap()).collect();
+        let all = predicted(&mut predictors, &(0..9).collect::<Vec<_>>(), 4);
         assert_eq!(all.iter().map(|(z, _)| *z).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 8, 9, 10]);
-        for batch in [1, 2, 9] {
-            assert_eq!(predicted(&mut predictor, &(0..9).collect::<Vec<_>>(), batch), all);
+        for (batch, streams) in [1, 2, 9].into_iter().flat_map(|batch| [(batch, 1), (batch, 2)]) {
+            let found = predicted(&mut predictors[..streams], &(0..9).collect::<Vec<_>>(), batch);
+            assert_eq!(found, all, "{streams} times {batch}");
         }
         let chosen = [1, 5, 6];
         let expected: Vec<_> = chosen.iter().map(|&i| all[i].clone()).collect();
-        assert_eq!(predicted(&mut predictor, &chosen, 2), expected);
+        assert_eq!(predicted(&mut predictors, &chosen, 2), expected);
         let input = prepared();
         let of = |a: usize, b: usize, c: usize| [a, b, c].map(|i| input.images[i].as_slice()).to_vec();
-        let by_hand = predictor.predict(&[of(0, 1, 2), of(4, 5, 5), of(6, 6, 7)]).unwrap();
+        let by_hand = predictors[0].predict(&[of(0, 1, 2), of(4, 5, 5), of(6, 6, 7)]).unwrap();
         assert_eq!(expected.into_iter().map(|(_, p)| p).collect::<Vec<_>>(), by_hand);
     }
 

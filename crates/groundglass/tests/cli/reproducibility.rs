@@ -31,6 +31,18 @@ fn analyze_gives_the_same_bytes_at_one_and_two_threads() {
 }
 
 #[test]
+fn slices_without_lung_change_nothing_where_the_infection_network_sees_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let [few, all] = [("few", None), ("all", Some("--every-slice"))].map(|(name, option)| {
+        let out = dir.path().join(name);
+        f.analyze(&f.ct(), &out, option.as_slice()).ok();
+        out
+    });
+    same_but_timings(&few, &all);
+}
+
+#[test]
 fn train_gives_the_same_bytes_at_one_and_two_threads() {
     let dir = tempfile::tempdir().unwrap();
     let set = Fixture::get().set();
