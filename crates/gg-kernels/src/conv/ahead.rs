@@ -65,6 +65,20 @@ impl Ahead {
     /// The processor has the set `S`.
     #[inline(always)]
     pub(super) unsafe fn fetch<S: Simd>(&mut self) {
+        self.advance(|line| S::prefetch(line));
+    }
+
+    /// Fetches the next share for writing: no other processor's cache holds it then.
+    ///
+    /// # Safety
+    /// As `fetch`.
+    #[inline(always)]
+    pub(super) unsafe fn fetch_to_write<S: Simd>(&mut self) {
+        self.advance(|line| S::prefetch_to_write(line));
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, fetch: impl Fn(*const f32)) {
         let mut left = self.share;
         while left > 0
             && let Some(&(from, lines)) = self.pieces.get(self.next.0)
@@ -72,7 +86,7 @@ impl Ahead {
             let count = left.min(lines - self.next.1);
             for line in self.next.1..self.next.1 + count {
                 // A hint that reads nothing; the last line may end behind the piece.
-                S::prefetch(from.wrapping_add(line * LINE));
+                fetch(from.wrapping_add(line * LINE));
             }
             left -= count;
             self.next.1 += count;

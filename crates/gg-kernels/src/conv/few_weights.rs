@@ -6,7 +6,8 @@
 
 use super::panel::{Block, fill};
 use super::transform::{IN, Inputs, OUT, PLACES};
-use super::winograd_weights::{Finish, Gradients, Job, Walk};
+use super::winograd_walk::{Finish, Gradients, Walk};
+use super::winograd_weights::Job;
 use crate::arith::Fp32;
 use crate::buffer::{Shared, with_scratch};
 use crate::layout::cut;

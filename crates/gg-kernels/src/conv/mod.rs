@@ -23,6 +23,7 @@ mod tile;
 mod transform;
 mod weights;
 mod winograd;
+mod winograd_walk;
 mod winograd_weights;
 
 pub use forward::{After, ChannelSums, Dest, forward};

@@ -5,6 +5,7 @@
 //! so it runs on the same tile kernel. A task is some rows of tiles, of one image or several: it reads its inputs as
 //! [`super::forward()`] does, and results do not depend on how tiles are shared out.
 
+use super::ahead::Ahead;
 use super::few;
 use super::forward::{After, ChannelSums, Dest};
 use super::panel::{Block, fill};
@@ -75,6 +76,8 @@ pub(super) struct Job<'a> {
     pub(super) across: usize,
     pub(super) down: usize,
     pub(super) rows: usize,
+    /// Rows of tiles of all images.
+    pub(super) total: usize,
 }
 
 /// As [`super::forward()`] for a plan that [`ConvPlan::suits_winograd`].
@@ -139,6 +142,7 @@ pub fn forward_winograd(
         across,
         down,
         rows,
+        total: n * down,
     };
     match weights {
         WinogradWeights::Transformed(weights) => convolve(&job, precision, weights, n * down),
@@ -241,7 +245,26 @@ impl<A: Arith> Kernel for TaskIn<'_, A> {
                 }
             }
             let tiles = (rows.1 - rows.0) * job.across;
+            // Memory works while the multiply-add units do: the rows that the next task reads and those that this one writes.
+            let calls = PLACES * tiles.div_ceil(S::TILE);
+            let mut next = Ahead::default();
+            for row in rows.1..(2 * rows.1 - rows.0).min(job.total) {
+                let (image, y) = (row / job.down, row % job.down * OUT);
+                for block in &job.ins {
+                    next.add_rows(&job.sources[block.tensor], block, job.size, image, (y + 1, OUT), S::L);
+                }
+            }
+            let mut next = next.in_shares(calls * (pairs.1 - pairs.0));
             for pair in pairs.0..pairs.1 {
+                let mut dests = Ahead::default();
+                for row in rows.0..rows.1 {
+                    let (image, top) = (row / job.down, row % job.down * OUT);
+                    for block in &job.outs[2 * pair..(2 * pair + 2).min(job.outs.len())] {
+                        let to = job.dests[block.tensor].at(block.at(image, top, 0, job.size, S::L));
+                        dests.add(to, OUT.min(job.size.0 - top) * job.size.1 * S::L);
+                    }
+                }
+                let mut dests = dests.in_shares(calls);
                 let first = 2 * pair;
                 let k = (job.outs.len() - first).min(2);
                 let per_place = job.ins.len() * words * k * S::L;
@@ -267,6 +290,8 @@ impl<A: Arith> Kernel for TaskIn<'_, A> {
                             sums: None,
                         };
                         tile::<S, A, 1, false>(k, cut(tiles, pieces, i + 1) - x, t);
+                        next.fetch::<S>();
+                        dests.fetch_to_write::<S>();
                     }
                 }
                 for b in 0..k {

@@ -5,10 +5,12 @@
 //! For each of the 36 places this is an outer product of input lanes and output lanes, summed over tiles. A task takes
 //! some pairs of output blocks and a share of the tiles; the shares' sums are added in a fixed order.
 
+use super::ahead::Ahead;
 use super::few_weights;
 use super::panel::{Block, fill};
 use super::plan::{ConvPlan, Sampling};
-use super::transform::{IN, Inputs, OUT, PLACES, sum_weights, widen_gradient};
+use super::transform::{IN, Inputs, OUT, PLACES};
+use super::winograd_walk::{Finish, Gradients, Walk};
 use crate::arith::{Fp32, Precision};
 use crate::buffer::{Shared, with_scratch};
 use crate::layout::cut;
@@ -18,14 +20,16 @@ use crate::{Buffer, Isa};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
-/// Floats of transformed inputs at once, to aim at.
-const CHUNK: usize = 256 * 1024;
+/// Floats of transformed inputs and gradients at once, to aim at: well inside the second-level cache.
+const CHUNK: usize = 64 * 1024;
 /// Tiles between two additions to memory: at least, and at most.
-const TILES: (usize, usize) = (32, 128);
+const TILES: (usize, usize) = (24, 128);
 /// Pieces of work to aim at, whatever the number of threads.
 const TASKS: usize = 8;
-/// Pairs of output blocks of a task, which share the transformed inputs.
-const PAIRS: usize = 2;
+/// What the transformation of one tile of one block costs, as a fraction, and the sums of one pair of blocks in one share of
+/// the tiles: see [`Cuts`].
+const TRANSFORM: (usize, usize) = (1, 2);
+const SUMS: usize = 64;
 
 pub(super) struct Job<'a> {
     pub(super) isa: Isa,
@@ -71,30 +75,38 @@ pub fn backward_weights_winograd(
 
     // The partition depends on the shape alone.
     let (across, down) = (w.div_ceil(OUT), h.div_ceil(OUT));
+    if pixels == 0 {
+        return out[..len].fill(0.0);
+    }
     if n * down * across <= few_weights::TILES && plan.transforms_within(isa, (h, w)) {
         let job = Job { isa, inputs, ins, gradient, outs, size: (h, w), across, down, rows: n * down };
         return few_weights::gradient(&job, &mut out[..len]);
     }
-    let tiles = (CHUNK / (PLACES * ins.len() * lanes)).clamp(TILES.0, TILES.1);
+    let pairs = outs.len().div_ceil(2);
+    let cuts = Cuts::of(n * down * across, ins.len(), pairs);
+    let blocks = ins.len().div_ceil(cuts.inputs) + 2 * pairs.div_ceil(cuts.pairs);
+    let tiles = (CHUNK / (PLACES * blocks * lanes)).clamp(TILES.0, TILES.1);
     let rows = (tiles / across.max(1)).max(1);
     let chunks = (n * down).div_ceil(rows);
-    let pairs = outs.len().div_ceil(2);
-    let groups = pairs.div_ceil(PAIRS);
-    let splits = TASKS.div_ceil(groups).min(chunks).max(1);
+    let splits = cuts.splits.min(chunks).max(1);
     let long = plan.winograd_len(isa, Precision::Fp32);
     partial.reserve(splits * long);
     let target = Shared::new(partial);
     let job = Job { isa, inputs, ins, gradient, outs, size: (h, w), across, down, rows };
+    let groups = cuts.inputs * cuts.pairs;
     (0..groups * splits).into_par_iter().for_each(|task| {
         let (split, group) = (task / groups, task % groups);
-        let chunks = (cut(chunks, splits, split), cut(chunks, splits, split + 1));
-        let pairs = (cut(pairs, groups, group), cut(pairs, groups, group + 1));
-        let sizes = Scratch::of(&job, pairs.1 - pairs.0, lanes);
+        let part = |size: usize, parts: usize, i: usize| (cut(size, parts, i), cut(size, parts, i + 1));
+        let chunks = part(chunks, splits, split);
+        let blocks = part(job.ins.len(), cuts.inputs, group % cuts.inputs);
+        let pairs = part(pairs, cuts.pairs, group / cuts.inputs);
+        let sizes = Scratch::of(&job, blocks.1 - blocks.0, pairs.1 - pairs.0, lanes);
         with_scratch(sizes.len, |scratch| {
             let task = Task {
                 job: &job,
                 rows: n * down,
                 chunks,
+                blocks,
                 pairs,
                 target,
                 start: split * long,
@@ -120,6 +132,30 @@ pub fn backward_weights_winograd(
     });
 }
 
+/// How the work is cut: into groups of input blocks, of pairs of output blocks, and of tiles.
+struct Cuts {
+    inputs: usize,
+    pairs: usize,
+    splits: usize,
+}
+
+impl Cuts {
+    /// The cheapest cut into at least [`TASKS`] tasks. Groups of blocks transform the tiles of the other side once more each;
+    /// shares of the tiles each have sums of their own, which travel to memory and back. One unit is the multiplication of
+    /// one tile of one input block with one output block.
+    fn of(tiles: usize, ins: usize, pairs: usize) -> Self {
+        let cost = |c: &Self| {
+            let transforms = TRANSFORM.0 * (ins * c.pairs + 2 * pairs * c.inputs) / TRANSFORM.1;
+            tiles * (2 * ins * pairs + transforms) + SUMS * c.splits * 2 * ins * pairs
+        };
+        let cuts = [1, 2, 4, 8].into_iter().filter(|i| *i <= ins).flat_map(|inputs| {
+            let pairs = [1, 2, 4, 8].into_iter().filter(move |p| *p <= pairs);
+            pairs.map(move |pairs| Self { inputs, pairs, splits: TASKS.div_ceil(inputs * pairs) })
+        });
+        cuts.min_by_key(cost).unwrap_or(Self { inputs: 1, pairs: 1, splits: TASKS })
+    }
+}
+
 /// The scratch memory of a task: transformed inputs, transformed gradients, six rows of one block.
 #[derive(Clone, Copy)]
 struct Scratch {
@@ -133,10 +169,10 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn of(job: &Job<'_>, pairs: usize, lanes: usize) -> Self {
+    fn of(job: &Job<'_>, blocks: usize, pairs: usize, lanes: usize) -> Self {
         let tiles = job.rows * job.across;
         // A cache line between places keeps them from falling on the same lines of the cache.
-        let input_place = job.ins.len() * tiles * lanes + 16;
+        let input_place = blocks * tiles * lanes + 16;
         let gradient_place = 2 * pairs * tiles * lanes + 16;
         let gradients = PLACES * input_place;
         let panel = gradients + PLACES * gradient_place;
@@ -152,6 +188,8 @@ struct Task<'a> {
     rows: usize,
     /// Chunks of rows, from and to.
     chunks: (usize, usize),
+    /// Input blocks, from and to.
+    blocks: (usize, usize),
     /// Pairs of output blocks, from and to.
     pairs: (usize, usize),
     target: Shared,
@@ -175,17 +213,13 @@ impl Kernel for Task<'_> {
             let per_block = S::L * S::L * PLACES;
             let ends = (2 * self.pairs.0, (2 * self.pairs.1).min(job.outs.len()));
             let sums = self.target.at(self.start);
-            std::ptr::write_bytes(
-                sums.add(ends.0 * blocks * per_block),
-                0,
-                (ends.1 - ends.0) * blocks * per_block,
-            );
+            let own = &job.ins[self.blocks.0..self.blocks.1];
             for chunk in self.chunks.0..self.chunks.1 {
                 let rows = (chunk * job.rows, ((chunk + 1) * job.rows).min(self.rows));
                 for row in rows.0..rows.1 {
                     let (image, y) = (row / job.down, row % job.down * OUT);
                     let first = (row - rows.0) * job.across;
-                    for (b, block) in job.ins.iter().enumerate() {
+                    for (b, block) in own.iter().enumerate() {
                         let source = &job.inputs[block.tensor];
                         fill::<S, Fp32>(
                             source,
@@ -211,6 +245,20 @@ impl Kernel for Task<'_> {
                         S::enter(Gradients { panel, width, tiles, to, place: sizes.gradient_place });
                     }
                 }
+                let mut ahead = Ahead::default();
+                if chunk + 1 < self.chunks.1 {
+                    for row in rows.1..(rows.1 + job.rows).min(self.rows) {
+                        let (image, y) = (row / job.down, row % job.down * OUT);
+                        for block in own {
+                            let source = &job.inputs[block.tensor];
+                            ahead.add_rows(source, block, job.size, image, (y + 1, OUT), S::L);
+                        }
+                        for block in &job.outs[ends.0..ends.1] {
+                            ahead.add_rows(job.gradient, block, job.size, image, (y, OUT), S::L);
+                        }
+                    }
+                }
+                let mut ahead = ahead.in_shares((self.pairs.1 - self.pairs.0) * PLACES * own.len());
                 let tiles = (rows.1 - rows.0) * job.across;
                 for pair in self.pairs.0..self.pairs.1 {
                     let k = (job.outs.len() - 2 * pair).min(2);
@@ -218,186 +266,23 @@ impl Kernel for Task<'_> {
                     for place in 0..PLACES {
                         let from = gradients.add(place * sizes.gradient_place);
                         let from = from.add(2 * (pair - self.pairs.0) * sizes.tiles * S::L);
-                        for (b, block) in job.ins.iter().enumerate() {
+                        for (b, block) in own.iter().enumerate() {
+                            let to = sums.add((place * blocks + self.blocks.0 + b) * S::L * k * S::L);
+                            let add = chunk > self.chunks.0;
+                            if !add && block.lanes < S::L {
+                                // Lanes without a channel are not walked.
+                                std::ptr::write_bytes(to, 0, S::L * k * S::L);
+                            }
                             let walk = Walk {
                                 input: inputs.add(place * sizes.input_place + b * sizes.tiles * S::L),
                                 gradients: [from, from.add(sizes.tiles * S::L)],
                                 tiles,
                                 lanes: block.lanes,
-                                add: true,
-                                to: sums.add((place * blocks + b) * S::L * k * S::L),
+                                add,
+                                to,
                             };
                             walk.enter::<S>(k);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Transforms the gradient of one row of tiles of one output block.
-pub(super) struct Gradients {
-    pub(super) panel: *const f32,
-    pub(super) width: usize,
-    pub(super) tiles: usize,
-    pub(super) to: *mut f32,
-    pub(super) place: usize,
-}
-
-impl Kernel for Gradients {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        // SAFETY: entered through an `Isa`; `Task` has made room for four rows of the panel and for all places.
-        unsafe {
-            for tile in 0..self.tiles {
-                let from = self.panel.add(tile * OUT * S::L);
-                let mut columns = [[S::zero(); IN]; OUT];
-                for x in 0..OUT {
-                    let mut y = [S::zero(); OUT];
-                    for i in 0..OUT {
-                        y[i] = S::load(from.add((i * self.width + x) * S::L));
-                    }
-                    columns[x] = widen_gradient::<S>(y);
-                }
-                for y in 0..IN {
-                    let row = [columns[0][y], columns[1][y], columns[2][y], columns[3][y]];
-                    let row = widen_gradient::<S>(row);
-                    for x in 0..IN {
-                        S::store(self.to.add((y * IN + x) * self.place + tile * S::L), row[x]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// One place of one input block and a pair of output blocks.
-#[derive(Clone, Copy)]
-pub(super) struct Walk {
-    pub(super) input: *const f32,
-    pub(super) gradients: [*const f32; 2],
-    pub(super) tiles: usize,
-    /// Input lanes that hold channels.
-    pub(super) lanes: usize,
-    /// Whether to add to what is there.
-    pub(super) add: bool,
-    pub(super) to: *mut f32,
-}
-
-impl Walk {
-    /// For `k` output blocks.
-    ///
-    /// # Safety
-    /// All tiles and sums are there; the processor has the set `S`.
-    #[inline(always)]
-    pub(super) unsafe fn enter<S: Simd>(self, k: usize) {
-        if k == 2 {
-            S::enter(WalkKernel::<2>(self));
-        } else {
-            S::enter(WalkKernel::<1>(self));
-        }
-    }
-}
-
-struct WalkKernel<const K: usize>(Walk);
-
-impl<const K: usize> Kernel for WalkKernel<K> {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        // SAFETY: entered through an `Isa`; `Task` vouches for the pointers.
-        unsafe {
-            let mut lane = 0;
-            while lane < self.0.lanes {
-                if S::L == 16 {
-                    self.lanes::<S, 8>(lane);
-                    lane += 8;
-                } else {
-                    self.lanes::<S, 4>(lane);
-                    lane += 4;
-                }
-            }
-        }
-    }
-}
-
-impl<const K: usize> WalkKernel<K> {
-    /// `Q` input lanes. Lanes without a channel hold zeros and give zeros.
-    #[inline(always)]
-    unsafe fn lanes<S: Simd, const Q: usize>(&self, lane: usize) {
-        let walk = &self.0;
-        let mut acc = [[S::zero(); Q]; K];
-        let input = walk.input.add(lane);
-        for t in 0..walk.tiles {
-            let mut g = [S::zero(); K];
-            for k in 0..K {
-                g[k] = S::load(walk.gradients[k].add(t * S::L));
-            }
-            for q in 0..Q {
-                let value = S::splat(*input.add(t * S::L + q));
-                for k in 0..K {
-                    acc[k][q] = S::fma(value, g[k], acc[k][q]);
-                }
-            }
-        }
-        for q in 0..Q {
-            for k in 0..K {
-                let to = walk.to.add(((lane + q) * K + k) * S::L);
-                let sum = if walk.add { S::add(S::load(to), acc[k][q]) } else { acc[k][q] };
-                S::store(to, sum);
-            }
-        }
-    }
-}
-
-/// Adds the sums of all splits for one input block of one pair, and transforms them back.
-pub(super) struct Finish {
-    /// Those of the first lane at the first place, and floats from place to place.
-    pub(super) sums: *const f32,
-    pub(super) place: usize,
-    /// How many sums are to be added, and floats from one to the next.
-    pub(super) splits: usize,
-    pub(super) long: usize,
-    /// Floats of the pair's output lanes.
-    pub(super) width: usize,
-    /// Packed weights.
-    pub(super) to: *mut f32,
-}
-
-impl Kernel for Finish {
-    type Out = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        for lane in 0..S::L {
-            for k in (0..self.width).step_by(S::L) {
-                // SAFETY: entered through an `Isa`; the caller vouches for the pointers.
-                unsafe {
-                    let mut columns = [[S::zero(); 3]; IN];
-                    for x in 0..IN {
-                        let mut m = [S::zero(); IN];
-                        for y in 0..IN {
-                            let from = self.sums.add((y * IN + x) * self.place + lane * self.width + k);
-                            m[y] = S::load(from);
-                            for split in 1..self.splits {
-                                m[y] = S::add(m[y], S::load(from.add(split * self.long)));
-                            }
-                        }
-                        columns[x] = sum_weights::<S>(m);
-                    }
-                    for y in 0..3 {
-                        let mut m = [S::zero(); IN];
-                        for x in 0..IN {
-                            m[x] = columns[x][y];
-                        }
-                        let row = sum_weights::<S>(m);
-                        for x in 0..3 {
-                            let tap = y * 3 + x;
-                            S::store(self.to.add((tap * S::L + lane) * self.width + k), row[x]);
+                            ahead.fetch::<S>();
                         }
                     }
                 }

@@ -96,6 +96,10 @@ impl Simd for Avx2 {
         _mm_prefetch::<_MM_HINT_T1>(p.cast())
     }
     #[inline(always)]
+    unsafe fn prefetch_to_write(p: *const f32) {
+        _mm_prefetch::<_MM_HINT_ET0>(p.cast())
+    }
+    #[inline(always)]
     unsafe fn sum(v: __m256) -> f32 {
         let half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
         let pair = _mm_add_ps(half, _mm_movehl_ps(half, half));

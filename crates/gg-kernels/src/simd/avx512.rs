@@ -132,6 +132,10 @@ impl Simd for Avx512 {
         _mm_prefetch::<_MM_HINT_T1>(p.cast())
     }
     #[inline(always)]
+    unsafe fn prefetch_to_write(p: *const f32) {
+        _mm_prefetch::<_MM_HINT_ET0>(p.cast())
+    }
+    #[inline(always)]
     unsafe fn sum(v: __m512) -> f32 {
         _mm512_reduce_add_ps(v)
     }

@@ -80,6 +80,8 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn transpose(from: impl Fn(usize) -> *const f32, to: impl Fn(usize) -> *mut f32);
     /// Asks for the cache line of `p` in the second-level cache, where that is one instruction.
     unsafe fn prefetch(_p: *const f32) {}
+    /// As `prefetch`, for a line that will be written.
+    unsafe fn prefetch_to_write(_p: *const f32) {}
     /// The lanes added in a fixed order.
     unsafe fn sum(v: Self::V) -> f32;
 }
