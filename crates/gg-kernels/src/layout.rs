@@ -2,6 +2,7 @@
 //! lanes. Lanes beyond the last channel hold zeros, always.
 
 use crate::Isa;
+use rayon::prelude::*;
 
 /// Images, channels, rows, columns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,19 +43,22 @@ pub fn padded(channels: usize, isa: Isa) -> usize {
 pub fn to_blocked(isa: Isa, src: &[f32], shape: Shape, out: &mut [f32]) {
     let (lanes, pixels) = (isa.lanes(), shape.pixels());
     let blocks = shape.c.div_ceil(lanes);
-    out[..shape.blocked_len(isa)].fill(0.0);
+    let out = &mut out[..shape.blocked_len(isa)];
     if pixels == 0 {
         return;
     }
-    for n in 0..shape.n {
-        for c in 0..shape.c {
+    out.par_chunks_mut(pixels * lanes).enumerate().for_each(|(i, to)| {
+        let (n, first) = (i / blocks, i % blocks * lanes);
+        if shape.c - first < lanes {
+            to.fill(0.0);
+        }
+        for c in first..(first + lanes).min(shape.c) {
             let from = &src[(n * shape.c + c) * pixels..][..pixels];
-            let to = &mut out[(n * blocks + c / lanes) * pixels * lanes..][..pixels * lanes];
             for (t, f) in to[c % lanes..].iter_mut().step_by(lanes).zip(from) {
                 *t = *f;
             }
         }
-    }
+    });
 }
 
 /// Blocked to `[n, c, h, w]`.
@@ -64,15 +68,13 @@ pub fn from_blocked(isa: Isa, src: &[f32], shape: Shape, out: &mut [f32]) {
     if pixels == 0 {
         return;
     }
-    for n in 0..shape.n {
-        for c in 0..shape.c {
-            let to = &mut out[(n * shape.c + c) * pixels..][..pixels];
-            let from = &src[(n * blocks + c / lanes) * pixels * lanes..][..pixels * lanes];
-            for (t, f) in to.iter_mut().zip(from[c % lanes..].iter().step_by(lanes)) {
-                *t = *f;
-            }
+    out[..shape.n * shape.c * pixels].par_chunks_mut(pixels).enumerate().for_each(|(i, to)| {
+        let (n, c) = (i / shape.c, i % shape.c);
+        let from = &src[(n * blocks + c / lanes) * pixels * lanes..][..pixels * lanes];
+        for (t, f) in to.iter_mut().zip(from[c % lanes..].iter().step_by(lanes)) {
+            *t = *f;
         }
-    }
+    });
 }
 
 /// `size` cut into `parts` pieces as even as possible: the start of piece `i`.

@@ -6,7 +6,8 @@
 //! * [`forward`], [`backward_weights`], [`ConvPlan`]: 3x3, 1x1 and transposed 2x2 convolutions;
 //! * [`forward_winograd`], [`backward_weights_winograd`]: 3x3 convolutions with a quarter of the multiplications;
 //! * [`Conv8`], [`convolve8`]: prediction in bytes; [`ImageConv`], [`max_pool8`], [`logits8`], [`means8`];
-//! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`]; [`adam_step`].
+//! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`]; [`adam_step`];
+//! * [`logits`], [`logits_backward`]: the 1x1 convolution to one channel at a network's end.
 //!
 //! Work is cut by shapes alone, and all sums are added in a fixed order: the same bytes at any number of threads
 //! (rayon's current pool), for one instruction set.
@@ -20,6 +21,7 @@ mod dense;
 mod int8;
 mod isa;
 mod layout;
+mod logits;
 mod norm;
 mod peak;
 mod pool;
@@ -41,6 +43,7 @@ pub use int8::{
 };
 pub use isa::{Isa, IsaError};
 pub use layout::{Shape, from_blocked, padded, to_blocked};
+pub use logits::{LogitsGradient, logits, logits_backward};
 pub use norm::{Norm, NormGradient, norm_backward, norm_of_batch, norm_of_running};
 pub use peak::fma_peak;
 pub use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward, multiply};

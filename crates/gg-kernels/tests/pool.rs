@@ -189,3 +189,54 @@ fn average_pool_and_dense_equal_plain_loops() {
         }
     }
 }
+
+#[test]
+fn logits_and_their_gradients_equal_plain_loops() {
+    for isa in Isa::available() {
+        // More pixels than a task takes, and channels of several blocks.
+        for (n, c, h, w) in [(2, 16, 90, 100), (1, 20, 7, 9), (3, 5, 1, 1), (2, 33, 3, 70)] {
+            let s = Shape::new(n, c, h, w);
+            let (x, weights, bias) = (noise(n * c * h * w, 1), noise(c, 2), 0.375);
+            let (scale, shift) = (noise(c, 3), noise(c, 4));
+            let value = |i: usize, ch: usize, p: usize| {
+                f64::from(scale[ch].mul_add(x[(i * c + ch) * h * w + p], shift[ch]).max(0.0))
+            };
+            let slope = noise(n * h * w, 5);
+            let (mut right, mut right_dx) = (Vec::new(), vec![0.0; x.len()]);
+            let (mut right_dw, mut right_db) = (vec![0.0; c], 0.0);
+            for (i, p) in (0..n).flat_map(|i| (0..h * w).map(move |p| (i, p))) {
+                let g = f64::from(slope[i * h * w + p]);
+                let mut sum = f64::from(bias);
+                for ch in 0..c {
+                    sum += f64::from(weights[ch]) * value(i, ch, p);
+                    right_dw[ch] += g * value(i, ch, p);
+                    right_dx[(i * c + ch) * h * w + p] = g * f64::from(weights[ch]);
+                }
+                right_db += g;
+                right.push(sum);
+            }
+            let blocked_x = blocked(isa, &x, s);
+            let (scale, shift) = (per_channel(isa, &scale), per_channel(isa, &shift));
+            let source = Source::active(&blocked_x, c, &scale, &shift, 0.0);
+            let weights = per_channel(isa, &weights);
+            let mut found = vec![f32::NAN; n * h * w];
+            logits(isa, &source, (n, h * w), (&weights, bias), &mut found);
+            let mut dx = vec![f32::NAN; s.blocked_len(isa)];
+            let gradient = logits_backward(isa, &source, (n, h * w), &weights, &slope, &mut dx);
+            let near = |found: &[f32], right: &[f64], what: &str| {
+                let size = right.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
+                for (f, r) in found.iter().zip(right) {
+                    assert!(
+                        (f64::from(*f) - r).abs() <= 1e-5 * size,
+                        "{isa}: {what} {f}, right would be {r}"
+                    );
+                }
+            };
+            near(&found, &right, "logit");
+            near(&plain(isa, &dx, s), &right_dx, "gradient");
+            near(&gradient.weights[..c], &right_dw, "weight");
+            near(&[gradient.bias], &[right_db], "bias");
+            assert!(gradient.weights[c..].iter().all(|v| *v == 0.0), "lanes without a channel");
+        }
+    }
+}

@@ -9,7 +9,7 @@
 //! * focal: mean of `w a (1 - q)^gamma (-ln q)`, q = p where y is 1, else 1 - p; a = alpha where y is 1, else 1 - alpha
 //!   (Lin et al. 2017).
 //!
-//! Sums are f64 in the order of the values, whose terms are worked out on all threads. Golden set: `nn/losses` (PyTorch).
+//! Sums are f64, of a few thousand values at a time and then of these in their order: the same at any number of threads. Golden set: `nn/losses` (PyTorch).
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -103,21 +103,15 @@ impl Loss {
     /// `weights` has one value per sample (or is empty for all ones); `logits` and `targets` hold the samples one after
     /// the other, targets 0 or 1.
     pub fn value_and_slope(&self, logits: &[f32], targets: &[f32], weights: &[f32]) -> (f64, Vec<f32>) {
-        let (value, slope) = match *self {
-            Self::Bce {} => bce(logits, targets, weights),
-            Self::Dice { smooth } => overlap(logits, targets, 0.5, 0.5, smooth / 2.0),
-            Self::BceDice { bce: wb, dice: wd, smooth } => {
-                let (b, mut slope) = bce(logits, targets, weights);
-                let (d, dice_slope) = overlap(logits, targets, 0.5, 0.5, smooth / 2.0);
-                for (s, ds) in slope.iter_mut().zip(dice_slope) {
-                    *s = wb * *s + wd * ds;
-                }
-                (wb * b + wd * d, slope)
-            }
-            Self::Tversky { alpha, beta, smooth } => overlap(logits, targets, alpha, beta, smooth),
-            Self::Focal { gamma, alpha } => focal(logits, targets, weights, gamma, alpha),
+        let halves = |smooth: f64| Overlap { alpha: 0.5, beta: 0.5, smooth: smooth / 2.0 };
+        let (bce, share, overlap) = match *self {
+            Self::Bce {} => (1.0, 0.0, halves(0.0)),
+            Self::Dice { smooth } => (0.0, 1.0, halves(smooth)),
+            Self::BceDice { bce, dice, smooth } => (bce, dice, halves(smooth)),
+            Self::Tversky { alpha, beta, smooth } => (0.0, 1.0, Overlap { alpha, beta, smooth }),
+            Self::Focal { gamma, alpha } => return focal(logits, targets, weights, gamma, alpha),
         };
-        (value, slope.into_iter().map(|s| s as f32).collect())
+        mixed(logits, targets, weights, (bce, share, overlap))
     }
 
     /// Value of the loss alone.
@@ -155,42 +149,71 @@ fn per_sample(logits: &[f32], weights: &[f32]) -> usize {
     (logits.len() / weights.len().max(1)).max(1)
 }
 
-fn bce(logits: &[f32], targets: &[f32], weights: &[f32]) -> (f64, Vec<f64>) {
+/// Tversky's index; with alpha = beta = 1/2 and half the smoothing it is Dice.
+struct Overlap {
+    alpha: f64,
+    beta: f64,
+    smooth: f64,
+}
+
+/// Cross-entropy and overlap with these weights.
+fn mixed(
+    logits: &[f32],
+    targets: &[f32],
+    weights: &[f32],
+    (bce, share, of): (f64, f64, Overlap),
+) -> (f64, Vec<f32>) {
     let n = logits.len() as f64;
     let per_sample = per_sample(logits, weights);
-    let terms = logits.par_iter().zip(targets).enumerate().with_min_len(CHUNK).map(|(i, (z, y))| {
-        let (z, y, w) = (f64::from(*z), f64::from(*y), weight(weights, i, per_sample));
-        (w * (z.max(0.0) - z * y + (-z.abs()).exp().ln_1p()), w * (sigmoid_f64(z) - y) / n)
-    });
-    mean(terms.collect(), n)
-}
-
-/// Tversky's index; with alpha = beta = 1/2 and half the smoothing it is Dice.
-fn overlap(logits: &[f32], targets: &[f32], alpha: f64, beta: f64, smooth: f64) -> (f64, Vec<f64>) {
-    let probs = logits.par_iter().with_min_len(CHUNK).map(|z| sigmoid_f64(f64::from(*z)));
-    let probs: Vec<f64> = probs.collect();
-    let (mut tp, mut sum_p, mut sum_y) = (0.0, 0.0, 0.0);
-    for (p, y) in probs.iter().zip(targets) {
-        let y = f64::from(*y);
-        tp += p * y;
-        sum_p += p;
-        sum_y += y;
-    }
-    let above = tp + smooth;
-    let below = tp + alpha * (sum_p - tp) + beta * (sum_y - tp) + smooth;
-    let slope = probs
-        .iter()
-        .zip(targets)
-        .map(|(p, y)| {
-            let y = f64::from(*y);
-            let d_below = y + alpha * (1.0 - y) - beta * y;
-            -(y * below - above * d_below) / (below * below) * p * (1.0 - p)
+    let mut probs = vec![0.0f64; logits.len()];
+    let chunks = probs.par_chunks_mut(CHUNK).zip(logits.par_chunks(CHUNK)).zip(targets.par_chunks(CHUNK));
+    let parts: Vec<[f64; 4]> = chunks
+        .enumerate()
+        .map(|(chunk, ((probs, logits), targets))| {
+            let mut sums = [0.0; 4];
+            for (i, ((p, z), y)) in probs.iter_mut().zip(logits).zip(targets).enumerate() {
+                let (z, y) = (f64::from(*z), f64::from(*y));
+                let e = (-z.abs()).exp();
+                *p = if z >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) };
+                if bce != 0.0 {
+                    let w = weight(weights, chunk * CHUNK + i, per_sample);
+                    sums[0] += w * (z.max(0.0) - z * y + e.ln_1p());
+                }
+                sums[1] += *p * y;
+                sums[2] += *p;
+                sums[3] += y;
+            }
+            sums
         })
         .collect();
-    (1.0 - above / below, slope)
+    let sum = |k: usize| parts.iter().map(|p| p[k]).sum::<f64>();
+    let (tp, sum_p, sum_y) = (sum(1), sum(2), sum(3));
+    let above = tp + of.smooth;
+    let below = tp + of.alpha * (sum_p - tp) + of.beta * (sum_y - tp) + of.smooth;
+    let slope_of = |(i, (p, y)): (usize, (&f64, &f32))| {
+        let y = f64::from(*y);
+        let mut slope = 0.0;
+        if bce != 0.0 {
+            slope += bce * weight(weights, i, per_sample) * (p - y) / n;
+        }
+        if share != 0.0 {
+            let d_below = y + of.alpha * (1.0 - y) - of.beta * y;
+            slope += share * -(y * below - above * d_below) / (below * below) * p * (1.0 - p);
+        }
+        slope as f32
+    };
+    let slopes = probs.par_iter().zip(targets).enumerate().with_min_len(CHUNK).map(slope_of).collect();
+    let mut value = 0.0;
+    if bce != 0.0 {
+        value += bce * sum(0) / n;
+    }
+    if share != 0.0 {
+        value += share * (1.0 - above / below);
+    }
+    (value, slopes)
 }
 
-fn focal(logits: &[f32], targets: &[f32], weights: &[f32], gamma: f64, alpha: f64) -> (f64, Vec<f64>) {
+fn focal(logits: &[f32], targets: &[f32], weights: &[f32], gamma: f64, alpha: f64) -> (f64, Vec<f32>) {
     let n = logits.len() as f64;
     let per_sample = per_sample(logits, weights);
     let terms = logits.par_iter().zip(targets).enumerate().with_min_len(CHUNK).map(|(i, (z, y))| {
@@ -201,12 +224,8 @@ fn focal(logits: &[f32], targets: &[f32], weights: &[f32], gamma: f64, alpha: f6
         let (q, miss) = (sigmoid_f64(m), sigmoid_f64(-m));
         (a * miss.powf(gamma) * ce, -sign * a * miss.powf(gamma) * (gamma * q * ce + miss) / n)
     });
-    mean(terms.collect(), n)
-}
-
-/// Mean of the first numbers, added in order, and the second ones.
-fn mean(terms: Vec<(f64, f64)>, n: f64) -> (f64, Vec<f64>) {
-    (terms.iter().map(|t| t.0).sum::<f64>() / n, terms.into_iter().map(|t| t.1).collect())
+    let terms: Vec<(f64, f64)> = terms.collect();
+    (terms.iter().map(|t| t.0).sum::<f64>() / n, terms.into_iter().map(|t| t.1 as f32).collect())
 }
 
 #[cfg(test)]

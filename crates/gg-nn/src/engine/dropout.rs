@@ -3,6 +3,10 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+/// Values of one task.
+const CHUNK: usize = 1 << 14;
 
 /// What a mask depends on besides its layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +25,17 @@ pub fn dropout_mask(key: DropoutKey, layer: usize, rate: f64, len: usize) -> Vec
     seed[8..16].copy_from_slice(&key.step.to_le_bytes());
     seed[16..24].copy_from_slice(&(layer as u64).to_le_bytes());
     seed[24..].copy_from_slice(b"dropout!");
-    let mut rng = ChaCha8Rng::from_seed(seed);
+    let rng = ChaCha8Rng::from_seed(seed);
     let kept = (1.0 / (1.0 - rate)) as f32;
     let limit = (rate * f64::from(u32::MAX)) as u32;
-    (0..len).map(|_| if rng.next_u32() < limit { 0.0 } else { kept }).collect()
+    let mut factors = vec![0.0; len];
+    factors.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, factors)| {
+        // The same numbers as from one generator that draws them all.
+        let mut rng = rng.clone();
+        rng.set_word_pos((chunk * CHUNK) as u128);
+        factors.iter_mut().for_each(|f| *f = if rng.next_u32() < limit { 0.0 } else { kept });
+    });
+    factors
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{Arithmetic, DropoutKey, Engine, EngineError, Gradients, Images, Loss
 use crate::net::Graph;
 use crate::weights::Weights;
 use gg_kernels::{
-    After, Buffer, Dest, Isa, Precision, Shape, Source, average_pool, dense, from_blocked, max_pool,
+    After, Buffer, Dest, Isa, Precision, Shape, Source, average_pool, dense, from_blocked, logits, max_pool,
     norm_of_running, to_blocked,
 };
 use program::{Flat, From, Kind, Program, Step};
@@ -168,7 +168,6 @@ impl CpuEngine {
             if matches!(step.kind, Kind::Dropout { .. }) {
                 continue;
             }
-            let mut out = pool.take(Shape::new(n, step.channels, h, w).blocked_len(isa));
             let source = |from: &From| -> Result<Source<'_>, EngineError> {
                 match resolve(*from) {
                     From::Image => Ok(image_source(&image, images, self.graph.in_channels())),
@@ -184,6 +183,17 @@ impl CpuEngine {
                 }
             };
             let sources = step.inputs.iter().map(source).collect::<Result<Vec<_>, _>>()?;
+            if self.to_logits(i) {
+                let mut values = vec![0.0; n * h * w];
+                let (weights, bias) = self.params[i].to_logits(isa, &sources[0]);
+                logits(isa, &sources[0], (n, h * w), (&weights, bias), &mut values);
+                watch(i, &values);
+                drop(sources);
+                buffers.into_iter().flatten().for_each(|b| pool.give(b));
+                pool.give(image);
+                return Ok(values);
+            }
+            let mut out = pool.take(Shape::new(n, step.channels, h, w).blocked_len(isa));
             match &step.kind {
                 Kind::Conv { plan, .. } => {
                     let f = &folded[i];
@@ -235,6 +245,19 @@ impl CpuEngine {
         pool.give(out);
         pool.give(image);
         Ok(logits)
+    }
+
+    /// Whether a step is the last one and gives logits.
+    fn to_logits(&self, step: usize) -> bool {
+        self.program.to_logits && step + 1 == self.program.steps.len()
+    }
+
+    /// Floats of a step's result for `n` images.
+    fn result_len(&self, step: usize, n: usize, (h, w): (usize, usize)) -> usize {
+        if self.to_logits(step) {
+            return n * h * w;
+        }
+        Shape::new(n, self.program.steps[step].channels, h, w).blocked_len(self.isa)
     }
 
     /// The images in the blocked layout; nothing where the kernels read them as they are.

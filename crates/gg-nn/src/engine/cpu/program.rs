@@ -4,7 +4,7 @@
 
 use crate::engine::EngineError;
 use crate::net::{Graph, Op, Shape};
-use gg_kernels::ConvPlan;
+use gg_kernels::{ConvPlan, Sampling};
 
 /// Where a step's input comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +44,18 @@ pub(super) struct Step {
     pub(super) relu: bool,
 }
 
+impl Step {
+    /// Whether this is a 1x1 convolution to one channel, for which there is a kernel where a network ends in it.
+    fn is_to_logits(&self) -> bool {
+        let Kind::Conv { plan, relu: false, .. } = &self.kind else { return false };
+        plan.kernel == 1
+            && plan.outputs == [1]
+            && plan.output_grid == Sampling::Same
+            && matches!(self.inputs.as_slice(), [From::Step(_)])
+            && self.norm.is_none()
+    }
+}
+
 /// A layer on `[n, channels]` after the global average pool.
 #[derive(Clone, Debug)]
 pub(super) enum Flat {
@@ -58,6 +70,8 @@ pub(super) struct Program {
     pub(super) steps: Vec<Step>,
     /// After the global average pool of the last step, if the network classifies.
     pub(super) head: Option<Vec<Flat>>,
+    /// The last step gives logits, `[n, h, w]` as they are.
+    pub(super) to_logits: bool,
 }
 
 #[derive(Clone)]
@@ -187,7 +201,8 @@ impl Program {
         if steps.is_empty() || (head.is_none() && steps.last().is_none_or(|s| s.norm.is_some())) {
             return Err(EngineError::Failed("a network that does not end in logits".into()));
         }
-        Ok(Self { steps, head })
+        let to_logits = head.is_none() && steps.last().is_some_and(Step::is_to_logits);
+        Ok(Self { steps, head, to_logits })
     }
 
     /// Rows and columns of each step's result.

@@ -56,6 +56,15 @@ pub(super) struct Params {
     pub(super) variance: Vec<f32>,
 }
 
+impl Params {
+    /// Weights of a 1x1 convolution to one channel, one per padded channel of its source, and the bias.
+    pub(super) fn to_logits(&self, isa: Isa, source: &Source<'_>) -> (Vec<f32>, f32) {
+        // Packed, each input lane has a vector of output lanes, of which the first alone holds a channel.
+        let lanes = (0..padded(source.channels, isa)).map(|c| self.weights[c * isa.lanes()]);
+        (lanes.collect(), self.bias.first().copied().unwrap_or(0.0))
+    }
+}
+
 impl Default for Params {
     fn default() -> Self {
         let empty = Vec::new;

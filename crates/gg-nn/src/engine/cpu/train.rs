@@ -7,8 +7,8 @@ use crate::engine::{BatchStats, DropoutKey, EngineError, Gradients, Images, Loss
 use crate::weights::{Tensor, Weights};
 use gg_kernels::{
     After, Buffer, ChannelSums, Dest, Gradient, Norm, Read, Shape, Source, average_pool,
-    average_pool_backward, channel_sums, dense, dense_backward, from_blocked, gradient_sums, max_pool,
-    max_pool_backward, multiply, norm_backward, norm_of_batch, to_blocked,
+    average_pool_backward, channel_sums, dense, dense_backward, from_blocked, gradient_sums, logits,
+    logits_backward, max_pool, max_pool_backward, multiply, norm_backward, norm_of_batch, to_blocked,
 };
 
 /// What the forward pass leaves for the backward pass.
@@ -56,7 +56,7 @@ fn gradients_with(
     let channels = engine.program.steps[last].channels;
     let shape = Shape::new(n, channels, h, w);
 
-    let mut first_gradient = pool.take(shape.blocked_len(isa));
+    let mut first_gradient = pool.take(engine.result_len(last, n, (h, w)));
     if let Some(head) = engine.program.head.clone() {
         let mut x = vec![0.0; n * channels];
         average_pool(isa, &view(&engine.program.steps, &pass, last)?, n, h * w, &mut x);
@@ -66,6 +66,10 @@ fn gradients_with(
         let slope = slope_of(loss, &mut out)?;
         let dx = head_backward(&head, weights, &kept, slope, n, &mut out.by_param);
         average_pool_backward(isa, channels, n, h * w, &dx, &mut first_gradient);
+    } else if engine.program.to_logits {
+        let logits = pass.results[last].as_deref().ok_or_else(lost)?;
+        out.logits = logits[..n * per_image].to_vec();
+        first_gradient[..n * per_image].copy_from_slice(&slope_of(loss, &mut out)?);
     } else {
         out.logits = vec![0.0; n * per_image];
         from_blocked(isa, pass.results[last].as_deref().ok_or_else(lost)?, shape, &mut out.logits);
@@ -134,7 +138,7 @@ fn forward_pass(
     for i in 0..count {
         let (h, w) = sizes[i];
         let shape = Shape::new(n, engine.program.steps[i].channels, h, w);
-        let mut out = pool.take(shape.blocked_len(isa));
+        let mut out = pool.take(engine.result_len(i, n, (h, w)));
         let mut mask = match engine.program.steps[i].kind {
             Kind::Dropout { .. } => Some(pool.take(shape.blocked_len(isa))),
             _ => None,
@@ -144,6 +148,10 @@ fn forward_pass(
         let params = &engine.params[i];
         let mut sums = ChannelSums::default();
         match &step.kind {
+            Kind::Conv { .. } if engine.to_logits(i) => {
+                let (weights, bias) = params.to_logits(isa, &inputs[0]);
+                logits(isa, &inputs[0], (n, h * w), (&weights, bias), &mut out);
+            }
             Kind::Conv { plan, bias, relu, .. } => {
                 let after = After {
                     bias: bias.then_some(params.bias.as_slice()),
@@ -230,6 +238,23 @@ fn backward_pass(
         }
         let step = &engine.program.steps[i];
         let params = &engine.params[i];
+        if engine.to_logits(i) {
+            let read = sources(engine, pass, images, step)?;
+            let (weights, _) = params.to_logits(isa, &read[0]);
+            let back = logits_backward(isa, &read[0], (n, h * w), &weights, &dy, &mut fresh[0]);
+            if let Kind::Conv { name, bias, .. } = &step.kind {
+                put(by_param, &format!("{name}.weight"), &[1, read[0].channels, 1, 1], &back.weights);
+                if *bias {
+                    put(by_param, &format!("{name}.bias"), &[1], &[back.bias]);
+                }
+            }
+            if let (From::Step(s), Some(buffer)) = (inputs[0], fresh.pop()) {
+                grads[s] = Some(buffer);
+            }
+            pool.give(dy);
+            pool.give(pass.results[i].take().unwrap_or_default());
+            continue;
+        }
         let width = gg_kernels::padded(step.channels, isa);
         let constants = Constants { ones: vec![1.0; width], zeros: vec![0.0; width] };
         let z = pass.results[i].as_deref().ok_or_else(lost)?;

@@ -3,7 +3,6 @@
 use super::program::Kind;
 use super::{CpuEngine, Folded};
 use crate::engine::{EngineError, Images};
-use gg_kernels::padded;
 use std::collections::BTreeMap;
 
 /// Gets the number of a step and its result as it is stored.
@@ -43,7 +42,7 @@ impl CpuEngine {
             self.program.steps.iter().map(|s| self.graph.layers[s.layer].name.as_str()).collect();
         let done = self.predict_some(&mut pool, images, &folded, &mut |i, stored| {
             let (step, (h, w)) = (&self.program.steps[i], sizes[i]);
-            let len = images.n * padded(step.channels, self.isa) * h * w;
+            let len = self.result_len(i, images.n, (h, w));
             if matches!(step.kind, Kind::Dropout { .. }) {
                 return;
             }
