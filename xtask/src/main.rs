@@ -10,7 +10,7 @@ use std::time::Instant;
 
 const USAGE: &str = "usage: cargo xtask <test|ci|check|quickstart|sanitize>\n\n  \
     test   every test of the workspace\n  \
-    check  formatting, lints and documentation\n  \
+    check  formatting, lints (also with the feature wgpu) and documentation\n  \
     ci     check and test; what CI runs\n  \
     quickstart  the README's first command, into a folder that is thrown away\n    \
     sanitize  the kernels' tests under AddressSanitizer, and the portable ones under Miri where it is installed; \
@@ -57,6 +57,9 @@ fn check(tally: &mut Tally) {
     tally.add(step("formatting", &["fmt", "--all", "--check"], &[]));
     let lints = ["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"];
     tally.add(step("lints", &lints, &[]));
+    // The same packages with one more feature: what does not depend on it is shared with the step before.
+    let with_gpu = [&lints[..4], &["--features", "groundglass/wgpu"], &lints[4..]].concat();
+    tally.add(step("lints with wgpu", &with_gpu, &[]));
     let docs = ["doc", "--release", "--workspace", "--no-deps"];
     tally.add(step("documentation", &docs, &[("RUSTDOCFLAGS", "-D warnings")]));
 }

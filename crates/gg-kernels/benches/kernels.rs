@@ -65,6 +65,79 @@ fn conv_3x3_winograd(bencher: Bencher, isa: &str) {
 }
 
 #[divan::bench(args = names())]
+fn data_of_conv_3x3_winograd(bencher: Bencher, isa: &str) {
+    let isa = Isa::force(isa).unwrap();
+    let plan = ConvPlan::new(3, &[CHANNELS], CHANNELS).backward();
+    let (dy, z, mut dx, c) = (tensor(isa), tensor(isa), tensor(isa), noise(CHANNELS));
+    let weights = noise(plan.winograd_len(isa, Precision::Fp32));
+    let through_norm = Gradient { z: &z, scale: &c, shift: &c, slope: 0.0, a: &c, b: &c, c: &c, before: 1.0 };
+    let source = Source { data: &dy, channels: CHANNELS, read: Read::Gradient(through_norm) };
+    bencher.bench_local(|| {
+        forward_winograd(
+            isa,
+            &plan,
+            Precision::Fp32,
+            GRID,
+            &[source],
+            WinogradWeights::Transformed(&weights),
+            &mut [Dest { data: &mut dx, channels: CHANNELS }],
+            After::NONE,
+            None,
+        );
+    });
+}
+
+#[divan::bench(args = names())]
+fn weights_of_conv_3x3_direct(bencher: Bencher, isa: &str) {
+    let isa = Isa::force(isa).unwrap();
+    let plan = ConvPlan::new(3, &[CHANNELS], CHANNELS);
+    let (x, dy) = (tensor(isa), tensor(isa));
+    let (mut dw, mut partial) = (Buffer::zeros(plan.packed_len(isa)), Buffer::zeros(0));
+    bencher.bench_local(|| {
+        let (source, gradient) = ([Source::plain(&x, CHANNELS)], Source::plain(&dy, CHANNELS));
+        backward_weights(isa, &plan, Precision::Fp32, GRID, &source, &gradient, &mut dw, &mut partial);
+    });
+}
+
+#[divan::bench(args = names())]
+fn first_layer(bencher: Bencher, isa: &str) {
+    let isa = Isa::force(isa).unwrap();
+    let plan = ConvPlan::of_plane(CHANNELS);
+    let (x, mut y, weights) = (noise(BATCH * SIDE * SIDE), tensor(isa), noise(plan.packed_len(isa)));
+    bencher.bench_local(|| {
+        let dest = Dest { data: &mut y, channels: CHANNELS };
+        let source = [Source::plane(&x)];
+        forward(isa, &plan, Precision::Fp32, GRID, &source, &weights, &mut [dest], After::NONE, None);
+    });
+}
+
+#[divan::bench(args = names())]
+fn logits_and_back(bencher: Bencher, isa: &str) {
+    let isa = Isa::force(isa).unwrap();
+    let (x, mut dx, weights) = (tensor(isa), tensor(isa), noise(CHANNELS));
+    let mut y = noise(BATCH * SIDE * SIDE);
+    bencher.bench_local(|| {
+        let (source, grid) = (Source::plain(&x, CHANNELS), (BATCH, SIDE * SIDE));
+        logits(isa, &source, grid, (&weights, 0.0), &mut y);
+        black_box(logits_backward(isa, &source, grid, &weights, &y, &mut dx))
+    });
+}
+
+#[divan::bench(args = names())]
+fn conv_3x3_int8(bencher: Bencher, isa: &str) {
+    let isa = Isa::force(isa).unwrap();
+    let (quant, shape) = (Quant::of_range(0.0, 1.0), ByteShape::new(BATCH, CHANNELS, SIDE, SIDE));
+    let (weights, zeros) = (noise(9 * CHANNELS * CHANNELS), noise(CHANNELS));
+    let after = After8 { bias: &zeros, relu: true, norm: None };
+    let inputs = [(CHANNELS, quant)];
+    let conv = Conv8::new(isa, Kind8::Same3x3, &inputs, CHANNELS, &weights, after, quant);
+    let (x, mut y) = (vec![TOP / 2; shape.len()], vec![0; shape.len()]);
+    bencher.bench_local(|| {
+        convolve8(isa, &conv, GRID, &[Source8 { data: &x, channels: CHANNELS }], &mut y);
+    });
+}
+
+#[divan::bench(args = names())]
 fn weights_of_conv_3x3_winograd(bencher: Bencher, isa: &str) {
     let isa = Isa::force(isa).unwrap();
     let plan = ConvPlan::new(3, &[CHANNELS], CHANNELS);
@@ -93,6 +166,16 @@ fn max_pool_2x2(bencher: Bencher, isa: &str) {
     let isa = Isa::force(isa).unwrap();
     let (x, mut y) = (tensor(isa), tensor(isa));
     bencher.bench_local(|| max_pool(isa, &Source::plain(&x, CHANNELS), GRID, &mut y));
+}
+
+#[divan::bench(args = names())]
+fn gradient_of_max_pool_2x2(bencher: Bencher, isa: &str) {
+    let isa = Isa::force(isa).unwrap();
+    let (x, dy, mut dx) = (tensor(isa), tensor(isa), tensor(isa));
+    bencher.bench_local(|| {
+        let (source, gradient) = (Source::plain(&x, CHANNELS), Source::plain(&dy, CHANNELS));
+        max_pool_backward(isa, &source, GRID, &gradient, &mut dx, false);
+    });
 }
 
 #[divan::bench(args = names())]

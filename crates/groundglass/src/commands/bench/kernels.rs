@@ -8,6 +8,7 @@
 use gg_kernels::{
     After, Buffer, ChannelSums, ConvPlan, Dest, Gradient, Isa, Precision, Read, Shape, Source,
     WinogradWeights, backward_weights, backward_weights_winograd, fma_peak, forward, forward_winograd,
+    logits, logits_backward, padded,
 };
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ const BATCH: (usize, usize) = (8, 128);
 const LEVELS: usize = 5;
 /// At least so many rounds, and so long.
 const ROUNDS: usize = 5;
+/// Rounds behind a peak that is measured by itself.
+const PEAK_ROUNDS: usize = 20;
 const TIME: Duration = Duration::from_millis(300);
 
 /// Speed of one kernel on one layer.
@@ -55,17 +58,23 @@ pub(super) fn measure(
     base: usize,
     threads: usize,
 ) -> (f64, Vec<KernelSpeed>) {
-    let mut clock = Clock { isa, precision, threads, peak: fma_peak(isa, precision, threads, 20) };
+    let mut clock = Clock { isa, precision, threads, peak: peak(isa, precision, threads) };
     let mut speeds = Vec::new();
     for layer in layers(base) {
         measure_layer(&mut clock, &layer, &mut speeds);
     }
+    measure_logits(&mut clock, base, &mut speeds);
     add_totals(&mut speeds);
     // The shares against one peak: the best that was seen.
     for speed in &mut speeds {
         speed.share_of_peak = speed.gflops / clock.peak;
     }
     (clock.peak, speeds)
+}
+
+/// GFLOP/s of the multiply-add units, the best of some rounds.
+pub(super) fn peak(isa: Isa, precision: Precision, threads: usize) -> f64 {
+    fma_peak(isa, precision, threads, PEAK_ROUNDS)
 }
 
 /// All 3x3 layers of the network but the first as one, directly, and by Winograd wherever a layer goes that way.
@@ -128,8 +137,6 @@ fn layers(base: usize) -> Vec<Layer> {
             add("2x2 up", 1, &[2 * c], ConvPlan::transposed(2 * c, c), side / 2);
         }
     }
-    let plan = ConvPlan::new(1, &[base], 1);
-    layers.push(Layer { name: "1x1 out".to_owned(), times: 1, side: BATCH.1, plan });
     layers
 }
 
@@ -239,6 +246,33 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
         });
         add(WEIGHTS, secs);
     }
+}
+
+/// The last layer, whose backward pass gives both gradients at once; always in fp32.
+fn measure_logits(clock: &mut Clock, base: usize, speeds: &mut Vec<KernelSpeed>) {
+    let (isa, precision) = (clock.isa, clock.precision);
+    let (n, pixels) = (BATCH.0, BATCH.1 * BATCH.1);
+    let x = noise(Shape::new(n, base, BATCH.1, BATCH.1).blocked_len(isa));
+    let (c, mut dx, mut y) = (noise(padded(base, isa)), x.clone(), noise(n * pixels));
+    let source = Source::active(&x, base, &c, &c, 0.0);
+    let gflop = (2 * n * pixels * base) as f64 / 1e9;
+    let mut add = |kernel: &str, gflop: f64, secs: f64| {
+        speeds.push(KernelSpeed {
+            precision: precision.name().to_owned(),
+            layer: "1x1 out, both gradients at once".to_owned(),
+            kernel: kernel.to_owned(),
+            times: 1,
+            gflop,
+            ms: 1e3 * secs,
+            gflops: gflop / secs,
+            share_of_peak: 0.0,
+        });
+    };
+    add(FORWARD, gflop, clock.best(|| logits(isa, &source, (n, pixels), (&c, 0.0), &mut y)));
+    let secs = clock.best(|| {
+        std::hint::black_box(logits_backward(isa, &source, (n, pixels), &c, &y, &mut dx));
+    });
+    add(DATA, 2.0 * gflop, secs);
 }
 
 /// How the kernel multiplies.

@@ -40,6 +40,8 @@ struct Answer {
 struct Peak {
     precision: String,
     gflops: f64,
+    /// Of one thread, measured in the same process: what more threads can gain at most.
+    one_thread_gflops: f64,
 }
 
 /// One engine in one precision.
@@ -72,7 +74,8 @@ pub(super) fn run(context: &Context, args: BenchArgs) -> Result<()> {
                 let arithmetic = context.arithmetic(args.precision)?;
                 let precision = arithmetic.precision.of_floats()?;
                 let (peak, kernels) = kernels::measure(arithmetic.isa, precision, args.base, threads);
-                let peak = Peak { precision: name(arithmetic), gflops: peak };
+                let one_thread_gflops = kernels::peak(arithmetic.isa, precision, 1);
+                let peak = Peak { precision: name(arithmetic), gflops: peak, one_thread_gflops };
                 print(&KernelPart { peak, kernels, accuracy: accuracy::measure(arithmetic.isa, precision) })
             }
             _ => print(&network::measure(part, context.processor(args.precision)?, args.base, args.repeats)?),
@@ -231,8 +234,10 @@ fn table(a: &Answer) -> String {
     for peak in &a.peaks {
         lines.push(String::new());
         lines.push(format!(
-            "{}: peak {:.0} GFLOP/s; share of it and GFLOP/s of each kernel, packing of weights included; by Winograd with a quarter of the multiplications",
-            peak.precision, peak.gflops
+            "{}: peak {:.0} GFLOP/s ({:.2} times that of one thread); share of it and GFLOP/s of each kernel, packing of weights included; by Winograd with a quarter of the multiplications",
+            peak.precision,
+            peak.gflops,
+            peak.gflops / peak.one_thread_gflops
         ));
         lines.push(format!(
             "{:<44} {:>14} {:>16} {:>16}",
