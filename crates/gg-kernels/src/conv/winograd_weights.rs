@@ -26,6 +26,8 @@ const CHUNK: usize = 64 * 1024;
 const TILES: (usize, usize) = (24, 128);
 /// Pieces of work to aim at, whatever the number of threads.
 const TASKS: usize = 8;
+/// Into how many groups blocks are cut: up to [`TASKS`].
+const GROUPS: [usize; 4] = [1, 2, 4, 8];
 /// What the transformation of one tile of one block costs, as a fraction, and the sums of one pair of blocks in one share of
 /// the tiles: see [`Cuts`].
 const TRANSFORM: (usize, usize) = (1, 2);
@@ -148,8 +150,8 @@ impl Cuts {
             let transforms = TRANSFORM.0 * (ins * c.pairs + 2 * pairs * c.inputs) / TRANSFORM.1;
             tiles * (2 * ins * pairs + transforms) + SUMS * c.splits * 2 * ins * pairs
         };
-        let cuts = [1, 2, 4, 8].into_iter().filter(|i| *i <= ins).flat_map(|inputs| {
-            let pairs = [1, 2, 4, 8].into_iter().filter(move |p| *p <= pairs);
+        let cuts = GROUPS.into_iter().filter(|i| *i <= ins).flat_map(|inputs| {
+            let pairs = GROUPS.into_iter().filter(move |p| *p <= pairs);
             pairs.map(move |pairs| Self { inputs, pairs, splits: TASKS.div_ceil(inputs * pairs) })
         });
         cuts.min_by_key(cost).unwrap_or(Self { inputs: 1, pairs: 1, splits: TASKS })
