@@ -173,3 +173,33 @@ fn what_human_readers_reach_stands_beside_patients_and_one_case_is_no_agreement(
     assert!(figures.iter().any(|f| f == "infection_dice.svg"), "{figures:?}");
     assert!(!figures.iter().any(|f| f.to_str().unwrap().starts_with("percent_")), "{figures:?}");
 }
+
+#[test]
+fn each_of_two_data_sets_is_scored_by_itself_as_it_would_be_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, other, lung, infection) =
+        (f.set(), dir.path().join("other"), f.bundle("lung"), f.bundle("infection"));
+    groundglass(&["phantom", "--out", arg(&other), "--count", "2", "--size", "64x64x20", "--seed", "6"]).ok();
+    let scored = |name: &str, sets: &[&Path]| {
+        let out = dir.path().join(name);
+        let mut args = vec!["evaluate"];
+        args.extend(sets.iter().map(|s| arg(s)));
+        args.extend(["--part", "all", "--resamples", "20", "--out", arg(&out)]);
+        let ran = groundglass(&[&args[..], &["--model", arg(&lung), arg(&infection)]].concat()).ok();
+        (json(&out.join("scores.json")), ran.stdout, fs::read_to_string(out.join("report.html")).unwrap())
+    };
+    let (both, text, page) = scored("both", &[&set, &other]);
+    let by_set = both["by_data_set"].as_array().unwrap();
+    assert_eq!(by_set.iter().map(|s| &s["cases"]).collect::<Vec<_>>(), [6, 2]);
+    for (of, alone) in by_set.iter().zip([&set, &other]) {
+        let (alone, ..) = scored(&format!("alone-{}", of["data_set"]), &[alone]);
+        assert!(alone["by_data_set"].is_null(), "one data set says the same again");
+        assert_eq!(of["lung_dice"]["mean"], alone["lung"]["summary"]["dice_over_patients"]["mean"]);
+        assert_eq!(of["infection_by_burden"], alone["infection_by_burden"]);
+        assert_eq!(of["percent_of_lung"], alone["percent_of_lung"]);
+    }
+    for said in [&text, &page] {
+        assert!(said.contains("Data set 2 (Kaggle, 2 cases): lung Dice over 2 patients"), "{said}");
+    }
+}
