@@ -53,12 +53,7 @@ pub(crate) struct Context {
 
 /// Runs the command that was typed.
 pub(crate) fn run(cli: Cli) -> Result<()> {
-    // The thread that we are on is one of them: it works itself instead of handing over each step of a network and waiting.
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(cli.global.threads.map_or(0, Into::into)) // 0: as many as there are cores
-        .use_current_thread()
-        .build_global()
-        .context("starting the threads")?;
+    start_threads(&cli).context("starting the threads")?;
     let device = cli.global.device.unwrap_or(DeviceName::Cpu);
     let context = Context {
         console: Console::new(cli.global.quiet),
@@ -86,6 +81,21 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Phantom(args) => phantom::run(&context, args),
         Command::Quickstart(args) => quickstart::run(&context, args),
         Command::Bench(args) => bench::run(&context, args),
+    }
+}
+
+/// Starts the threads that do the work.
+///
+/// In `analyze` the thread that we are on is one of them: it works itself instead of handing over each layer of a network and
+/// waiting. Commands that wait for threads of their own (to prepare slices ahead) must not do so: while a worker waits
+/// like that, it does nothing for those who wait for it.
+fn start_threads(cli: &Cli) -> Result<(), rayon::ThreadPoolBuildError> {
+    let threads = cli.global.threads.map(usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)); // 0: as many as there are cores
+    match (&cli.command, threads) {
+        (Command::Analyze(_), _) => pool.use_current_thread().build_global(),
+        (_, Some(_)) => pool.build_global(),
+        (_, None) => Ok(()), // started when they are needed
     }
 }
 
