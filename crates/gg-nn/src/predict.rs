@@ -56,6 +56,11 @@ impl Predictor {
         self.channels
     }
 
+    /// Gives back the memory that is kept from one call to the next; the weights stay.
+    pub fn release(&mut self) {
+        self.engine.release();
+    }
+
     /// Calibrated probabilities of pictures: one per pixel, or one per slice for a classifier. Each picture is the prepared slice
     /// with its neighbours as channels, [`Predictor::channels`] in all.
     ///

@@ -125,6 +125,9 @@ pub trait Engine: Send {
 
     /// Takes the memory of gradients back that nobody needs any more, for the next step.
     fn recycle(&mut self, _gradients: Gradients) {}
+
+    /// Gives back the memory that is kept from one call to the next, e.g. because another network's turn has come.
+    fn release(&mut self) {}
 }
 
 /// The engine for a network. On a graphics card: Burn. On the CPU: our kernels; Burn (in fp32) where they cannot run the

@@ -126,6 +126,8 @@ fn predict<T: Send>(
         }
         progress.add(batches.len());
     }
+    // The next network needs as much: the two never hold theirs together.
+    predictors.iter_mut().for_each(Predictor::release);
     Ok(())
 }
 

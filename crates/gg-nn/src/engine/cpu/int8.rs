@@ -268,6 +268,10 @@ impl Engine for Int8Engine {
         Ok(logits)
     }
 
+    fn release(&mut self) {
+        self.pool = Pool::default();
+    }
+
     fn gradients(
         &mut self,
         _images: &Images<'_>,

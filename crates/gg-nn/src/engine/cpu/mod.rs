@@ -334,6 +334,10 @@ impl Engine for CpuEngine {
     fn recycle(&mut self, gradients: Gradients) {
         self.pool.spare = gradients.by_param;
     }
+
+    fn release(&mut self) {
+        self.pool = Pool::default();
+    }
 }
 
 /// Keeps the weights of dense layers, which alone are still read by name.
