@@ -144,7 +144,8 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
     };
     let scores = scoring::sum_up(scored.into_iter().map(|s| s.case).collect(), basis);
     let classified = scores.classification.is_some() || scores.images.is_some();
-    if scores.lung.is_none() && scores.infection.is_none() && !classified {
+    let by_area = scores.classification_by_area.is_some();
+    if scores.lung.is_none() && scores.infection.is_none() && !classified && !by_area {
         bail!("nothing could be scored: no case has both a prediction and a truth for the same task");
     }
 
