@@ -162,31 +162,32 @@ fn segmentation(
 pub(crate) fn set_sentence(set: &SetScores, scores: &Scores) -> String {
     let of = scores.data_sets.get(set.data_set).map_or("", |s| s.layout.name());
     let mut parts = Vec::new();
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let with =
         |i: &Interval| format!("{} ({} to {})", number(i.mean, 3), number(i.low, 3), number(i.high, 3));
     if let Some(dice) = &set.lung_dice {
-        parts.push(format!("lung Dice over {} patients {}", dice.n_groups, with(dice)));
+        parts.push(format!("lung Dice over {} {}", count(dice.n_groups, "patient"), with(dice)));
     }
     match (&set.infection_by_burden, &set.infection_dice) {
         (Some(b), _) => {
             parts.push(format!(
-                "infection Dice over {} patients with at least {} % infected {}, pooled {}",
-                b.dice.n_groups,
+                "infection Dice over {} with at least {} % infected {}, pooled {}",
+                count(b.dice.n_groups, "patient"),
                 b.infected_from_percent,
                 with(&b.dice),
                 number(b.pooled_dice, 3)
             ));
             if b.other_volumes > 0 {
                 parts.push(format!(
-                    "in {} other volumes {} % of the lung found falsely, {} % missed",
-                    b.other_volumes,
+                    "in {} {} % of the lung found falsely, {} % missed",
+                    count(b.other_volumes, "other volume"),
                     number(b.false_percent_of_lung, 3),
                     number(b.missed_percent_of_lung, 3)
                 ));
             }
         }
         (None, Some(dice)) => {
-            parts.push(format!("infection Dice over {} patients {}", dice.n_groups, with(dice)));
+            parts.push(format!("infection Dice over {} {}", count(dice.n_groups, "patient"), with(dice)));
         }
         (None, None) => {}
     }
@@ -195,12 +196,12 @@ pub(crate) fn set_sentence(set: &SetScores, scores: &Scores) -> String {
     }
     if let Some(f) = &set.infection_free_slices {
         parts.push(format!(
-            "{} % of the lung falsely infected on {} slices without infection",
+            "{} % of the lung falsely infected on {} without infection",
             number(f.false_percent_of_lung.mean, 3),
-            f.slices
+            count(f.slices, "slice")
         ));
     }
-    format!("Data set {} ({of}, {} cases): {}.", set.data_set + 1, set.cases, parts.join("; "))
+    format!("Data set {} ({of}, {}): {}.", set.data_set + 1, count(set.cases, "case"), parts.join("; "))
 }
 
 /// Sentences on the percentage, its intervals, and slices without infection.

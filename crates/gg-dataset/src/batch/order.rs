@@ -69,7 +69,7 @@ mod tests {
 
     fn counts(epochs: u64, balance: f64) -> [Vec<usize>; 3] {
         let chosen: Vec<usize> = (0..21).collect();
-        let mut seen = vec![0usize; 21];
+        let mut seen = [0usize; 21];
         for epoch in 0..epochs {
             let order = drawn(&chosen, case_of, balance, 7, epoch);
             assert_eq!(order.len(), 21);
