@@ -1,6 +1,7 @@
 //! From masks and truth of many cases to `scores.json`: what is counted per case, and what is made of it over patients.
 
 use crate::manifest::{Compute, ModelUsed, Program};
+use crate::seen;
 use gg_dataset::{Layout, Structure};
 use gg_eval::{
     BlandAltman, ByBurden, Coverage, FreeSlices, FreeSummary, LogitCounts, PatientScore, Predicted,
@@ -197,7 +198,8 @@ pub(crate) struct Scores {
     pub(crate) infection_by_burden: Option<ByBurden>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) percent_of_lung: Option<BlandAltman>,
-    /// What intervals around the percentage are worth: each case's was fitted on other patients.
+    /// What intervals around the percentage are worth: each case's was fitted on other patients. Not told of scans that a
+    /// model was trained on, which its fit may know too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) percent_of_lung_interval: Option<Coverage>,
     /// False infection on slices that show none.
@@ -263,7 +265,7 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         infection: segmentation(&cases, Structure::Infection, basis.resamples),
         infection_by_burden: told_apart(&cases, basis.resamples),
         percent_of_lung: percentages(&cases),
-        percent_of_lung_interval: intervals(&cases),
+        percent_of_lung_interval: if seen::tells_of_training(&warnings) { None } else { intervals(&cases) },
         infection_free_slices: free(&cases, basis.resamples),
         classification: classes::slices(
             &cases,

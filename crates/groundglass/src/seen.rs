@@ -5,6 +5,11 @@ use crate::pipeline::Models;
 use gg_dataset::Task;
 use gg_volume::Warning;
 
+/// Code of the remark that a model was trained on this very scan.
+const SCAN: &str = "trained_on_this_scan";
+/// Code of the remark that a model was trained on a patient of this name.
+const NAME: &str = "trained_on_patient_of_this_name";
+
 /// What is known of a case that a model is asked about.
 pub(crate) struct Asked {
     /// The patient's name, where there is one.
@@ -32,7 +37,7 @@ pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<W
         };
         if let Some(scans) = scans {
             let message = format!("the {task} model was trained on {scans} tells nothing about new patients");
-            warnings.push(Warning::new("trained_on_this_scan", message));
+            warnings.push(Warning::new(SCAN, message));
         }
         let named =
             others.iter().filter(|a| a.patient.as_ref().is_some_and(|p| training.knows_patient(p))).count();
@@ -45,9 +50,14 @@ pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<W
             "the {task} model was trained on {cases}; where they are the same people, what it says on them tells \
              nothing about new patients"
         );
-        warnings.push(Warning::new("trained_on_patient_of_this_name", message));
+        warnings.push(Warning::new(NAME, message));
     }
     warnings
+}
+
+/// Whether one of these remarks says that a model was trained on what it saw.
+pub(crate) fn tells_of_training(warnings: &[Warning]) -> bool {
+    warnings.iter().any(|w| w.code == SCAN || w.code == NAME)
 }
 
 #[cfg(test)]
@@ -102,6 +112,7 @@ mod tests {
             &[(Task::Lung, training("x"))],
             &[("anna", "s1"), ("anna", "s2"), ("bert", "s3")].map(|(p, scan)| asked(Some(p), scan)),
         );
+        assert!(both.iter().all(|w| tells_of_training(std::slice::from_ref(w))) && !tells_of_training(&[]));
         assert!(both[0].message.contains("1 of these 3 scans"), "{both:?}");
         assert!(both[1].message.contains("1 of 3 cases"), "{both:?}");
     }

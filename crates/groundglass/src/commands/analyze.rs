@@ -5,6 +5,7 @@ use crate::analysis::{self, Analysis, Outcome, Said};
 use crate::args::AnalyzeArgs;
 use crate::builtin;
 use crate::failure::{Interrupted, Usage};
+use crate::model_file;
 use crate::output::{self, Staged};
 use crate::pipeline::{Models, RunSecs};
 use crate::seen::{self, Asked};
@@ -109,6 +110,10 @@ fn every(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Case>> {
     let cases = name_cases(args)?;
     output::check_apart(&args.out.out, &args.ct)?;
     let processor = context.processor(args.precision)?;
+    // A name typed wrongly is told before a long CT is read beside the models.
+    for missing in args.model.iter().filter(|path| !path.is_file()) {
+        model_file::read_named(missing)?;
+    }
     let open = || {
         let mut models = Models::open(&args.model, processor, args.precision.is_none())?;
         builtin::fill(&mut models)?;

@@ -30,11 +30,14 @@ impl<'a> Shared<'a> {
                     sizes.push(other.size);
                 }
             }
-            let first = found.warnings.is_empty();
             let mut warnings = Vec::new();
             let prepared = (self.prepare)(config, &sizes)?.drain_into(&mut warnings);
-            warnings.retain(|w| first || !found.warnings.contains(w));
-            found.warnings.extend(warnings);
+            // Every size says the same.
+            for warning in warnings {
+                if !found.warnings.contains(&warning) {
+                    found.warnings.push(warning);
+                }
+            }
             for (z, reason) in prepared.iter().flat_map(|p| &p.dropped) {
                 found.slices[*z].dropped = Some(drop_reason(*reason).to_owned());
             }
@@ -57,4 +60,38 @@ impl<'a> Shared<'a> {
 /// Whether two configurations differ in nothing but the size.
 fn alike(a: &PrepareConfig, b: &PrepareConfig) -> bool {
     PrepareConfig { size: b.size, ..a.clone() } == *b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::RunSecs;
+    use gg_volume::{Warned, Warning};
+
+    #[test]
+    fn what_every_size_remarks_on_is_said_once() {
+        let empty = |_: &usize| Prepared {
+            ways: Vec::new(),
+            images: Vec::new(),
+            dropped: Vec::new(),
+            canonical_shape: [0; 3],
+        };
+        let remark = || Warning::new("roi_not_found", "the same of every size");
+        let mut prepare = |_: &PrepareConfig, sizes: &[usize]| {
+            let warnings = sizes.iter().map(|_| remark()).collect();
+            Ok(Warned::new(sizes.iter().map(empty).collect(), warnings))
+        };
+        let [small, large] = [160, 256].map(|size| PrepareConfig { size, ..PrepareConfig::default() });
+        let mut shared = Shared::new(&mut prepare, vec![small.clone(), large.clone()]);
+        let mut found = Findings {
+            lung: None,
+            infection: None,
+            slices: Vec::new(),
+            warnings: Vec::new(),
+            secs: RunSecs::default(),
+        };
+        shared.get(&small, &mut found).unwrap();
+        shared.get(&large, &mut found).unwrap();
+        assert_eq!(found.warnings, [remark()]);
+    }
 }
