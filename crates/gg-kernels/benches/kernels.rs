@@ -92,10 +92,10 @@ fn weights_of_conv_3x3_direct(bencher: Bencher, isa: &str) {
     let isa = Isa::force(isa).unwrap();
     let plan = ConvPlan::new(3, &[CHANNELS], CHANNELS);
     let (x, dy) = (tensor(isa), tensor(isa));
-    let (mut dw, mut partial) = (Buffer::zeros(plan.packed_len(isa)), Buffer::zeros(0));
+    let (mut dw, mut scratch) = (noise(9 * CHANNELS * CHANNELS), Buffer::zeros(0));
     bencher.bench_local(|| {
         let (source, gradient) = ([Source::plain(&x, CHANNELS)], Source::plain(&dy, CHANNELS));
-        backward_weights(isa, &plan, Precision::Fp32, GRID, &source, &gradient, &mut dw, &mut partial);
+        backward_weights(isa, &plan, Precision::Fp32, GRID, &source, &gradient, &mut dw, &mut scratch);
     });
 }
 
@@ -142,10 +142,10 @@ fn weights_of_conv_3x3_winograd(bencher: Bencher, isa: &str) {
     let isa = Isa::force(isa).unwrap();
     let plan = ConvPlan::new(3, &[CHANNELS], CHANNELS);
     let (x, dy) = (tensor(isa), tensor(isa));
-    let (mut dw, mut partial) = (Buffer::zeros(plan.packed_len(isa)), Buffer::zeros(0));
+    let (mut dw, mut scratch) = (noise(9 * CHANNELS * CHANNELS), Buffer::zeros(0));
     bencher.bench_local(|| {
         let (source, gradient) = (Source::plain(&x, CHANNELS), Source::plain(&dy, CHANNELS));
-        backward_weights_winograd(isa, &plan, GRID, &[source], &gradient, &mut dw, &mut partial);
+        backward_weights_winograd(isa, &plan, GRID, &[source], &gradient, &mut dw, &mut scratch);
     });
 }
 

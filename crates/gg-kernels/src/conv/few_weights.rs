@@ -4,6 +4,7 @@
 //! First the tiles of all inputs and gradients are transformed. Then a task takes a pair of output blocks and some input
 //! blocks: the sums of one input block over all tiles stay in its second-level cache and are transformed back at once.
 
+use super::pack::Piece;
 use super::panel::{Block, fill};
 use super::transform::{IN, Inputs, OUT, PLACES};
 use super::winograd_walk::{Finish, Gradients, Walk};
@@ -20,13 +21,14 @@ pub(super) const TILES: usize = 128;
 /// Parts of the input blocks, a task each.
 const PARTS: usize = 4;
 
-/// Writes the gradient of all packed weights.
-pub(super) fn gradient(job: &Job<'_>, out: &mut [f32]) {
+/// Writes the gradient of all `weights` to `plain`, in PyTorch's order.
+pub(super) fn gradient(job: &Job<'_>, weights: &[Piece], plain: Shared) {
     let (isa, lanes) = (job.isa, job.isa.lanes());
     let tiles = job.rows * job.across;
     // A cache line between places keeps them from falling on the same lines of the cache.
     let places = [job.ins.len(), job.outs.len()].map(|blocks| blocks * tiles * lanes + 16);
-    let (panel, sums) = (IN * (job.across * OUT + 2) * lanes, PLACES * 2 * lanes * lanes);
+    // The sums at all places, and the nine taps that they give.
+    let (panel, sums) = (IN * (job.across * OUT + 2) * lanes, (PLACES + 9) * 2 * lanes * lanes);
     with_scratch(PLACES * (places[0] + places[1]), |tensors| {
         let to = Shared::new(tensors);
         (0..2 * job.rows).into_par_iter().for_each(|i| {
@@ -35,11 +37,12 @@ pub(super) fn gradient(job: &Job<'_>, out: &mut [f32]) {
             });
         });
         let (pairs, tensors) = (job.outs.len().div_ceil(2), &*tensors);
-        let out = Shared::new(out);
         (0..pairs * PARTS).into_par_iter().for_each(|i| {
             let (pair, part) = (i / PARTS, i % PARTS);
             let blocks = (cut(job.ins.len(), PARTS, part), cut(job.ins.len(), PARTS, part + 1));
-            with_scratch(sums, |sums| isa.run(Task { job, pair, blocks, places, tensors, sums, out }));
+            with_scratch(sums, |sums| {
+                isa.run(Task { job, weights, pair, blocks, places, tensors, sums, plain });
+            });
         });
     });
 }
@@ -90,6 +93,7 @@ impl Kernel for Row<'_> {
 /// Some input blocks of one pair of output blocks.
 struct Task<'a> {
     job: &'a Job<'a>,
+    weights: &'a [Piece],
     pair: usize,
     /// From and to.
     blocks: (usize, usize),
@@ -97,7 +101,7 @@ struct Task<'a> {
     /// Transformed inputs and gradients.
     tensors: &'a [f32],
     sums: &'a mut [f32],
-    out: Shared,
+    plain: Shared,
 }
 
 impl Kernel for Task<'_> {
@@ -131,9 +135,9 @@ impl Kernel for Task<'_> {
                     };
                     walk.enter::<S>(k);
                 }
-                let to = self.out.at((2 * self.pair * ins * S::L + b * width) * 9 * S::L);
-                let place = S::L * width;
+                let (place, to) = (S::L * width, sums.add(PLACES * 2 * S::L * S::L));
                 S::enter(Finish { sums, place, splits: 1, long: 0, width, to });
+                S::enter(self.weights[self.pair * ins + b].to_plain(to, self.plain));
             }
         }
     }

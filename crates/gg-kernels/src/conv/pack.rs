@@ -15,37 +15,27 @@ impl ConvPlan {
     pub fn pack(&self, isa: Isa, plain: &[f32], packed: &mut [f32]) {
         let len = self.packed_len(isa);
         let packed = Shared::new(&mut packed[..len]);
-        self.each_block(isa, plain.len(), |one| {
-            // SAFETY: `each_block` has checked the lengths; a pair's weights from one input block are one task's alone.
-            unsafe { isa.run(Pack { one, plain: plain.as_ptr(), to: packed.at(one.start) }) }
+        self.pieces(isa, plain.len()).par_iter().for_each(|piece| {
+            // SAFETY: `pieces` has checked the lengths; a pair's weights from one input block are one task's alone.
+            unsafe { isa.run(Pack { piece, plain: plain.as_ptr(), to: packed.at(piece.start) }) }
         });
     }
 
-    /// Packed weights to PyTorch's order.
-    pub fn unpack(&self, isa: Isa, packed: &[f32], plain: &mut [f32]) {
-        let packed = &packed[..self.packed_len(isa)];
-        let (len, plain) = (plain.len(), Shared::new(plain));
-        self.each_block(isa, len, |one| {
-            isa.run(Unpack { one, packed: packed[one.start..].as_ptr(), to: plain });
-        });
-    }
-
-    /// Calls `f` for each input block of each pair of output blocks.
-    fn each_block(&self, isa: Isa, plain_len: usize, f: impl Fn(&One) + Sync) {
+    /// All pieces of the packed weights in their order: pair by pair of output blocks, and there by input block.
+    pub(super) fn pieces(&self, isa: Isa, plain_len: usize) -> Vec<Piece> {
         assert!(self.outputs.len() == 1 && self.input_grid == Sampling::Same, "a forward convolution");
         let (lanes, taps, in_lanes) = (isa.lanes(), self.taps(), self.input_lanes(isa));
         let (n_in, n_out) = (self.inputs.iter().sum::<usize>(), self.outputs[0]);
         assert!(plain_len >= n_in * n_out * taps * self.output_grid.phases(), "weights of all channels");
         let ins = Block::list(self.inputs.iter().copied(), Sampling::Same, lanes);
         let outs = self.out_blocks(isa);
-        (0..outs.div_ceil(2) * ins.len()).into_par_iter().for_each(|task| {
-            let (pair, block) = (task / ins.len(), task % ins.len());
+        let piece = |pair: usize, block: usize| {
             let input = &ins[block];
             let first_in = self.inputs[..input.tensor].iter().sum::<usize>() + input.block * lanes;
             let width = (outs - 2 * pair).min(2);
-            let start = (2 * pair * ins.len() + block * width) * taps * in_lanes * lanes;
-            f(&One {
-                start,
+            Piece {
+                start: (2 * pair * ins.len() + block * width) * taps * in_lanes * lanes,
+                len: width * taps * in_lanes * lanes,
                 taps,
                 in_lanes,
                 double: self.output_grid == Sampling::Double,
@@ -53,8 +43,12 @@ impl ConvPlan {
                 pair,
                 width,
                 n_out,
-            });
-        });
+            }
+        };
+        (0..outs.div_ceil(2))
+            .flat_map(|pair| (0..ins.len()).map(move |block| (pair, block)))
+            .map(|(pair, block)| piece(pair, block))
+            .collect()
     }
 
     /// Packed weights with those to output channel `o` multiplied by `factors[o]` (batch norm folded in).
@@ -114,9 +108,10 @@ impl ConvPlan {
 }
 
 /// The weights from one input block to a pair of output blocks.
-struct One {
-    /// Where they begin, packed.
-    start: usize,
+pub(super) struct Piece {
+    /// Where they begin, packed, and how many floats they are.
+    pub(super) start: usize,
+    pub(super) len: usize,
     taps: usize,
     in_lanes: usize,
     double: bool,
@@ -128,7 +123,36 @@ struct One {
     n_out: usize,
 }
 
-impl One {
+impl Piece {
+    /// From packed to PyTorch's order, where `to` is the first of all weights.
+    ///
+    /// # Safety
+    /// `packed` are this piece's weights; no other task writes them to `to`.
+    pub(super) unsafe fn unpack(&self, isa: Isa, packed: *const f32, to: Shared) {
+        isa.run(self.to_plain(packed, to));
+    }
+
+    /// As [`Piece::unpack`], to be run as a kernel.
+    pub(super) fn to_plain(&self, packed: *const f32, to: Shared) -> Unpack<'_> {
+        Unpack { piece: self, packed, to }
+    }
+
+    /// Asks for the memory that [`Piece::to_plain`] will write.
+    #[inline(always)]
+    pub(super) unsafe fn prefetch<S: Simd>(&self, to: Shared) {
+        for k in 0..self.width {
+            let (first, count, phase) = self.output(k, S::L);
+            if self.whole(count, S::L) {
+                for row in 0..count {
+                    let row = to.at(self.plain(0, 0, first + row, phase));
+                    for c in (0..self.taps * S::L).step_by(S::L) {
+                        S::prefetch_to_write(row.add(c));
+                    }
+                }
+            }
+        }
+    }
+
     /// First channel, number of channels and phase of a block of the pair.
     fn output(&self, k: usize, lanes: usize) -> (usize, usize, usize) {
         let per_phase = self.n_out.div_ceil(lanes);
@@ -158,7 +182,7 @@ impl One {
 }
 
 struct Pack<'a> {
-    one: &'a One,
+    piece: &'a Piece,
     plain: *const f32,
     to: *mut f32,
 }
@@ -168,27 +192,27 @@ impl Kernel for Pack<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let one = self.one;
-        for k in 0..one.width {
-            let (first, count, phase) = one.output(k, S::L);
+        let piece = self.piece;
+        for k in 0..piece.width {
+            let (first, count, phase) = piece.output(k, S::L);
             // SAFETY: entered through an `Isa`; all places lie in the weights, whose lengths `pack` has checked.
             unsafe {
-                if one.whole(count, S::L) {
-                    for c in (0..one.taps * S::L).step_by(S::L) {
-                        let from = |r: usize| self.plain.add(one.plain(0, c, first + r, 0));
+                if piece.whole(count, S::L) {
+                    for c in (0..piece.taps * S::L).step_by(S::L) {
+                        let from = |r: usize| self.plain.add(piece.plain(0, c, first + r, 0));
                         S::transpose(from, |j| {
-                            let (i, tap) = lane_and_tap(c + j, one.taps);
-                            self.to.add(one.packed(i, tap, k, S::L))
+                            let (i, tap) = lane_and_tap(c + j, piece.taps);
+                            self.to.add(piece.packed(i, tap, k, S::L))
                         });
                     }
                     continue;
                 }
-                for i in 0..one.in_lanes {
-                    for tap in 0..one.taps {
-                        let to = self.to.add(one.packed(i, tap, k, S::L));
+                for i in 0..piece.in_lanes {
+                    for tap in 0..piece.taps {
+                        let to = self.to.add(piece.packed(i, tap, k, S::L));
                         S::store(to, S::zero());
-                        for o in 0..if i < one.ins.1 { count } else { 0 } {
-                            *to.add(o) = *self.plain.add(one.plain(i, tap, first + o, phase));
+                        for o in 0..if i < piece.ins.1 { count } else { 0 } {
+                            *to.add(o) = *self.plain.add(piece.plain(i, tap, first + o, phase));
                         }
                     }
                 }
@@ -197,8 +221,8 @@ impl Kernel for Pack<'_> {
     }
 }
 
-struct Unpack<'a> {
-    one: &'a One,
+pub(super) struct Unpack<'a> {
+    piece: &'a Piece,
     packed: *const f32,
     to: Shared,
 }
@@ -208,26 +232,26 @@ impl Kernel for Unpack<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self) {
-        let one = self.one;
-        for k in 0..one.width {
-            let (first, count, phase) = one.output(k, S::L);
+        let piece = self.piece;
+        for k in 0..piece.width {
+            let (first, count, phase) = piece.output(k, S::L);
             // SAFETY: as in `Pack`; each of PyTorch's places is one task's alone.
             unsafe {
-                if one.whole(count, S::L) {
-                    for c in (0..one.taps * S::L).step_by(S::L) {
+                if piece.whole(count, S::L) {
+                    for c in (0..piece.taps * S::L).step_by(S::L) {
                         let from = |j: usize| {
-                            let (i, tap) = lane_and_tap(c + j, one.taps);
-                            self.packed.add(one.packed(i, tap, k, S::L))
+                            let (i, tap) = lane_and_tap(c + j, piece.taps);
+                            self.packed.add(piece.packed(i, tap, k, S::L))
                         };
-                        S::transpose(from, |r| self.to.at(one.plain(0, c, first + r, 0)));
+                        S::transpose(from, |r| self.to.at(piece.plain(0, c, first + r, 0)));
                     }
                     continue;
                 }
-                for i in 0..one.ins.1 {
-                    for tap in 0..one.taps {
-                        let from = self.packed.add(one.packed(i, tap, k, S::L));
+                for i in 0..piece.ins.1 {
+                    for tap in 0..piece.taps {
+                        let from = self.packed.add(piece.packed(i, tap, k, S::L));
                         for o in 0..count {
-                            *self.to.at(one.plain(i, tap, first + o, phase)) = *from.add(o);
+                            *self.to.at(piece.plain(i, tap, first + o, phase)) = *from.add(o);
                         }
                     }
                 }

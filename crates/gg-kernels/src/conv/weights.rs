@@ -5,6 +5,7 @@
 //! give partial sums that are added in a fixed order, so the result does not depend on the number of threads.
 
 use super::ahead::Ahead;
+use super::pack::Piece;
 use super::panel::{Block, fill, fill_pairs};
 use super::plan::ConvPlan;
 use crate::arith::{Arith, Bf16, Fp32, Precision};
@@ -17,9 +18,12 @@ use rayon::prelude::*;
 use std::marker::PhantomData;
 
 /// Pixels of one image that a task copies at once (both sides stay in the second-level cache).
-const PIXELS: usize = 1024;
+const PIXELS: usize = 2048;
 /// Pixels between two additions to memory (both sides stay in the first-level cache).
 const INNER_PIXELS: usize = 128;
+/// Input blocks that are taken together where one task sees all pixels: as each few of them are complete, their weights
+/// go to memory while the next ones are multiplied.
+const INPUTS: usize = 8;
 /// Pieces of work to aim at, whatever the number of threads.
 const TASKS: usize = 16;
 
@@ -33,10 +37,14 @@ struct Job<'a> {
     in_lanes: usize,
     /// (image, first row, rows)
     pieces: Vec<(usize, usize, usize)>,
+    /// Input blocks that a task takes through its pixels together.
+    at_once: usize,
+    /// Where one task sees all pixels: the weights in their packed order, and where they go in PyTorch's.
+    whole: Option<(&'a [Piece], Shared)>,
 }
 
-/// Computes the gradient of the packed weights of `plan` from its `inputs` (read as in the forward pass) and the
-/// `gradient` of its result, and writes it in packed order. `partial` is memory to be kept between calls.
+/// Computes the gradient of the weights of `plan` from its `inputs` (read as in the forward pass) and the `gradient` of
+/// its result, and writes it in PyTorch's order. `scratch` is memory to be kept between calls.
 ///
 /// # Panics
 /// When a slice is shorter than the plan and the shape need.
@@ -47,16 +55,16 @@ pub fn backward_weights(
     (n, h, w): (usize, usize, usize),
     inputs: &[Source<'_>],
     gradient: &Source<'_>,
-    out: &mut [f32],
-    partial: &mut Buffer,
+    plain: &mut [f32],
+    scratch: &mut Buffer,
 ) {
     let lanes = isa.lanes();
     let pixels = n * h * w;
     let len = plan.packed_len(isa);
+    let weights = plan.pieces(isa, plain.len());
     assert_eq!(inputs.iter().map(|s| s.channels).collect::<Vec<_>>(), plan.inputs);
     assert_eq!([gradient.channels].as_slice(), plan.outputs.as_slice());
     assert!(inputs.iter().all(|s| s.is_plane() == plan.plane) && (!plan.plane || plan.kernel == 3));
-    assert!(out.len() >= len, "packed weights");
     for source in inputs {
         source.check(pixels * plan.input_grid.phases(), lanes);
     }
@@ -78,14 +86,13 @@ pub fn backward_weights(
         .collect();
     let pairs = outs.len().div_ceil(2);
     let splits = TASKS.div_ceil(pairs).min(pieces.len()).max(1);
-    let job = Job { inputs, ins, gradient, outs, size: (h, w), kernel: plan.kernel, in_lanes, pieces };
-    let out = &mut out[..len];
-    let target = if splits == 1 {
-        Shared::new(out)
-    } else {
-        partial.reserve(splits * len);
-        Shared::new(partial)
-    };
+    // Where one task sees all pixels, it adds up in memory that stays in its cache.
+    scratch.reserve(if splits == 1 { 0 } else { splits * len });
+    let (target, plain) = (Shared::new(scratch), Shared::new(plain));
+    let whole = (splits == 1).then_some((weights.as_slice(), plain));
+    let at_once = if splits == 1 { INPUTS.min(ins.len()) } else { ins.len() };
+    let (size, kernel) = ((h, w), plan.kernel);
+    let job = Job { inputs, ins, gradient, outs, size, kernel, in_lanes, pieces, at_once, whole };
     (0..pairs * splits).into_par_iter().for_each(|task| {
         let (split, pair) = (task / pairs, task % pairs);
         let pieces = cut(job.pieces.len(), splits, split)..cut(job.pieces.len(), splits, split + 1);
@@ -99,10 +106,20 @@ pub fn backward_weights(
         } else {
             ((rows + 2 * pad) * (w + 2 * pad) * in_lanes, 2 * rows * w * lanes)
         };
-        let panel = panel.next_multiple_of(16);
-        with_scratch(panel + gradient, |scratch| {
-            let (panel, gradient) = scratch.split_at_mut(panel);
-            let task = Task { job: &job, pair, pieces, target, start: split * len, panel, gradient };
+        let (panel, gradient) = (panel.next_multiple_of(16), gradient.next_multiple_of(16));
+        let of_pair = &weights[pair * job.ins.len()..][..job.ins.len()];
+        let sums = of_pair.iter().take(job.at_once).map(|piece| piece.len).sum::<usize>();
+        with_scratch(panel + gradient + if splits == 1 { sums } else { 0 }, |scratch| {
+            let (panel, scratch) = scratch.split_at_mut(panel);
+            let (gradient, own) = scratch.split_at_mut(gradient);
+            let sums = if splits == 1 {
+                own
+            } else {
+                let start = split * len + of_pair.first().map_or(0, |piece| piece.start);
+                // SAFETY: inside the scratch memory; a pair of a split is one task's alone.
+                unsafe { std::slice::from_raw_parts_mut(target.at(start), sums) }
+            };
+            let task = Task { job: &job, pair, pieces, sums, panel, gradient };
             if bf16 {
                 isa.run_bf16(TaskBf16(task));
             } else {
@@ -111,15 +128,15 @@ pub fn backward_weights(
         });
     });
     if splits > 1 {
-        let partial = &partial[..splits * len];
-        const CHUNK: usize = 4096;
-        out.par_chunks_mut(CHUNK).enumerate().for_each(|(i, out)| {
-            out.copy_from_slice(&partial[i * CHUNK..][..out.len()]);
-            for split in 1..splits {
-                let from = &partial[split * len + i * CHUNK..][..out.len()];
-                for (o, v) in out.iter_mut().zip(from) {
-                    *o += v;
+        weights.par_iter().for_each(|piece| {
+            // SAFETY: the sums lie in the scratch memory and are complete; a piece is one task's alone.
+            unsafe {
+                let sum = std::slice::from_raw_parts_mut(target.at(piece.start), piece.len);
+                for split in 1..splits {
+                    let more = std::slice::from_raw_parts(target.at(split * len + piece.start), piece.len);
+                    sum.iter_mut().zip(more).for_each(|(sum, v)| *sum += v);
                 }
+                piece.unpack(isa, sum.as_ptr(), plain);
             }
         });
     }
@@ -129,8 +146,8 @@ struct Task<'a> {
     job: &'a Job<'a>,
     pair: usize,
     pieces: std::ops::Range<usize>,
-    target: Shared,
-    start: usize,
+    /// To be added up here, in the packed order.
+    sums: &'a mut [f32],
     panel: &'a mut [f32],
     gradient: &'a mut [f32],
 }
@@ -180,88 +197,117 @@ impl Task<'_> {
         let first_out = 2 * self.pair;
         let k = (job.outs.len() - first_out).min(2);
         let per_in = taps * job.in_lanes * k * S::L;
-        let weights = self.target.at(self.start + first_out * job.ins.len() * taps * job.in_lanes * S::L);
-        std::ptr::write_bytes(weights, 0, job.ins.len() * per_in);
         // Steps of a row: pixels, or pairs of them; and the words of a row of the panel and of the gradient.
         let steps = w.div_ceil(A::PER_WORD);
         let row_stride = if bf16 { (steps + pad) * S::L } else { (w + 2 * pad) * job.in_lanes };
         let panel = self.panel.as_mut_ptr();
-        let pieces = &job.pieces[self.pieces];
-        for (piece, &(image, y, rows)) in pieces.iter().enumerate() {
-            let step = (INNER_PIXELS / w).clamp(1, rows);
-            let mut ahead = Ahead::default();
-            if let Some(&(image, y, rows)) = pieces.get(piece + 1) {
-                let next = (y, rows + pad);
-                for block in &job.outs[first_out..first_out + k] {
-                    ahead.add_rows(job.gradient, block, (h, w), image, next, S::L);
+        let pieces = &job.pieces[self.pieces.clone()];
+        for first_in in (0..job.ins.len()).step_by(job.at_once) {
+            let ins = &job.ins[first_in..(first_in + job.at_once).min(job.ins.len())];
+            let sums = &mut self.sums[..ins.len() * per_in];
+            sums.fill(0.0);
+            let sums = sums.as_mut_ptr();
+            for (piece, &(image, y, rows)) in pieces.iter().enumerate() {
+                let step = (INNER_PIXELS / w).clamp(1, rows);
+                let mut ahead = Ahead::default();
+                if let Some(&(image, y, rows)) = pieces.get(piece + 1) {
+                    let next = (y, rows + pad);
+                    for block in &job.outs[first_out..first_out + k] {
+                        ahead.add_rows(job.gradient, block, (h, w), image, next, S::L);
+                    }
+                    for block in ins {
+                        ahead.add_rows(&job.inputs[block.tensor], block, (h, w), image, next, S::L);
+                    }
                 }
-                for block in &job.ins {
-                    ahead.add_rows(&job.inputs[block.tensor], block, (h, w), image, next, S::L);
-                }
-            }
-            let mut ahead = ahead.in_shares(job.ins.len() * rows.div_ceil(step));
-            // In bf16: even pairs, odd pairs.
-            let odd = panel.add((rows + 2 * pad) * row_stride);
-            // The gradient as it is can be read in place; else it is worked out once for all input blocks.
-            let mut gradients = [std::ptr::null::<f32>(); 2];
-            for b in 0..k {
-                let block = &job.outs[first_out + b];
-                let to = self.gradient.as_mut_ptr().add(b * rows * steps * S::L);
-                gradients[b] = to;
-                if bf16 {
-                    fill_pairs::<S>(job.gradient, block, (h, w), image, (y, rows), 0, (to, None), steps);
-                } else if matches!(job.gradient.read, Read::Plain) && !block.double {
-                    gradients[b] = job.gradient.data.as_ptr().add(block.at(image, y, 0, (h, w), S::L));
-                } else {
-                    fill::<S, Fp32>(job.gradient, block, (h, w), image, (y, rows), 0, w, to);
-                }
-            }
-            for (i, block) in job.ins.iter().enumerate() {
-                let source = &job.inputs[block.tensor];
-                if bf16 {
-                    let to = (panel, (KERNEL == 3).then_some(odd));
-                    fill_pairs::<S>(source, block, (h, w), image, (y, rows), pad, to, steps + pad);
-                } else {
-                    fill::<S, Fp32>(source, block, (h, w), image, (y, rows), pad, w + 2 * pad, panel);
-                }
-                let to = weights.add(i * per_in);
-                let mut r = 0;
-                while r < rows {
-                    let count = step.min(rows - r);
-                    let input = panel.add(r * row_stride);
-                    let columns = if bf16 {
-                        [input, odd.add(r * row_stride), input.wrapping_add(S::L)]
+                let mut ahead = ahead.in_shares(ins.len() * rows.div_ceil(step));
+                // In bf16: even pairs, odd pairs.
+                let odd = panel.add((rows + 2 * pad) * row_stride);
+                // The gradient as it is can be read in place; else it is worked out once for all input blocks.
+                let mut gradients = [std::ptr::null::<f32>(); 2];
+                for b in 0..k {
+                    let block = &job.outs[first_out + b];
+                    let to = self.gradient.as_mut_ptr().add(b * rows * steps * S::L);
+                    gradients[b] = to;
+                    if bf16 {
+                        fill_pairs::<S>(job.gradient, block, (h, w), image, (y, rows), 0, (to, None), steps);
+                    } else if matches!(job.gradient.read, Read::Plain) && !block.double {
+                        gradients[b] = job.gradient.data.as_ptr().add(block.at(image, y, 0, (h, w), S::L));
                     } else {
-                        [input, input.wrapping_add(S::L), input.wrapping_add(2 * S::L)]
-                    };
-                    let walk = Walk {
-                        columns: columns.map(<*mut f32>::cast_const),
-                        row_stride,
-                        gradient: gradients.map(|g| g.wrapping_add(r * steps * S::L)),
-                        rows: count,
-                        steps,
-                        to,
-                    };
-                    if PLANE {
-                        if k == 2 {
-                            S::enter(PlaneKernel::<2>(walk));
+                        fill::<S, Fp32>(job.gradient, block, (h, w), image, (y, rows), 0, w, to);
+                    }
+                }
+                for (i, block) in ins.iter().enumerate() {
+                    let source = &job.inputs[block.tensor];
+                    if bf16 {
+                        let to = (panel, (KERNEL == 3).then_some(odd));
+                        fill_pairs::<S>(source, block, (h, w), image, (y, rows), pad, to, steps + pad);
+                    } else {
+                        fill::<S, Fp32>(source, block, (h, w), image, (y, rows), pad, w + 2 * pad, panel);
+                    }
+                    let to = sums.add(i * per_in);
+                    // With the last pixels the sums are complete. Their places are fetched while these are multiplied.
+                    let last = piece + 1 == pieces.len();
+                    let complete = job.whole.filter(|_| last).map(|(weights, plain)| {
+                        let piece = &weights[self.pair * job.ins.len() + first_in + i];
+                        piece.prefetch::<S>(plain);
+                        piece.to_plain(to, plain)
+                    });
+                    let mut r = 0;
+                    while r < rows {
+                        let count = step.min(rows - r);
+                        let input = panel.add(r * row_stride);
+                        let columns = if bf16 {
+                            [input, odd.add(r * row_stride), input.wrapping_add(S::L)]
                         } else {
-                            S::enter(PlaneKernel::<1>(walk));
-                        }
-                    } else if k == 2 && S::WEIGHT_BLOCKS == 2 {
-                        A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 2>(walk, 0, block.lanes, PhantomData));
-                    } else {
-                        let lanes = block.lanes;
-                        for b in 0..k {
+                            [input, input.wrapping_add(S::L), input.wrapping_add(2 * S::L)]
+                        };
+                        let walk = Walk {
+                            columns: columns.map(<*mut f32>::cast_const),
+                            row_stride,
+                            gradient: gradients.map(|g| g.wrapping_add(r * steps * S::L)),
+                            rows: count,
+                            steps,
+                            to,
+                        };
+                        if PLANE {
                             if k == 2 {
-                                A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 1>(walk, b, lanes, PhantomData));
+                                S::enter(PlaneKernel::<2>(walk));
                             } else {
-                                A::enter::<S, _>(WalkKernel::<A, KERNEL, 1, 1>(walk, b, lanes, PhantomData));
+                                S::enter(PlaneKernel::<1>(walk));
+                            }
+                        } else if k == 2 && S::WEIGHT_BLOCKS == 2 {
+                            A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 2>(
+                                walk,
+                                0,
+                                block.lanes,
+                                PhantomData,
+                            ));
+                        } else {
+                            let lanes = block.lanes;
+                            for b in 0..k {
+                                if k == 2 {
+                                    A::enter::<S, _>(WalkKernel::<A, KERNEL, 2, 1>(
+                                        walk,
+                                        b,
+                                        lanes,
+                                        PhantomData,
+                                    ));
+                                } else {
+                                    A::enter::<S, _>(WalkKernel::<A, KERNEL, 1, 1>(
+                                        walk,
+                                        b,
+                                        lanes,
+                                        PhantomData,
+                                    ));
+                                }
                             }
                         }
+                        r += count;
+                        ahead.fetch::<S>();
                     }
-                    r += count;
-                    ahead.fetch::<S>();
+                    if let Some(complete) = complete {
+                        S::enter(complete);
+                    }
                 }
             }
         }

@@ -56,18 +56,16 @@ pub fn backward_weights_winograd(
     (n, h, w): (usize, usize, usize),
     inputs: &[Source<'_>],
     gradient: &Source<'_>,
-    out: &mut [f32],
-    partial: &mut Buffer,
+    plain: &mut [f32],
+    scratch: &mut Buffer,
 ) {
     let lanes = isa.lanes();
     let pixels = n * h * w;
-    let len = plan.packed_len(isa);
     assert!(plan.kernel == 3 && !plan.plane, "a 3x3 convolution of blocked channels");
     assert!(plan.input_grid == Sampling::Same && plan.output_grid == Sampling::Same);
     assert_eq!(inputs.iter().map(|s| s.channels).collect::<Vec<_>>(), plan.inputs);
     assert_eq!([gradient.channels].as_slice(), plan.outputs.as_slice());
     assert!(inputs.iter().all(|s| !s.is_plane()) && !gradient.is_plane());
-    assert!(out.len() >= len, "packed weights");
     for source in inputs {
         source.check(pixels, lanes);
     }
@@ -78,11 +76,12 @@ pub fn backward_weights_winograd(
     // The partition depends on the shape alone.
     let (across, down) = (w.div_ceil(OUT), h.div_ceil(OUT));
     if pixels == 0 {
-        return out[..len].fill(0.0);
+        return plain.fill(0.0);
     }
+    let (weights, plain) = (plan.pieces(isa, plain.len()), Shared::new(plain));
     if n * down * across <= few_weights::TILES && plan.transforms_within(isa, (h, w)) {
         let job = Job { isa, inputs, ins, gradient, outs, size: (h, w), across, down, rows: n * down };
-        return few_weights::gradient(&job, &mut out[..len]);
+        return few_weights::gradient(&job, &weights, plain);
     }
     let pairs = outs.len().div_ceil(2);
     let cuts = Cuts::of(n * down * across, ins.len(), pairs);
@@ -92,8 +91,8 @@ pub fn backward_weights_winograd(
     let chunks = (n * down).div_ceil(rows);
     let splits = cuts.splits.min(chunks).max(1);
     let long = plan.winograd_len(isa, Precision::Fp32);
-    partial.reserve(splits * long);
-    let target = Shared::new(partial);
+    scratch.reserve(splits * long);
+    let target = Shared::new(scratch);
     let job = Job { isa, inputs, ins, gradient, outs, size: (h, w), across, down, rows };
     let groups = cuts.inputs * cuts.pairs;
     (0..groups * splits).into_par_iter().for_each(|task| {
@@ -120,17 +119,21 @@ pub fn backward_weights_winograd(
     });
     // Each input block of each pair is a task of its own.
     let blocks = job.ins.len();
-    let sums = Shared::new(partial);
-    let out = Shared::new(&mut out[..len]);
-    (0..pairs * blocks).into_par_iter().for_each(|task| {
+    let sums = Shared::new(scratch);
+    weights.par_iter().enumerate().for_each(|(task, piece)| {
         let (pair, block) = (task / blocks, task % blocks);
         let width = (job.outs.len() - 2 * pair).min(2) * lanes;
         let first = (2 * pair * blocks * PLACES * lanes + block * width) * lanes;
-        let start = (2 * pair * blocks * lanes + block * width) * 9 * lanes;
-        // SAFETY: the sums of all splits are there, and nobody writes them any more; the weights of one input block and pair
-        // are one task's alone.
-        let (sums, to) = unsafe { (sums.at(first).cast_const(), out.at(start)) };
-        isa.run(Finish { sums, place: blocks * lanes * width, splits, long, width, to });
+        with_scratch(piece.len, |packed| {
+            let to = packed.as_mut_ptr();
+            // SAFETY: the sums of all splits are there, and nobody writes them any more; the weights of one input block and
+            // pair are one task's alone.
+            unsafe {
+                let sums = sums.at(first).cast_const();
+                isa.run(Finish { sums, place: blocks * lanes * width, splits, long, width, to });
+                piece.unpack(isa, to, plain);
+            }
+        });
     });
 }
 

@@ -185,7 +185,7 @@ impl Way {
         }
     }
 
-    /// The gradient of packed weights, and memory to be kept between calls.
+    /// The gradient of the weights in PyTorch's order, with memory to be kept between calls.
     pub(super) fn backward_weights(
         self,
         isa: Isa,
@@ -193,14 +193,14 @@ impl Way {
         size: (usize, usize, usize),
         inputs: &[Source<'_>],
         gradient: &Source<'_>,
-        (out, partial): (&mut [f32], &mut Buffer),
+        (plain, scratch): (&mut [f32], &mut Buffer),
     ) {
         match self {
             Self::Direct(precision) => {
-                backward_weights(isa, plan, precision, size, inputs, gradient, out, partial);
+                backward_weights(isa, plan, precision, size, inputs, gradient, plain, scratch);
             }
             Self::Winograd(_) | Self::WinogradWithin(_) => {
-                backward_weights_winograd(isa, plan, size, inputs, gradient, out, partial);
+                backward_weights_winograd(isa, plan, size, inputs, gradient, plain, scratch);
             }
         }
     }

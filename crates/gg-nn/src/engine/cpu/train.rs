@@ -211,7 +211,7 @@ fn backward_pass(
     let count = engine.program.steps.len();
     let mut grads: Vec<Option<Buffer>> = (0..count).map(|_| None).collect();
     grads[count - 1] = Some(first_gradient);
-    let mut partial = pool.take(0);
+    let mut scratch = pool.take(0);
     for i in (0..count).rev() {
         let (h, w) = sizes[i];
         let dy = grads[i].take().ok_or_else(lost)?;
@@ -302,16 +302,13 @@ fn backward_pass(
                 }
                 let size = (n, grid(step, h), grid(step, w));
                 let read = sources(engine, pass, images, step)?;
-                let mut packed = pool.take(plan.packed_len(isa));
                 let way = Way::in_training(isa, plan, engine.precision, (size.1, size.2));
-                way.backward_weights(isa, plan, size, &read, &gradient, (&mut packed, &mut partial));
                 let name = format!("{name}.weight");
                 let shape = engine.graph.params.iter().find(|p| p.name == name).map(|p| p.shape.clone());
                 let shape = shape.ok_or_else(lost)?;
                 let mut tensor = pool.tensor(&name, &shape);
-                plan.unpack(isa, &packed, &mut tensor.values);
+                way.backward_weights(isa, plan, size, &read, &gradient, (&mut tensor.values, &mut scratch));
                 by_param.tensors.insert(name, tensor);
-                pool.give(packed);
                 if !inputs.contains(&From::Image) {
                     let back = plan.backward();
                     let mut packed = pool.take(back.packed_len(isa));

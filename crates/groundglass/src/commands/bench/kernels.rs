@@ -191,8 +191,7 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
     let mut packed_back = Buffer::zeros(packed.len());
     let mut y = Buffer::zeros(len(out, side * fine));
     let mut dx: Vec<Buffer> = ins.iter().map(|&c| Buffer::zeros(len(c, side))).collect();
-    let (mut packed_dw, mut partial) = (Buffer::zeros(packed.len()), Buffer::zeros(0));
-    let mut dw = plain.clone();
+    let (mut dw, mut scratch) = (plain.clone(), Buffer::zeros(0));
     let mut sums = ChannelSums::default();
 
     let mut ways = vec![Way::Direct];
@@ -236,13 +235,11 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
             continue;
         }
         let secs = clock.best(|| {
-            let packed_dw = &mut packed_dw;
             if way != Way::Direct {
-                backward_weights_winograd(isa, plan, grid, &sources, &gradient, packed_dw, &mut partial);
+                backward_weights_winograd(isa, plan, grid, &sources, &gradient, &mut dw, &mut scratch);
             } else {
-                backward_weights(isa, plan, precision, grid, &sources, &gradient, packed_dw, &mut partial);
+                backward_weights(isa, plan, precision, grid, &sources, &gradient, &mut dw, &mut scratch);
             }
-            plan.unpack(isa, packed_dw, &mut dw);
         });
         add(WEIGHTS, secs);
     }
