@@ -41,6 +41,13 @@ pub struct BundleInfo {
     /// What logits are divided by, so that probabilities mean what they say; fitted on validation data, 1 without.
     #[serde(default = "uncalibrated")]
     pub temperature: f32,
+    /// Of how many folds of a cross-validation threshold and temperature are the medians; none where this network's own
+    /// validation part gave them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold_folds: Option<usize>,
+    /// Whether logits are the mean of a slice's and of its mirror image's (left to right).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mirror: bool,
     /// What is done to masks after the threshold.
     #[serde(default)]
     pub clean: CleanUp,
@@ -188,14 +195,14 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The bytes of a bundle with another interval and the same weights, however they are stored.
+    /// The same bundle with another description; the weights stay as they are, byte for byte.
     ///
     /// # Errors
-    /// As [`Bundle::from_bytes`], and an interval that does not suit the bundle.
-    pub fn with_interval(bytes: &[u8], interval: Option<IntervalFit>) -> Result<Vec<u8>, BundleError> {
+    /// As [`Bundle::from_bytes`], and a description that does not suit the weights.
+    pub fn described(bytes: &[u8], change: impl FnOnce(&mut BundleInfo)) -> Result<Vec<u8>, BundleError> {
         let mut bundle = Self::from_bytes(bytes)?;
         bundle.info.format_version = BUNDLE_FORMAT;
-        bundle.info.interval = interval;
+        change(&mut bundle.info);
         bundle.check()?;
         let text =
             serde_json::to_string(&bundle.info).map_err(|e| BundleError::Description(e.to_string()))?;

@@ -14,6 +14,26 @@ pub struct Predictor {
     size: usize,
     channels: usize,
     temperature: f32,
+    mirror: bool,
+}
+
+/// Logits of images; with `mirror` the mean of those and of the mirror images' (left to right).
+pub(crate) fn predict_logits(
+    engine: &mut dyn Engine,
+    images: &Images<'_>,
+    mirror: bool,
+) -> Result<Vec<f32>, EngineError> {
+    let mut logits = engine.predict(images)?;
+    if mirror {
+        let mut values = images.values.to_vec();
+        values.par_chunks_exact_mut(images.width).for_each(<[f32]>::reverse);
+        let mut other = engine.predict(&Images { values: &values, ..*images })?;
+        if logits.len() > images.n {
+            other.par_chunks_exact_mut(images.width).for_each(<[f32]>::reverse);
+        }
+        logits.par_iter_mut().zip(&other).for_each(|(z, o)| *z = 0.5 * (*z + o));
+    }
+    Ok(logits)
 }
 
 impl Predictor {
@@ -38,6 +58,7 @@ impl Predictor {
             size: bundle.info.prepare.size,
             channels: graph.in_channels(),
             temperature: bundle.info.temperature,
+            mirror: bundle.info.mirror,
         })
     }
 
@@ -90,9 +111,48 @@ impl Predictor {
             out.iter_mut().zip(slice).for_each(|(o, &v)| *o = f32::from(v) / 255.0);
         });
         let images = Images { values: &values, n: pictures.len(), height: size, width: size };
-        let logits = self.engine.predict(&images)?;
+        let logits = predict_logits(self.engine.as_mut(), &images, self.mirror)?;
         let per_picture = logits.len() / pictures.len();
         let calibrated = |z: &f32| sigmoid(z / self.temperature);
         Ok(logits.par_chunks_exact(per_picture).map(|z| z.iter().map(calibrated).collect()).collect())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::engine::BurnEngine;
+    use crate::net::{ClassifierBConfig, NetConfig, UnetConfig};
+    use crate::weights::Weights;
+
+    #[test]
+    fn with_its_mirror_image_a_slice_gets_the_mirrored_logits_of_the_mirrored_slice() {
+        let side = 8;
+        let values: Vec<f32> = (0..2 * side * side).map(|i| ((i * 37 + 11) % 101) as f32 / 101.0).collect();
+        let flip = |values: &[f32]| -> Vec<f32> {
+            values.chunks(side).flat_map(|row| row.iter().rev().copied()).collect()
+        };
+        for (net, per_pixel) in [
+            (NetConfig::Unet(UnetConfig { base: 2, levels: 2, ..UnetConfig::default() }), true),
+            (
+                NetConfig::ClassifierB(ClassifierBConfig { widths: vec![3], dense: 2, ..Default::default() }),
+                false,
+            ),
+        ] {
+            let mut engine = BurnEngine::new(net.graph().unwrap());
+            engine.set_weights(&Weights::init(&net, 1).unwrap()).unwrap();
+            let mut run = |values: &[f32], mirror: bool| {
+                let images = Images { values, n: 2, height: side, width: side };
+                predict_logits(&mut engine, &images, mirror).unwrap()
+            };
+            let mirrored = flip(&values);
+            let (plain, other) = (run(&values, false), run(&mirrored, false));
+            let back = |z: Vec<f32>| if per_pixel { flip(&z) } else { z };
+            let right: Vec<f32> = plain.iter().zip(&back(other)).map(|(a, b)| 0.5 * (a + b)).collect();
+            assert_ne!(right, plain);
+            assert_eq!(run(&values, true), right);
+            assert_eq!(back(run(&mirrored, true)), right);
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::checkpoint::{Checkpoint, load_best, save_best};
 use crate::engine::{DropoutKey, Engine, EngineError, Images};
 use crate::net::{Graph, NetConfig, NetError};
 use crate::optim::{update_average, update_running_stats};
+use crate::predict::predict_logits;
 use crate::schedule::{Position, Schedule};
 use crate::scoring::{PartScores, Scorer, Sums};
 use crate::store::{StoreError, write_whole};
@@ -191,7 +192,7 @@ pub fn train(
         let train_secs = epoch_started.elapsed().as_secs_f64();
         let kept = at.average.as_ref().unwrap_or(&at.weights).clone();
         let val = match run.val {
-            Some(part) => Some(score_part(run, engine, observer, part, &kept, &at)?),
+            Some(part) => Some(score_part(run, engine, observer, part, (&kept, false), &at)?),
             None => None,
         };
         end_epoch(run, &mut at, lr, val.as_ref(), &kept)?;
@@ -205,7 +206,7 @@ pub fn train(
     }
     let weights = load_best(run.dir, &graph)?;
     let val = match run.val {
-        Some(part) => Some(score_part(run, engine, observer, part, &weights, &at)?),
+        Some(part) => Some(score_part(run, engine, observer, part, (&weights, run.config.mirror), &at)?),
         None => None,
     };
     Ok(TrainOutcome {
@@ -402,7 +403,7 @@ fn score_part(
     engine: &mut dyn Engine,
     observer: &mut dyn Observer,
     part: &BatchLoader,
-    weights: &Weights,
+    (weights, mirror): (&Weights, bool),
     at: &Checkpoint,
 ) -> Result<PartScores, TrainError> {
     engine.set_weights(weights)?;
@@ -413,7 +414,7 @@ fn score_part(
             return Err(TrainError::Interrupted);
         }
         let batch = batch?;
-        let logits = engine.predict(&images_of(&batch))?;
+        let logits = predict_logits(engine, &images_of(&batch), mirror)?;
         scorer.add(&run.config.loss, batch.n, &logits, &batch.targets, &batch.weights);
         observer.validation(i + 1, part.steps_per_epoch());
     }

@@ -24,6 +24,9 @@ pub struct TrainConfig {
     /// Decay of the moving average of weights that is validated and kept; without, the weights themselves are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// Whether the finished network is scored, and predicts, with the mean of the logits of each slice and of its mirror
+    /// image (left to right), at twice the time.
+    pub mirror: bool,
     /// When to end before the last epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
@@ -74,6 +77,7 @@ impl Default for TrainConfig {
             epochs: 20,
             clip: Clip::None {},
             ema: None,
+            mirror: false,
             early_stopping: None,
             class_weights: ClassWeights::None {},
             select: Select::Auto,

@@ -216,14 +216,14 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
     // An interval makes it one of this format, and leaves the weights as they are stored.
     for precision in [Precision::F32, Precision::Bf16] {
         let (bundle, bytes) = Bundle::new(bundle.info.clone(), &weights(), precision).unwrap();
-        let with = Bundle::with_interval(&bytes, Some(interval())).unwrap();
+        let with = Bundle::described(&bytes, |info| info.interval = Some(interval())).unwrap();
         let read = Bundle::from_bytes(&with).unwrap();
         assert_eq!(read.info, BundleInfo { interval: Some(interval()), ..bundle.info });
         assert_eq!(read.weights, bundle.weights);
-        assert_eq!(Bundle::with_interval(&with, None).unwrap(), bytes);
+        assert_eq!(Bundle::described(&with, |info| info.interval = None).unwrap(), bytes);
     }
     let unfit = gg_eval::IntervalFit { factor: f64::INFINITY, ..interval() };
-    assert!(Bundle::with_interval(&bytes, Some(unfit)).is_err());
+    assert!(Bundle::described(&bytes, |info| info.interval = Some(unfit)).is_err());
 }
 
 #[test]

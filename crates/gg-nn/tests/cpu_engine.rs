@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use gg_nn::engine::{Arithmetic, BurnEngine, CpuEngine, DropoutKey, Engine, Images, Isa, Precision};
-use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, NetConfig, Norm, UnetConfig};
+use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, NetConfig, Norm, UnetClassifierConfig, UnetConfig};
 use gg_nn::{Loss, Weights};
 
 const LOSS: Loss = Loss::BceDice { bce: 0.5, dice: 0.5, smooth: 1.0 };
@@ -62,6 +62,7 @@ fn our_kernels_give_what_burn_gives() {
     let unet = |in_channels, base, norm| {
         NetConfig::Unet(UnetConfig { in_channels, base, levels: 3, norm, ..UnetConfig::default() })
     };
+    let of_unet = UnetClassifierConfig { base: 8, levels: 3, dense: 12, ..UnetClassifierConfig::default() };
     let nets = [
         (unet(1, 16, Norm::Batch), 32),
         (unet(3, 5, Norm::Batch), 24),
@@ -82,6 +83,8 @@ fn our_kernels_give_what_burn_gives() {
             }),
             24,
         ),
+        (NetConfig::Encoder(of_unet.clone()), 24),
+        (NetConfig::UnetArea(of_unet), 24),
     ];
     for (net, side) in nets {
         let graph = net.graph().unwrap();

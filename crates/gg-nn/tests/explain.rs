@@ -126,6 +126,8 @@ fn brightness(channels: usize) -> Bundle {
         threshold: 0.5,
         temperature: 1.0,
         clean: Default::default(),
+        threshold_folds: None,
+        mirror: false,
         interval: None,
         labels: Default::default(),
         manifest: serde_json::Value::Null,

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use gg_nn::engine::{Arithmetic, CpuEngine, Engine, EngineError, Images, Int8Engine, Isa, Precision};
-use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, Graph, NetConfig, Norm, UnetConfig};
+use gg_nn::net::{
+    ClassifierAConfig, ClassifierBConfig, Graph, NetConfig, Norm, UnetClassifierConfig, UnetConfig,
+};
 use gg_nn::{Bundle, Calibration, Predictor, Weights};
 use std::path::Path;
 
@@ -18,12 +20,14 @@ fn nets() -> Vec<(NetConfig, usize)> {
     };
     let a = ClassifierAConfig { widths: vec![20, 16, 40], dense: 33, ..Default::default() };
     let b = ClassifierBConfig { widths: vec![16, 24], dense: 12, ..Default::default() };
+    let of_unet = UnetClassifierConfig { base: 8, levels: 3, dense: 12, ..UnetClassifierConfig::default() };
     vec![
         (unet(1, 16, Norm::Batch), 32),
         (unet(3, 5, Norm::Batch), 20),
         (unet(1, 8, Norm::None), 36),
         (NetConfig::ClassifierA(a), 24),
         (NetConfig::ClassifierB(b), 24),
+        (NetConfig::UnetArea(of_unet), 24),
     ]
 }
 

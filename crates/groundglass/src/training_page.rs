@@ -127,7 +127,10 @@ pub(crate) fn drawing(net: &NetConfig, table: &NetTable, size: usize) -> Figure 
                 scene: gg_report::unet_drawing("U-Net", &levels, &note),
             }
         }
-        NetConfig::ClassifierA(_) | NetConfig::ClassifierB(_) | NetConfig::Encoder(_) => Figure {
+        NetConfig::ClassifierA(_)
+        | NetConfig::ClassifierB(_)
+        | NetConfig::Encoder(_)
+        | NetConfig::UnetArea(_) => Figure {
             title: "Fig. 7 · The CNN".to_owned(),
             caption: "Layers from the slice to one probability.".to_owned(),
             scene: gg_report::cnn_drawing("CNN", &layers(table)),

@@ -185,10 +185,9 @@ fn load(
     if claimed > options.max_voxels as u128 {
         return Err(ReadError::TooManyVoxels { claimed, limit: options.max_voxels });
     }
-    if Vec::<f32>::new().try_reserve_exact(slices.len() * size).is_err() {
-        return Err(ReadError::Io(std::io::ErrorKind::OutOfMemory.into()));
-    }
-    let mut voxels = vec![0.0_f32; slices.len() * size]; // zeros of the system: each thread gets those of its slices
+    // Zeros of the system: each thread gets those of its slices.
+    let mut voxels: Vec<f32> = bytemuck::allocation::try_zeroed_vec(slices.len() * size)
+        .map_err(|()| ReadError::Io(std::io::ErrorKind::OutOfMemory.into()))?;
     let results: Vec<_> =
         voxels.par_chunks_mut(size).zip(&slices).map(|(out, s)| load_slice(&paths[s.file], s, out)).collect();
     let (kept, hashes, decoded) = keep_good(paths, slices, results, &mut voxels, size, skipped, &mut lost)?;

@@ -10,6 +10,8 @@ use std::io::{self, BufRead, BufReader, Read};
 pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Bytes that wait to be hashed.
 const MOST_UNHASHED: usize = 1 << 22;
+/// Bytes that may be read for one piece while another thread has the hash: far more than the piece is compressed to.
+const MOST_FOR_PIECE: usize = 1 << 27;
 /// Bytes asked from the operating system at once.
 const BUFFER_BYTES: usize = 1 << 17;
 
@@ -40,6 +42,9 @@ impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if !self.lent && self.hash.bytes.len() > MOST_UNHASHED {
             self.hash.hash();
+        }
+        if self.lent && self.hash.bytes.len() > MOST_FOR_PIECE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "endless gzip members without content"));
         }
         let n = self.inner.read(out)?;
         self.hash.bytes.extend_from_slice(&out[..n]);

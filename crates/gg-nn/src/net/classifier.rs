@@ -19,7 +19,7 @@ pub(super) fn graph_a(c: &ClassifierAConfig) -> Graph {
         x = b.plain(&format!("pool.{i}"), Op::MaxPool, x);
         x = b.batch_norm(&format!("bn.{i}"), x, c.norm_eps, c.norm_momentum);
     }
-    head(b, x, c.dense, c.dropout)
+    head(b, x, c.dense, c.dropout, "out")
 }
 
 pub(super) fn graph_b(c: &ClassifierBConfig) -> Graph {
@@ -32,16 +32,17 @@ pub(super) fn graph_b(c: &ClassifierBConfig) -> Graph {
         }
         x = b.plain(&format!("pool.{i}"), Op::MaxPool, x);
     }
-    head(b, x, c.dense, c.dropout)
+    head(b, x, c.dense, c.dropout, "out")
 }
 
-pub(super) fn head(mut b: Builder, from: usize, dense: usize, dropout: f64) -> Graph {
+/// From maps to one logit; `last` names the layer that gives it.
+pub(super) fn head(mut b: Builder, from: usize, dense: usize, dropout: f64, last: &str) -> Graph {
     let x = b.plain("gap", Op::GlobalAvgPool, from);
     let x = b.linear("dense", x, dense);
     let mut x = b.plain("dense_relu", Op::Relu, x);
     if dropout > 0.0 {
         x = b.plain("dropout", Op::Dropout { rate: dropout }, x);
     }
-    b.linear("out", x, 1);
+    b.linear(last, x, 1);
     b.finish()
 }

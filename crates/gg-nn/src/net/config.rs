@@ -1,6 +1,6 @@
 //! What can be chosen about a network, and what is refused.
 
-use super::{Graph, classifier, encoder, unet};
+use super::{Graph, classifier, unet, unet_classifier};
 use serde::{Deserialize, Serialize};
 
 /// Largest number of channels that a layer may have; a configuration beyond it is a typing error.
@@ -19,7 +19,9 @@ pub enum NetConfig {
     /// Classification, second variant: pairs of narrow convolutions.
     ClassifierB(ClassifierBConfig),
     /// Classification by the encoder of a U-Net, whose weights can be taken over from a trained one.
-    Encoder(EncoderConfig),
+    Encoder(UnetClassifierConfig),
+    /// Classification by how much a whole U-Net marks, whose weights can be taken over from a trained one.
+    UnetArea(UnetClassifierConfig),
 }
 
 /// The U-Net: encoder, bottleneck, decoder, skips by concatenation.
@@ -86,11 +88,11 @@ pub struct ClassifierBConfig {
     pub init: Init,
 }
 
-/// Classifier made of a U-Net's encoder: per level two times 3x3 convolution, batch norm, ReLU, with a max-pool between
-/// levels; then global average pool, dense, dropout, one logit. Its layers carry the names of the U-Net's.
+/// Classifier made of a U-Net (with batch norm), by its encoder or the whole of it; then global average pool, dense,
+/// dropout, one logit. Its layers carry the names of the U-Net's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct EncoderConfig {
+pub struct UnetClassifierConfig {
     /// Channels of the input image.
     pub in_channels: usize,
     /// Channels of the first level; each further level doubles them.
@@ -197,7 +199,7 @@ impl Default for ClassifierBConfig {
     }
 }
 
-impl Default for EncoderConfig {
+impl Default for UnetClassifierConfig {
     fn default() -> Self {
         Self {
             in_channels: 1,
@@ -234,11 +236,14 @@ impl NetConfig {
                 check_widths(&c.widths, c.dense)?;
                 Ok(classifier::graph_b(c))
             }
-            Self::Encoder(c) => {
+            Self::Encoder(c) | Self::UnetArea(c) => {
                 check_common(c.in_channels, c.dropout, c.norm_eps, c.norm_momentum)?;
                 check_levels(c.base, c.levels)?;
                 within("dense", c.dense, 1, MAX_CHANNELS)?;
-                Ok(encoder::graph(c))
+                Ok(match self {
+                    Self::UnetArea(_) => unet_classifier::area(c),
+                    _ => unet_classifier::encoder(c),
+                })
             }
         }
     }
@@ -249,7 +254,7 @@ impl NetConfig {
             Self::Unet(c) => c.in_channels,
             Self::ClassifierA(c) => c.in_channels,
             Self::ClassifierB(c) => c.in_channels,
-            Self::Encoder(c) => c.in_channels,
+            Self::Encoder(c) | Self::UnetArea(c) => c.in_channels,
         }
     }
 
@@ -263,6 +268,9 @@ impl NetConfig {
             Self::Encoder(c) => {
                 format!("U-Net encoder with a dense layer, base {}, {} levels", c.base, c.levels)
             }
+            Self::UnetArea(c) => {
+                format!("U-Net with a dense layer on what it marks, base {}, {} levels", c.base, c.levels)
+            }
         }
     }
 
@@ -272,7 +280,7 @@ impl NetConfig {
             Self::Unet(c) => c.init,
             Self::ClassifierA(c) => c.init,
             Self::ClassifierB(c) => c.init,
-            Self::Encoder(c) => c.init,
+            Self::Encoder(c) | Self::UnetArea(c) => c.init,
         }
     }
 }

@@ -2,13 +2,13 @@
 
 mod classifier;
 mod config;
-mod encoder;
 mod graph;
 mod table;
 mod unet;
+mod unet_classifier;
 
 pub use config::{
-    ClassifierAConfig, ClassifierBConfig, EncoderConfig, Init, NetConfig, NetError, Norm, UnetConfig,
+    ClassifierAConfig, ClassifierBConfig, Init, NetConfig, NetError, Norm, UnetClassifierConfig, UnetConfig,
 };
 pub use graph::{Graph, Layer, Op, Param, ParamKind, Shape};
 pub use table::{LayerRow, NetTable};

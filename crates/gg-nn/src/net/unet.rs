@@ -13,30 +13,41 @@ use super::graph::Builder;
 use super::{Graph, Norm, Op, UnetConfig};
 
 pub(super) fn graph(c: &UnetConfig) -> Graph {
-    let deepest = c.levels - 1;
-    let (mut b, mut x) = Builder::new(c.in_channels, 1 << deepest);
-    let mut skips = Vec::new();
+    let (mut b, input) = Builder::new(c.in_channels, 1 << (c.levels - 1));
+    logits(&mut b, input, c);
+    b.finish()
+}
+
+/// The whole network; returns its last layer, one logit per pixel.
+pub(super) fn logits(b: &mut Builder, input: usize, c: &UnetConfig) -> usize {
+    let (mut x, skips) = encoder(b, input, c);
+    if c.dropout > 0.0 {
+        x = b.plain("dropout", Op::Dropout { rate: c.dropout }, x);
+    }
+    for (level, skip) in skips.into_iter().enumerate().rev() {
+        let i = c.levels - 2 - level;
+        let channels = c.base << level;
+        let up = b.conv_transpose(&format!("up.{i}"), x, channels);
+        let both = b.concat(&format!("cat.{i}"), skip, up);
+        x = block(b, &format!("dec.{i}"), both, channels, c);
+    }
+    b.conv("out", x, 1, 1, true)
+}
+
+/// The way down; returns its last layer and what the way up takes over, from the finest level on.
+pub(super) fn encoder(b: &mut Builder, input: usize, c: &UnetConfig) -> (usize, Vec<usize>) {
+    let (mut x, mut skips) = (input, Vec::new());
     for level in 0..c.levels {
-        x = block(&mut b, &format!("down.{level}"), x, c.base << level, c);
-        if level < deepest {
+        x = block(b, &format!("down.{level}"), x, c.base << level, c);
+        if level + 1 < c.levels {
             skips.push(x);
             x = b.plain(&format!("pool.{level}"), Op::MaxPool, x);
         }
     }
-    if c.dropout > 0.0 {
-        x = b.plain("dropout", Op::Dropout { rate: c.dropout }, x);
-    }
-    for (i, skip) in skips.into_iter().rev().enumerate() {
-        let channels = c.base << (deepest - 1 - i);
-        let up = b.conv_transpose(&format!("up.{i}"), x, channels);
-        let both = b.concat(&format!("cat.{i}"), skip, up);
-        x = block(&mut b, &format!("dec.{i}"), both, channels, c);
-    }
-    b.conv("out", x, 1, 1, true);
-    b.finish()
+    (x, skips)
 }
 
-pub(super) fn block(b: &mut Builder, name: &str, from: usize, channels: usize, c: &UnetConfig) -> usize {
+fn block(b: &mut Builder, name: &str, from: usize, channels: usize, c: &UnetConfig) -> usize {
     let mut x = from;
     for i in 1..=2 {
         x = b.conv(&format!("{name}.conv{i}"), x, channels, 3, c.norm == Norm::None);

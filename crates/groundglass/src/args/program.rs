@@ -56,6 +56,8 @@ pub(crate) enum ModelsAction {
     Calibrate(ModelsCalibrateArgs),
     /// Write a copy of an infection bundle that puts an interval around its percentages
     SetInterval(ModelsSetIntervalArgs),
+    /// Write a copy of a bundle with the median threshold and temperature of a cross-validation's folds
+    SetThreshold(ModelsSetThresholdArgs),
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +95,27 @@ pub(crate) struct ModelsSetIntervalArgs {
     /// The fit that `crossval infection --lung` wrote: scores/interval.json
     #[arg(value_name = "FILE")]
     pub(crate) interval: PathBuf,
+    /// Bundle to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass models set-threshold runs/infection/model.safetensors cv/infection --out infection.safetensors\n\n\
+    A network that is trained on nearly all patients leaves few to choose a threshold on; each fold of a cross-validation of the same recipe \
+    chose its own on other patients."
+)]
+pub(crate) struct ModelsSetThresholdArgs {
+    /// Task of a model in the box, or a bundle file
+    #[arg(value_name = "TASK|BUNDLE")]
+    pub(crate) model: String,
+    /// Folder of a finished `crossval` of the same task
+    #[arg(value_name = "DIR")]
+    pub(crate) crossval: PathBuf,
     /// Bundle to write
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,

@@ -1,7 +1,7 @@
 //! `models`: what is in the box, and everything that a bundle says about itself.
 
 use super::Context;
-use crate::args::{ModelsAction, ModelsArgs, ModelsSetIntervalArgs, ModelsShowArgs};
+use crate::args::{ModelsAction, ModelsArgs, ModelsSetIntervalArgs, ModelsSetThresholdArgs, ModelsShowArgs};
 use crate::builtin;
 use crate::failure::Usage;
 use crate::manifest::{self, LEAK, Training};
@@ -11,7 +11,7 @@ use gg_dataset::Task;
 use gg_eval::IntervalFit;
 use gg_nn::{Bundle, BundleInfo};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One line of `models list`.
 #[derive(Serialize)]
@@ -43,6 +43,7 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
         ModelsAction::Show(args) => show(context, &args),
         ModelsAction::Calibrate(args) => super::calibrate::run(context, &args),
         ModelsAction::SetInterval(args) => set_interval(context, &args),
+        ModelsAction::SetThreshold(args) => set_threshold(context, &args),
     }
 }
 
@@ -92,19 +93,91 @@ fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
     let text = std::fs::read_to_string(&args.interval).with_context(|| format!("reading {}", file()))?;
     let fit: IntervalFit = serde_json::from_str(&text)
         .with_context(|| format!("{}: no interval.json as `crossval infection` writes it", file()))?;
-    let bytes = Bundle::with_interval(&bytes, Some(fit)).with_context(|| args.model.clone())?;
-    if args.out.exists() && !args.force {
-        return Err(Usage(format!(
-            "{} exists; --force replaces it, or choose another name",
-            args.out.display()
-        ))
-        .into());
-    }
-    gg_io::atomic_write(&args.out, |out| out.write_all(&bytes))
-        .with_context(|| format!("writing {}", args.out.display()))?;
-    let bundle = Bundle::from_bytes(&bytes)?;
-    let shown = Shown { row: row(&bundle, &bytes)?, info: bundle.info };
+    let bytes =
+        Bundle::described(&bytes, |info| info.interval = Some(fit)).with_context(|| args.model.clone())?;
+    let shown = write(&bytes, &args.out, args.force)?;
     context.answer(&shown, || format!("{}: {}", args.out.display(), interval_words(&shown.info)))
+}
+
+/// Puts the medians of the folds' thresholds and temperatures into a copy of a bundle; its weights stay as they are.
+fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()> {
+    let (bundle, bytes) = find(&args.model)?;
+    let folds = folds_of(&args.crossval)?;
+    let task = bundle.info.task;
+    if let Some((path, fold)) = folds.iter().find(|(_, fold)| fold.info.task != task) {
+        anyhow::bail!(
+            "{}: found a network for the task {}, right would be {}",
+            path.display(),
+            fold.info.task.name(),
+            task.name()
+        );
+    }
+    let median_of = |value: &dyn Fn(&BundleInfo) -> f32| {
+        let mut values: Vec<f32> = folds.iter().map(|(_, fold)| value(&fold.info)).collect();
+        values.sort_by(f32::total_cmp);
+        (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
+    };
+    let (threshold, temperature) = (median_of(&|i| i.threshold), median_of(&|i| i.temperature));
+    let bytes = Bundle::described(&bytes, |info| {
+        info.threshold = threshold;
+        info.temperature = temperature;
+        info.threshold_folds = Some(folds.len());
+    })
+    .with_context(|| args.model.clone())?;
+    let shown = write(&bytes, &args.out, args.force)?;
+    context.answer(&shown, || {
+        let lines = [threshold_words(&shown.info), temperature_words(&shown.info)];
+        format!("{}\nthreshold    {}\ntemperature  {}", args.out.display(), lines[0], lines[1])
+    })
+}
+
+/// The bundles of all folds of a cross-validation.
+fn folds_of(dir: &Path) -> Result<Vec<(PathBuf, Bundle)>> {
+    let mut folds = Vec::new();
+    loop {
+        let path = dir.join(format!("fold-{}", folds.len())).join("run").join("model.safetensors");
+        if !path.exists() {
+            break;
+        }
+        let (bundle, _) = model_file::read(&path)?;
+        folds.push((path, bundle));
+    }
+    if folds.is_empty() || !dir.join("scores").join("scores.json").exists() {
+        anyhow::bail!(
+            "{}: no finished cross-validation, right would be the folder that `crossval --out` wrote",
+            dir.display()
+        );
+    }
+    Ok(folds)
+}
+
+fn write(bytes: &[u8], out: &Path, force: bool) -> Result<Shown> {
+    if out.exists() && !force {
+        return Err(
+            Usage(format!("{} exists; --force replaces it, or choose another name", out.display())).into()
+        );
+    }
+    gg_io::atomic_write(out, |file| file.write_all(bytes))
+        .with_context(|| format!("writing {}", out.display()))?;
+    let bundle = Bundle::from_bytes(bytes)?;
+    Ok(Shown { row: row(&bundle, bytes)?, info: bundle.info })
+}
+
+fn threshold_words(info: &BundleInfo) -> String {
+    let from = match info.threshold_folds {
+        Some(folds) => format!("median of {folds} folds, each chosen on its validation data"),
+        None => "chosen on validation data".to_owned(),
+    };
+    format!("{:.3}, {from}", info.threshold)
+}
+
+fn temperature_words(info: &BundleInfo) -> String {
+    let from = match (info.threshold_folds, info.temperature == 1.0) {
+        (Some(folds), _) => format!(", median of {folds} folds"),
+        (None, true) => ": not calibrated".to_owned(),
+        (None, false) => ", fitted on validation data".to_owned(),
+    };
+    format!("{:.3}{from}", info.temperature)
 }
 
 fn interval_words(info: &BundleInfo) -> String {
@@ -161,12 +234,8 @@ fn text(shown: &Shown) -> String {
         format!("{} ({})", row.name, row.task.name()),
         format!("network      {}, {} parameters, {} bytes", row.network, row.parameters, row.bytes),
         format!("sees         slices of {0} x {0} pixels, {1} at once", row.size, info.net.in_channels()),
-        format!("threshold    {:.3}, chosen on validation data", row.threshold),
-        format!(
-            "temperature  {:.3}{}",
-            info.temperature,
-            if info.temperature == 1.0 { ": not calibrated" } else { ", fitted on validation data" }
-        ),
+        format!("threshold    {}", threshold_words(info)),
+        format!("temperature  {}", temperature_words(info)),
     ];
     if row.task == Task::Infection {
         lines.push(format!("interval     {}", interval_words(info)));

@@ -155,6 +155,8 @@ mod tests {
             threshold: 0.5,
             temperature: 1.0,
             clean: CleanUp::default(),
+            threshold_folds: None,
+            mirror: false,
             interval: None,
             labels: Default::default(),
             manifest: serde_json::Value::Null,

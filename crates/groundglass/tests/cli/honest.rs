@@ -73,6 +73,33 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     assert!(!with.exists());
     put(&bundle, &with).ok();
     put(&bundle, &with).refused(2, &["--force"]);
+    let moved = path("moved.safetensors");
+    let (lungs, folds) = (path("lung"), path("infection"));
+    let median = |folds: &Path, out: &Path| {
+        groundglass(&["models", "set-threshold", arg(&with), arg(folds), "--out", arg(out)])
+    };
+    median(&lungs, &path("x")).refused(1, &["task lung", "right would be infection"]);
+    median(dir.path(), &path("x")).refused(1, &["no finished cross-validation"]);
+    assert!(!path("x").exists());
+    median(&folds, &moved).ok();
+    let bundle_json = |file: &Path| {
+        serde_json::from_str::<serde_json::Value>(
+            &groundglass(&["models", "show", arg(file), "--json"]).ok().stdout,
+        )
+        .unwrap()
+    };
+    let mut of_folds: Vec<f64> = (0..)
+        .map(|k| folds.join(format!("fold-{k}/run/model.safetensors")))
+        .take_while(|p| p.exists())
+        .map(|p| bundle_json(&p)["info"]["threshold"].as_f64().unwrap())
+        .collect();
+    of_folds.sort_by(f64::total_cmp);
+    let middle = (of_folds[(of_folds.len() - 1) / 2] + of_folds[of_folds.len() / 2]) / 2.0;
+    let info = &bundle_json(&moved)["info"];
+    assert!((info["threshold"].as_f64().unwrap() - middle).abs() < 1e-6, "{of_folds:?}");
+    assert_eq!(info["threshold_folds"], of_folds.len());
+    assert_eq!(info["weights_sha256"], bundle_json(&with)["info"]["weights_sha256"]);
+
     let shown = groundglass(&["models", "show", arg(&with)]).ok().stdout;
     assert!(shown.contains("90 % interval, fitted on 13 patients; it held the truth of"), "{shown}");
     let (analysis, page) = analyze(&with, "with");

@@ -31,7 +31,7 @@ pub struct Int8Engine {
 enum Layer {
     Image(ImageConv),
     Conv(Conv8),
-    Logits { weights: Vec<f32>, bias: f32 },
+    Logits { weights: Vec<f32>, bias: f32, relu: bool },
     Pool(Option<(Vec<f32>, Vec<f32>)>),
     Nothing,
 }
@@ -85,7 +85,7 @@ impl Int8Engine {
                 (3, false) => true,
                 (_, false) if plan.output_grid == Sampling::Double => true,
                 (_, false) => {
-                    i == last && self.program.head.is_none() && step.channels == 1 && plan_is_single(step)
+                    i == last && step.channels == 1 && step.inputs.len() == 1 && step.norm.is_none()
                 }
                 (_, true) => false,
             };
@@ -118,7 +118,7 @@ impl Int8Engine {
         let kind = match (plan.kernel, plan.output_grid) {
             (3, _) => Kind8::Same3x3,
             (_, Sampling::Double) => Kind8::Up2x2,
-            _ => return Layer::Logits { weights: values.to_vec(), bias: bias[0] },
+            _ => return Layer::Logits { weights: values.to_vec(), bias: bias[0], relu: *relu },
         };
         let inputs: Vec<(usize, Quant)> = step
             .inputs
@@ -193,13 +193,23 @@ impl Int8Engine {
                     let quants = (self.quants[s], self.quants[i]);
                     max_pool8(isa, ByteShape::new(n, step.channels, ih, iw), data, quants, norm, to);
                 }
-                Layer::Logits { weights, bias } => {
+                Layer::Logits { weights, bias, relu } => {
                     let (data, s) = tensor(&step.inputs[0])?;
                     let shape = ByteShape::new(n, steps[s].channels, h, w);
                     let mut logits = vec![0.0; n * h * w];
                     logits8(isa, shape, (data, self.quants[s]), (weights, *bias), &mut logits);
                     buffers.into_iter().flatten().for_each(|b| pool.give(b));
-                    return Ok(logits);
+                    if *relu {
+                        logits.iter_mut().for_each(|z| *z = z.max(0.0));
+                    }
+                    let Some(head) = &self.program.head else { return Ok(logits) };
+                    let means = logits.chunks_exact((h * w).max(1)).map(mean).collect();
+                    return Ok(flat_layers(
+                        head,
+                        self.weights.as_ref().ok_or(EngineError::NoWeights)?,
+                        n,
+                        means,
+                    ));
                 }
             }
             buffers[i] = Some(out);
@@ -223,9 +233,9 @@ impl Int8Engine {
     }
 }
 
-/// Whether a convolution reads one tensor.
-fn plan_is_single(step: &Step) -> bool {
-    step.inputs.len() == 1
+/// Mean of one image's logits, added in one order at any number of threads.
+fn mean(values: &[f32]) -> f32 {
+    (values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64) as f32
 }
 
 fn bytes(buffer: &Buffer) -> &[u8] {

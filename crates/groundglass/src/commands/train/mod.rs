@@ -325,6 +325,8 @@ fn write_bundle(
         threshold: outcome.threshold,
         temperature: outcome.temperature,
         clean: settings.clean,
+        threshold_folds: None,
+        mirror: settings.task(task).train.mirror,
         interval: None,
         labels: labels(task, question),
         manifest: serde_json::to_value(manifest)?,
