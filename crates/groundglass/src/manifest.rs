@@ -78,6 +78,9 @@ pub(crate) struct Training {
     /// SHA-256 of the files of each CT that weights were learnt from; empty in older bundles.
     #[serde(default)]
     pub(crate) train_scans: BTreeSet<String>,
+    /// SHA-256 of the files of each CT that best epoch, threshold and temperature were chosen on; empty in older bundles.
+    #[serde(default)]
+    pub(crate) val_scans: BTreeSet<String>,
     /// SHA-256 of the trained weights that the training began with, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) init_sha256: Option<String>,
@@ -96,7 +99,7 @@ pub(crate) struct ModelUsed {
     pub(crate) licence: String,
 }
 
-/// Cases and samples of each part.
+/// Samples of each part, and the cases that they come from; of the test part, all cases of the split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PartCounts {
     pub(crate) train_cases: usize,

@@ -10,6 +10,9 @@ const SCAN: &str = "trained_on_this_scan";
 /// Code of the remark that a model was trained on a patient of this name.
 const NAME: &str = "trained_on_patient_of_this_name";
 
+/// Code of the remark that a model's threshold was chosen on this very scan.
+const CHOSEN: &str = "threshold_chosen_on_this_scan";
+
 /// What is known of a case that a model is asked about.
 pub(crate) struct Asked {
     /// The patient's name, where there is one.
@@ -39,6 +42,18 @@ pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<W
             let message = format!("the {task} model was trained on {scans} tells nothing about new patients");
             warnings.push(Warning::new(SCAN, message));
         }
+        let chosen = others.iter().filter(|a| training.val_scans.contains(&a.scan)).count();
+        let scans = match (chosen, all) {
+            (0, _) => None,
+            (_, 1) => Some("this very scan: what it says here".to_owned()),
+            (n, _) => Some(format!("{n} of these {all} scans, byte by byte: what it says on them")),
+        };
+        if let Some(scans) = scans {
+            let message = format!(
+                "the {task} model's best epoch and threshold were chosen on {scans} is better than on new patients"
+            );
+            warnings.push(Warning::new(CHOSEN, message));
+        }
         let named =
             others.iter().filter(|a| a.patient.as_ref().is_some_and(|p| training.knows_patient(p))).count();
         let cases = match (named, all) {
@@ -55,9 +70,9 @@ pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<W
     warnings
 }
 
-/// Whether one of these remarks says that a model was trained on what it saw.
+/// Whether one of these remarks says that a model was trained, or its threshold chosen, on what it saw.
 pub(crate) fn tells_of_training(warnings: &[Warning]) -> bool {
-    warnings.iter().any(|w| w.code == SCAN || w.code == NAME)
+    warnings.iter().any(|w| [SCAN, NAME, CHOSEN].contains(&w.code.as_str()))
 }
 
 #[cfg(test)]
@@ -86,6 +101,7 @@ mod tests {
             patient_salt: salt.to_owned(),
             train_patients: [patient_hash(salt, "anna")].into(),
             train_scans: ["s1".to_owned()].into(),
+            val_scans: ["s9".to_owned()].into(),
             init_sha256: None,
             best_epoch: 1,
             steps: 1,
@@ -108,6 +124,8 @@ mod tests {
         assert_eq!(codes(&[(Some("anna"), "s1")]), ["trained_on_this_scan"], "the surer remark is enough");
         assert_eq!(codes(&[(Some("anna"), "s2")]), ["trained_on_patient_of_this_name"]);
         assert_eq!(codes(&[(Some("bert"), "s2"), (None, "s3")]), Vec::<String>::new());
+        assert_eq!(codes(&[(None, "s9")]), ["threshold_chosen_on_this_scan"]);
+        assert_eq!(codes(&[(None, "s3"), (Some("bert"), "s9")]), ["threshold_chosen_on_this_scan"]);
         let both = warnings(
             &[(Task::Lung, training("x"))],
             &[("anna", "s1"), ("anna", "s2"), ("bert", "s3")].map(|(p, scan)| asked(Some(p), scan)),
@@ -132,6 +150,7 @@ mod tests {
         let fields = json.as_object_mut().unwrap();
         fields.remove("patient_salt");
         fields.remove("train_scans");
+        fields.remove("val_scans");
         let old: Training = serde_json::from_value(json).unwrap();
         assert!(old.knows_patient("anna") && old.train_scans.is_empty());
         let mut models = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()));

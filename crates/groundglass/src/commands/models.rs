@@ -244,10 +244,9 @@ fn text(shown: &Shown) -> String {
     if let Ok(trained) = serde_json::from_value::<Training>(info.manifest.clone()) {
         let p = &trained.parts;
         lines.push(format!(
-            "trained on   {} slices of {} cases ({} patients); validation {} slices of {} cases; {} cases held out",
+            "trained on   {} slices of {} cases; validation {} slices of {} cases; {} cases of the split held out",
             p.train_samples,
             p.train_cases,
-            trained.train_patients.len(),
             p.val_samples,
             p.val_cases,
             p.test_cases

@@ -21,7 +21,7 @@ use gg_nn::{Bundle, BundleInfo, Calibration, Precision, TrainError, TrainOutcome
 use gg_volume::Warning;
 use live::Live;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -106,7 +106,10 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     }
     enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, &processor)?)?;
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
-    let train_scans = train_samples.iter().map(scan).collect();
+    let scans = |samples: &[usize]| samples.iter().map(scan).collect();
+    let (train_scans, val_scans) = (scans(&train_samples), scans(&val_samples));
+    let cases =
+        |samples: &[usize]| samples.iter().map(|&i| cache.infos()[i].case).collect::<BTreeSet<_>>().len();
     let init = args.init.as_deref().map(|path| first_weights(path, &chosen, &cache)).transpose()?;
     let graph = of_task.network.graph()?;
     let threads = rayon::current_num_threads();
@@ -124,9 +127,9 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         ..LoaderConfig::evaluation(task, of_task.train.batch)
     };
     let counted = PartCounts {
-        train_cases: chosen.parts.train().len(),
+        train_cases: cases(&train_samples),
         train_samples: train_samples.len(),
-        val_cases: chosen.parts.val().len(),
+        val_cases: cases(&val_samples),
         val_samples: val_samples.len(),
         test_cases: chosen.parts.test().len(),
     };
@@ -184,6 +187,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         train_patients: chosen.parts.train_patients.iter().map(|p| patient_hash(&salt, p)).collect(),
         patient_salt: salt,
         train_scans,
+        val_scans,
         init_sha256: init.map(|b| b.info.weights_sha256),
         best_epoch: outcome.best_epoch,
         steps: outcome.steps,
