@@ -37,6 +37,7 @@ pub(crate) fn read_folder(found: Pictures, options: &ReadOptions) -> Result<Warn
 /// Reads slices in the given order.
 pub(crate) fn read_ct(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
     let Stack { shape, values, sha256, skipped, mut warnings } = read_stack(paths, options, true)?;
+    warnings.extend(breaks(&values, shape));
     let voxels = Volume::from_vec(shape, values).map_err(|e| ReadError::Picture(e.to_string()))?;
     let found = Found { voxels, grid: Grid::unknown(shape, NO_SPACING), doubt: None };
     let (ct, labels) = scan::finish(found, options, &mut warnings)?;
@@ -67,6 +68,52 @@ pub(crate) fn stored_type(path: &std::path::Path) -> Option<String> {
     let channels = color.channel_count();
     let bits = color.bits_per_pixel() / u16::from(channels);
     Some(format!("uint{bits}, {channels} channel{}", if channels == 1 { "" } else { "s" }))
+}
+
+/// Below this correlation two pictures in a row are hardly of one scan: of 1,252 pairs of neighbours in 14 volumes of
+/// `covid20` none lies below 0.65, of the 13 pairs where one volume follows another none above 0.51.
+const ONE_SCAN: f64 = 0.58;
+/// Every so many rows and columns are compared.
+const COMPARED: usize = 4;
+
+/// A remark where neighbours resemble each other so little that the pictures may be of several scans.
+fn breaks(values: &[f32], [_, rows, columns]: [usize; 3]) -> Option<Warning> {
+    let thin = |slice: &[f32]| -> Vec<f64> {
+        let rows = slice.chunks_exact(columns.max(1)).step_by(COMPARED);
+        rows.flat_map(|row| row.iter().step_by(COMPARED).map(|v| f64::from(*v))).collect()
+    };
+    let slices: Vec<Vec<f64>> = values.chunks_exact((rows * columns).max(1)).map(thin).collect();
+    let breaks: Vec<usize> = slices
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| correlation(&pair[0], &pair[1]).is_some_and(|r| r < ONE_SCAN))
+        .map(|(i, _)| i)
+        .collect();
+    let first = breaks.first()?;
+    Some(Warning::new(
+        "pictures_of_several_scans",
+        format!(
+            "{} hardly resemble{} the one before, the first is number {} of {}: are these pictures of one scan, in its order?",
+            counted(breaks.len(), "picture"),
+            if breaks.len() == 1 { "s" } else { "" },
+            first + 2,
+            slices.len()
+        ),
+    ))
+}
+
+/// Pearson's; `None` where one side has no contrast.
+fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
+    let n = a.len().min(b.len()) as f64;
+    let (mean_a, mean_b) = (a.iter().sum::<f64>() / n, b.iter().sum::<f64>() / n);
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (a - mean_a, b - mean_b);
+        ab += a * b;
+        aa += a * a;
+        bb += b * b;
+    }
+    (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
 }
 
 struct Stack {
@@ -249,6 +296,23 @@ pub fn fuzz_picture(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_of_another_scan_are_remarked_on_and_empty_ones_are_not() {
+        let wave = |turn: f64| -> Vec<f32> {
+            (0..32 * 32).map(|i| ((i % 32) as f64 * turn + (i / 32) as f64 * 0.2).sin() as f32).collect()
+        };
+        let stack = |slices: &[Vec<f32>]| breaks(&slices.concat(), [slices.len(), 32, 32]);
+        assert_eq!(stack(&[wave(0.2), wave(0.21), wave(0.22)]), None);
+        assert_eq!(stack(&[wave(0.2), vec![0.0; 32 * 32], wave(0.9)]), None);
+        assert_eq!(stack(&[]), None);
+        let found = stack(&[wave(0.2), wave(0.21), wave(0.9), wave(0.91)]).unwrap();
+        assert_eq!(found.code, "pictures_of_several_scans");
+        assert!(
+            found.message.starts_with("1 picture") && found.message.contains("number 3 of 4"),
+            "{found:?}"
+        );
+    }
 
     #[test]
     fn equal_channels_are_grey_and_others_luminance() {

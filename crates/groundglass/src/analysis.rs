@@ -362,9 +362,12 @@ fn classification(found: &Findings, models: &Models) -> Option<Classification> {
 
 /// A remark where the classifier and the infection mask, two networks, give the whole scan opposite answers.
 fn contradiction(classification: &Classification, burden: &Burden) -> Option<Warning> {
+    /// Percent of the lungs from which on the mask is said to show infection: a few voxels are not worth a remark.
+    const SHOWS: f64 = 0.1;
+    let shown = burden.infection.percent_of_lung.map_or(burden.infection.amount.voxels > 0, |p| p >= SHOWS);
     let message = match (classification.positive_slices, burden.infection.amount.voxels) {
         _ if classification.classified_slices == 0 => return None,
-        (0, 1..) => {
+        (0, 1..) if shown => {
             "the infection mask shows infection, but the classifier calls no slice positive".to_owned()
         }
         (n @ 1.., 0) => format!("the classifier calls {n} slices positive, but the infection mask is empty"),

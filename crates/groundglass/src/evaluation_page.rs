@@ -123,7 +123,7 @@ fn segmentation(
         s.cases, s.both_empty, s.one_empty, s.missing_predictions
     )];
     if s.dice.few_groups {
-        notes.push("Fewer than ten patients: the intervals are too narrow to be believed.".to_owned());
+        notes.push(FEW_PATIENTS.to_owned());
     }
     if infection {
         notes.extend(infection_notes(scores));
@@ -157,6 +157,9 @@ fn segmentation(
         notes,
     }
 }
+
+/// Beside intervals over few patients.
+const FEW_PATIENTS: &str = "Fewer than ten patients: the intervals are too narrow to be believed.";
 
 /// The main numbers of one of several data sets.
 pub(crate) fn set_sentence(set: &SetScores, scores: &Scores) -> String {
@@ -201,7 +204,16 @@ pub(crate) fn set_sentence(set: &SetScores, scores: &Scores) -> String {
             count(f.slices, "slice")
         ));
     }
-    format!("Data set {} ({of}, {}): {}.", set.data_set + 1, count(set.cases, "case"), parts.join("; "))
+    let dice =
+        [&set.lung_dice, &set.infection_dice, &set.infection_by_burden.as_ref().map(|b| b.dice.clone())];
+    let few = dice.into_iter().flatten().any(|dice| dice.few_groups);
+    let caution = if few { format!(" {FEW_PATIENTS}") } else { String::new() };
+    format!(
+        "Data set {} ({of}, {}): {}.{caution}",
+        set.data_set + 1,
+        count(set.cases, "case"),
+        parts.join("; ")
+    )
 }
 
 /// Sentences on the percentage, its intervals, and slices without infection.

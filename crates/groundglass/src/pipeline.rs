@@ -320,6 +320,12 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         found.put(probabilities);
         found.secs.predict += start.elapsed().as_secs_f64();
     }
+    if found.lung.is_some() {
+        // Where there is no lung, none is infected, whatever the classifier makes of the abdomen or the neck.
+        for slice in found.slices.iter_mut().filter(|s| s.lung_voxels == 0) {
+            slice.probability = slice.probability.map(|_| 0.0);
+        }
+    }
     Ok(found)
 }
 

@@ -1,6 +1,6 @@
 //! The questions of yes and no, each as a section of its own: slices, images, patients.
 
-use super::{PANEL_WIDTH, line, reliability};
+use super::{FEW_PATIENTS, PANEL_WIDTH, line, reliability};
 use crate::output::{write_drawing, write_picture};
 use crate::scoring::{ClassIntervals, ClassSection, Scores};
 use crate::words::number;
@@ -67,6 +67,9 @@ fn section(c: &ClassSection, name: &str, counted: &str) -> ClassificationSection
                 .to_owned(),
             _ => "Two operating points: the threshold that the ROC curve of validation data chose, and 0.5.".to_owned(),
         });
+    }
+    if c.intervals.accuracy.few_groups {
+        notes.push(FEW_PATIENTS.to_owned());
     }
     if c.unlabelled > 0 {
         notes.push(format!("{} {counted} whose truth nobody stated are left out.", c.unlabelled));

@@ -114,8 +114,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let graph = of_task.network.graph()?;
     let threads = rayon::current_num_threads();
     let positives = counts(&cache, &train_samples, task);
-    let loader_config = LoaderConfig {
-        class_weights: of_task.train.class_weights.resolve(positives),
+    let mut loader_config = LoaderConfig {
         channels: graph.in_channels(),
         threads,
         balance: of_task.scan_balance,
@@ -145,6 +144,9 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     // Validation slices where there are any: no weight was fitted to them.
     let looked_at = if val_samples.is_empty() { train_samples.clone() } else { val_samples.clone() };
     let source: Arc<dyn SampleSource> = cache.clone();
+    // Classes are weighed as often as an epoch shows them, which a balance of scans changes.
+    let shown = BatchLoader::new(source.clone(), train_samples.clone(), loader_config.clone())?.order(0);
+    loader_config.class_weights = of_task.train.class_weights.resolve(counts(&cache, &shown, task));
     let train_loader = BatchLoader::new(source.clone(), train_samples, loader_config)?;
     let val_loader =
         if val_samples.is_empty() { None } else { Some(BatchLoader::new(source, val_samples, val_config)?) };
