@@ -21,6 +21,8 @@ fn info() -> BundleInfo {
         threshold: 0.42,
         temperature: 1.5,
         clean: gg_imaging::CleanUp { infection_smallest: 0.001, ..Default::default() },
+        threshold_folds: Some(5),
+        mirror: false,
         interval: Some(interval()),
         labels: [("1".to_string(), "infection".to_string())].into(),
         manifest: serde_json::json!({ "seed": 1, "lr": 0.1 }),
@@ -200,7 +202,13 @@ fn what_cannot_be_used_is_refused_in_one_sentence() {
 
 #[test]
 fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
-    let plain = BundleInfo { temperature: 1.0, clean: Default::default(), interval: None, ..info() };
+    let plain = BundleInfo {
+        temperature: 1.0,
+        threshold_folds: None,
+        clean: Default::default(),
+        interval: None,
+        ..info()
+    };
     let (bundle, bytes) = Bundle::new(plain, &weights(), Precision::F32).unwrap();
     let text = serde_json::to_string(&bundle.info).unwrap();
     let from = text.find("\"temperature\"").unwrap();
@@ -216,11 +224,13 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
     // An interval makes it one of this format, and leaves the weights as they are stored.
     for precision in [Precision::F32, Precision::Bf16] {
         let (bundle, bytes) = Bundle::new(bundle.info.clone(), &weights(), precision).unwrap();
-        let with = Bundle::described(&bytes, |info| info.interval = Some(interval())).unwrap();
+        let more = |info: &mut BundleInfo| (info.interval, info.mirror) = (Some(interval()), true);
+        let less = |info: &mut BundleInfo| (info.interval, info.mirror) = (None, false);
+        let with = Bundle::described(&bytes, more).unwrap();
         let read = Bundle::from_bytes(&with).unwrap();
-        assert_eq!(read.info, BundleInfo { interval: Some(interval()), ..bundle.info });
+        assert_eq!(read.info, BundleInfo { interval: Some(interval()), mirror: true, ..bundle.info });
         assert_eq!(read.weights, bundle.weights);
-        assert_eq!(Bundle::described(&with, |info| info.interval = None).unwrap(), bytes);
+        assert_eq!(Bundle::described(&with, less).unwrap(), bytes);
     }
     let unfit = gg_eval::IntervalFit { factor: f64::INFINITY, ..interval() };
     assert!(Bundle::described(&bytes, |info| info.interval = Some(unfit)).is_err());

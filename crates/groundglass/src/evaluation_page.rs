@@ -204,8 +204,7 @@ pub(crate) fn set_sentence(set: &SetScores, scores: &Scores) -> String {
             count(f.slices, "slice")
         ));
     }
-    let dice =
-        [&set.lung_dice, &set.infection_dice, &set.infection_by_burden.as_ref().map(|b| b.dice.clone())];
+    let dice = [&set.lung_dice, &set.infection_dice, &set.infection_by_burden.as_ref().map(|b| b.dice)];
     let few = dice.into_iter().flatten().any(|dice| dice.few_groups);
     let caution = if few { format!(" {FEW_PATIENTS}") } else { String::new() };
     format!(
