@@ -19,6 +19,9 @@ pub(super) const WEIGHTS: &str = "backward_weights";
 
 /// Behind the name of a layer that is computed that way.
 const WINOGRAD: &str = ", Winograd";
+/// Behind the name of a layer that reads and writes its tensors as they are, without the batch norm and the ReLU that
+/// the network's layers read through and the sums that they make for the next batch norm.
+const ALONE: &str = ", alone";
 
 /// Images and side of the first level, as in a training step.
 const BATCH: (usize, usize) = (8, 128);
@@ -82,8 +85,8 @@ fn add_totals(speeds: &mut Vec<KernelSpeed>) {
     let mut totals = Vec::new();
     for winograd in [false, true] {
         for kernel in [FORWARD, DATA, WEIGHTS] {
-            let layers: Vec<_> =
-                speeds.iter().filter(|s| s.layer.starts_with("3x3") && s.kernel == kernel).collect();
+            let of_network = |s: &&KernelSpeed| s.layer.starts_with("3x3") && !s.layer.ends_with(ALONE);
+            let layers: Vec<_> = speeds.iter().filter(of_network).filter(|s| s.kernel == kernel).collect();
             let by_winograd = |s: &KernelSpeed| s.layer.ends_with(WINOGRAD);
             if layers.is_empty() || winograd && !layers.iter().any(|s| by_winograd(s)) {
                 continue;
@@ -95,19 +98,36 @@ fn add_totals(speeds: &mut Vec<KernelSpeed>) {
             let (gflop, ms) = used.fold((0.0, 0.0), |(gflop, ms), s| {
                 (gflop + s.times as f64 * s.gflop, ms + s.times as f64 * s.ms)
             });
-            totals.push(KernelSpeed {
-                precision: layers[0].precision.clone(),
-                layer: format!("all 3x3 layers but the first{}", if winograd { WINOGRAD } else { "" }),
-                kernel: kernel.to_owned(),
-                times: 0,
-                gflop,
-                ms,
-                gflops: 1e3 * gflop / ms,
-                share_of_peak: 0.0,
-            });
+            totals.push(total(layers[0], kernel, if winograd { WINOGRAD } else { "" }, gflop, ms));
         }
     }
+    totals.extend(total_alone(speeds));
     speeds.extend(totals);
+}
+
+/// All 3x3 layers but the first, each alone.
+fn total_alone(speeds: &[KernelSpeed]) -> Vec<KernelSpeed> {
+    let of = |kernel: &&str| {
+        let layers = speeds.iter().filter(|s| s.layer.ends_with(ALONE) && s.kernel == **kernel);
+        let (gflop, ms) = layers.clone().fold((0.0, 0.0), |(gflop, ms), s| {
+            (gflop + s.times as f64 * s.gflop, ms + s.times as f64 * s.ms)
+        });
+        layers.clone().next().map(|first| total(first, kernel, ALONE, gflop, ms))
+    };
+    [FORWARD, DATA, WEIGHTS].iter().filter_map(of).collect()
+}
+
+fn total(one: &KernelSpeed, kernel: &str, way: &str, gflop: f64, ms: f64) -> KernelSpeed {
+    KernelSpeed {
+        precision: one.precision.clone(),
+        layer: format!("all 3x3 layers but the first{way}"),
+        kernel: kernel.to_owned(),
+        times: 0,
+        gflop,
+        ms,
+        gflops: 1e3 * gflop / ms,
+        share_of_peak: 0.0,
+    }
 }
 
 /// All shapes of layers that the network has.
@@ -194,16 +214,23 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
     let (mut dw, mut scratch) = (plain.clone(), Buffer::zeros(0));
     let mut sums = ChannelSums::default();
 
-    let mut ways = vec![Way::Direct];
-    if plan.suits_winograd(isa, (side, side)) {
-        ways.push(Way::Winograd { within: plan.transforms_within(isa, (side, side)) });
+    let plain_sources: Vec<Source<'_>> = ins.iter().zip(&data).map(|(&c, d)| Source::plain(d, c)).collect();
+    let plain_gradient = Source { read: Read::Plain, ..gradient };
+    let mut ways = vec![(Way::Direct, "")];
+    if plan.kernel == 3 && !plan.plane {
+        ways.push((Way::Direct, ALONE));
     }
-    for way in ways {
+    if plan.suits_winograd(isa, (side, side)) {
+        ways.push((Way::Winograd { within: plan.transforms_within(isa, (side, side)) }, WINOGRAD));
+    }
+    for (way, name) in ways {
+        let (sources, gradient) =
+            if name == ALONE { (&plain_sources, plain_gradient) } else { (&sources, gradient) };
         let mut own = Buffer::zeros(own_len(isa, plan, precision, way));
         let mut add = |kernel: &str, secs: f64| {
             speeds.push(KernelSpeed {
                 precision: precision.name().to_owned(),
-                layer: format!("{}{}", layer.name, if way == Way::Direct { "" } else { WINOGRAD }),
+                layer: format!("{}{name}", layer.name),
                 kernel: kernel.to_owned(),
                 times: layer.times,
                 gflop,
@@ -216,8 +243,8 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
             plan.pack(isa, &plain, &mut packed);
             let weights = as_multiplied(isa, plan, precision, way, &packed, &mut own);
             let dest = Dest { data: &mut y, channels: out };
-            let sums = (plan.kernel == 3).then_some(&mut sums);
-            convolve(isa, plan, precision, way, grid, (&sources, weights), &mut [dest], sums);
+            let sums = (plan.kernel == 3 && name != ALONE).then_some(&mut sums);
+            convolve(isa, plan, precision, way, grid, (sources, weights), &mut [dest], sums);
         });
         add(FORWARD, secs);
         if let Some(back) = &back {
@@ -236,9 +263,9 @@ fn measure_layer(clock: &mut Clock, layer: &Layer, speeds: &mut Vec<KernelSpeed>
         }
         let secs = clock.best(|| {
             if way != Way::Direct {
-                backward_weights_winograd(isa, plan, grid, &sources, &gradient, &mut dw, &mut scratch);
+                backward_weights_winograd(isa, plan, grid, sources, &gradient, &mut dw, &mut scratch);
             } else {
-                backward_weights(isa, plan, precision, grid, &sources, &gradient, &mut dw, &mut scratch);
+                backward_weights(isa, plan, precision, grid, sources, &gradient, &mut dw, &mut scratch);
             }
         });
         add(WEIGHTS, secs);
@@ -368,18 +395,20 @@ mod tests {
         let mut speeds = vec![
             speed("first 3x3, 128 x 128, 1 to 32", 1, 1000.0),
             speed("3x3, a", 2, 100.0),
+            speed("3x3, a, alone", 2, 80.0),
             speed("3x3, a, Winograd", 2, 50.0),
             speed("3x3, b", 1, 300.0),
             speed("1x1 out", 1, 1000.0),
         ];
         add_totals(&mut speeds);
         let totals: Vec<_> =
-            speeds[5..].iter().map(|s| (s.layer.as_str(), s.gflop, s.ms, s.gflops)).collect();
+            speeds[6..].iter().map(|s| (s.layer.as_str(), s.gflop, s.ms, s.gflops)).collect();
         assert_eq!(
             totals,
             [
                 ("all 3x3 layers but the first", 30.0, 500.0, 60.0),
-                ("all 3x3 layers but the first, Winograd", 30.0, 400.0, 75.0)
+                ("all 3x3 layers but the first, Winograd", 30.0, 400.0, 75.0),
+                ("all 3x3 layers but the first, alone", 20.0, 160.0, 125.0)
             ]
         );
     }
