@@ -75,6 +75,9 @@ pub fn backward_weights(
     let outs = Block::list(plan.outputs.iter().copied(), plan.output_grid, lanes);
     let in_lanes = plan.input_lanes(isa);
 
+    if pixels == 0 {
+        return plain.fill(0.0);
+    }
     let row_chunks = h.div_ceil((PIXELS / w.max(1)).clamp(1, h.max(1)));
     let pieces: Vec<_> = (0..n)
         .flat_map(|image| {
