@@ -77,18 +77,20 @@ const ONE_SCAN: f64 = 0.58;
 const COMPARED: usize = 4;
 
 /// A remark where neighbours resemble each other so little that the pictures may be of several scans.
-fn breaks(values: &[f32], [_, rows, columns]: [usize; 3]) -> Option<Warning> {
+fn breaks(values: &[f32], [count, rows, columns]: [usize; 3]) -> Option<Warning> {
     let thin = |slice: &[f32]| -> Vec<f64> {
         let rows = slice.chunks_exact(columns.max(1)).step_by(COMPARED);
         rows.flat_map(|row| row.iter().step_by(COMPARED).map(|v| f64::from(*v))).collect()
     };
-    let slices: Vec<Vec<f64>> = values.chunks_exact((rows * columns).max(1)).map(thin).collect();
-    let breaks: Vec<usize> = slices
-        .windows(2)
-        .enumerate()
-        .filter(|(_, pair)| correlation(&pair[0], &pair[1]).is_some_and(|r| r < ONE_SCAN))
-        .map(|(i, _)| i)
-        .collect();
+    let mut slices = values.chunks_exact((rows * columns).max(1)).map(thin);
+    let mut before = slices.next()?;
+    let mut breaks = Vec::new();
+    for (i, slice) in slices.enumerate() {
+        if correlation(&before, &slice).is_some_and(|r| r < ONE_SCAN) {
+            breaks.push(i);
+        }
+        before = slice;
+    }
     let first = breaks.first()?;
     Some(Warning::new(
         "pictures_of_several_scans",
@@ -97,7 +99,7 @@ fn breaks(values: &[f32], [_, rows, columns]: [usize; 3]) -> Option<Warning> {
             counted(breaks.len(), "picture"),
             if breaks.len() == 1 { "s" } else { "" },
             first + 2,
-            slices.len()
+            count
         ),
     ))
 }

@@ -9,9 +9,8 @@ use gg_volume::Warning;
 const SCAN: &str = "trained_on_this_scan";
 /// Code of the remark that a model was trained on a patient of this name.
 const NAME: &str = "trained_on_patient_of_this_name";
-
-/// Code of the remark that a model's threshold was chosen on this very scan.
-const CHOSEN: &str = "threshold_chosen_on_this_scan";
+/// Code of the remark that a model's best epoch, and its threshold unless others gave it, was chosen on this very scan.
+const CHOSEN: &str = "chosen_on_this_scan";
 
 /// What is known of a case that a model is asked about.
 pub(crate) struct Asked {
@@ -33,25 +32,19 @@ pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<W
         let (task, all) = (task.name(), asked.len());
         let (same, others): (Vec<_>, Vec<_>) =
             asked.iter().partition(|a| training.train_scans.contains(&a.scan));
-        let scans = match (same.len(), all) {
+        let scans = |known: usize| match (known, all) {
             (0, _) => None,
             (_, 1) => Some("this very scan: what it says here".to_owned()),
             (n, _) => Some(format!("{n} of these {all} scans, byte by byte: what it says on them")),
         };
-        if let Some(scans) = scans {
+        if let Some(scans) = scans(same.len()) {
             let message = format!("the {task} model was trained on {scans} tells nothing about new patients");
             warnings.push(Warning::new(SCAN, message));
         }
         let chosen = others.iter().filter(|a| training.val_scans.contains(&a.scan)).count();
-        let scans = match (chosen, all) {
-            (0, _) => None,
-            (_, 1) => Some("this very scan: what it says here".to_owned()),
-            (n, _) => Some(format!("{n} of these {all} scans, byte by byte: what it says on them")),
-        };
-        if let Some(scans) = scans {
-            let message = format!(
-                "the {task} model's best epoch and threshold were chosen on {scans} is better than on new patients"
-            );
+        if let Some(scans) = scans(chosen) {
+            let message =
+                format!("the {task} model was chosen by {scans} may be better than on new patients");
             warnings.push(Warning::new(CHOSEN, message));
         }
         let named =
@@ -70,7 +63,7 @@ pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<W
     warnings
 }
 
-/// Whether one of these remarks says that a model was trained, or its threshold chosen, on what it saw.
+/// Whether one of these remarks says that a model was trained, or chosen, by what it saw.
 pub(crate) fn tells_of_training(warnings: &[Warning]) -> bool {
     warnings.iter().any(|w| [SCAN, NAME, CHOSEN].contains(&w.code.as_str()))
 }
@@ -124,8 +117,8 @@ mod tests {
         assert_eq!(codes(&[(Some("anna"), "s1")]), ["trained_on_this_scan"], "the surer remark is enough");
         assert_eq!(codes(&[(Some("anna"), "s2")]), ["trained_on_patient_of_this_name"]);
         assert_eq!(codes(&[(Some("bert"), "s2"), (None, "s3")]), Vec::<String>::new());
-        assert_eq!(codes(&[(None, "s9")]), ["threshold_chosen_on_this_scan"]);
-        assert_eq!(codes(&[(None, "s3"), (Some("bert"), "s9")]), ["threshold_chosen_on_this_scan"]);
+        assert_eq!(codes(&[(None, "s9")]), ["chosen_on_this_scan"]);
+        assert_eq!(codes(&[(None, "s3"), (Some("bert"), "s9")]), ["chosen_on_this_scan"]);
         let both = warnings(
             &[(Task::Lung, training("x"))],
             &[("anna", "s1"), ("anna", "s2"), ("bert", "s3")].map(|(p, scan)| asked(Some(p), scan)),

@@ -11,7 +11,7 @@ pub(crate) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Bytes that wait to be hashed.
 const MOST_UNHASHED: usize = 1 << 22;
 /// Bytes that may be read for one piece while another thread has the hash: far more than the piece is compressed to.
-const MOST_FOR_PIECE: usize = 1 << 27;
+const MOST_FOR_PIECE: usize = 1 << if cfg!(test) { 16 } else { 27 };
 /// Bytes asked from the operating system at once.
 const BUFFER_BYTES: usize = 1 << 17;
 
@@ -157,4 +157,23 @@ pub(super) fn read_up_to(source: &mut impl Read, out: &mut [u8]) -> io::Result<u
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endless_members_without_content_are_refused_while_another_thread_has_the_hash() {
+        let empty = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()).finish().unwrap();
+        let members = empty.repeat(1 << 15);
+        assert!(members.len() > 4 * MOST_FOR_PIECE);
+        let mut source = Source::open(members.as_slice(), true).unwrap();
+        let unhashed = source.take_unhashed();
+        let error = source.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        source.give_hashed(unhashed);
+        assert!(source.hashed().unwrap().hash.bytes.len() < MOST_FOR_PIECE + 2 * BUFFER_BYTES);
+    }
 }

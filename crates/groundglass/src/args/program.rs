@@ -60,6 +60,17 @@ pub(crate) enum ModelsAction {
     SetThreshold(ModelsSetThresholdArgs),
 }
 
+/// Where a command that copies a bundle writes the copy.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OutBundle {
+    /// Bundle to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  groundglass models calibrate old.safetensors data/covid --out new.safetensors"
@@ -70,12 +81,8 @@ pub(crate) struct ModelsCalibrateArgs {
     /// Data set folders that it was trained on; slices of its training patients alone are used
     #[arg(required = true)]
     pub(crate) dataset: Vec<PathBuf>,
-    /// File for the bundle with its calibration
-    #[arg(long, value_name = "BUNDLE")]
-    pub(crate) out: PathBuf,
-    /// Replace an existing file
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) out: OutBundle,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
     #[command(flatten)]
@@ -95,12 +102,8 @@ pub(crate) struct ModelsSetIntervalArgs {
     /// The fit that `crossval infection --lung` wrote: scores/interval.json
     #[arg(value_name = "FILE")]
     pub(crate) interval: PathBuf,
-    /// Bundle to write
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Replace an existing file
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) out: OutBundle,
 }
 
 #[derive(Debug, Args)]
@@ -116,12 +119,8 @@ pub(crate) struct ModelsSetThresholdArgs {
     /// Folder of a finished `crossval` of the same task
     #[arg(value_name = "DIR")]
     pub(crate) crossval: PathBuf,
-    /// Bundle to write
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Replace an existing file
-    #[arg(long)]
-    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) out: OutBundle,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,8 @@
 //! Ranges of activations for prediction in int8: measured at the end of each training, or added to a bundle that exists.
 
+use super::models::check_free;
 use super::{Context, data};
 use crate::args::ModelsCalibrateArgs;
-use crate::failure::Usage;
 use crate::manifest::Training;
 use anyhow::{Context as _, Result, anyhow, bail};
 use gg_dataset::{BatchLoader, LoaderConfig, SampleSource, Task};
@@ -40,9 +40,8 @@ pub(super) fn measure(
 
 /// `models calibrate`.
 pub(super) fn run(context: &Context, args: &ModelsCalibrateArgs) -> Result<()> {
-    if args.out.exists() && !args.force {
-        return Err(Usage(format!("{} exists; --force replaces it", args.out.display())).into());
-    }
+    check_free(&args.out)?;
+    let out = &args.out.out;
     let read = || -> Result<Bundle> { Ok(Bundle::from_bytes(&Bundle::read(&args.model)?)?) };
     let mut bundle = read().with_context(|| args.model.display().to_string())?;
     let training = Training::of(&bundle).ok_or_else(|| {
@@ -52,7 +51,7 @@ pub(super) fn run(context: &Context, args: &ModelsCalibrateArgs) -> Result<()> {
     let (sets, _) = data::open(context, &args.dataset)?;
     let mut settings = training.settings.clone();
     settings.prepare = bundle.info.prepare.clone();
-    let cache_dir = data::cache_dir(&args.cache, &args.out)?;
+    let cache_dir = data::cache_dir(&args.cache, out)?;
     let cache = data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?;
     let known: Vec<bool> =
         data::cases(&sets).map(|(_, case)| training.knows_patient(&case.patient)).collect();
@@ -68,9 +67,9 @@ pub(super) fn run(context: &Context, args: &ModelsCalibrateArgs) -> Result<()> {
     let ranges = measure(context.isa, &bundle.graph()?, &bundle.weights, task, (Arc::new(cache), &samples))?;
     let slices = ranges.slices;
     bundle.info.int8 = Some(ranges);
-    let saved = Bundle::save(&args.out, bundle.info, &bundle.weights, store_of(&bundle.weights));
-    let saved = saved.with_context(|| format!("writing {}", args.out.display()))?;
-    context.answer(&saved.info.int8, || format!("{}: calibrated on {slices} slices", args.out.display()))
+    let saved = Bundle::save(out, bundle.info, &bundle.weights, store_of(&bundle.weights));
+    let saved = saved.with_context(|| format!("writing {}", out.display()))?;
+    context.answer(&saved.info.int8, || format!("{}: calibrated on {slices} slices", out.display()))
 }
 
 /// The smallest way to store weights that keeps all bits.

@@ -1,7 +1,9 @@
 //! `models`: what is in the box, and everything that a bundle says about itself.
 
 use super::Context;
-use crate::args::{ModelsAction, ModelsArgs, ModelsSetIntervalArgs, ModelsSetThresholdArgs, ModelsShowArgs};
+use crate::args::{
+    ModelsAction, ModelsArgs, ModelsSetIntervalArgs, ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
+};
 use crate::builtin;
 use crate::failure::Usage;
 use crate::manifest::{self, LEAK, Training};
@@ -88,6 +90,7 @@ fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
 
 /// Puts an interval into a copy of a bundle; its weights stay as they are.
 fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
+    check_free(&args.out)?;
     let (_, bytes) = find(&args.model)?;
     let file = || args.interval.display().to_string();
     let text = std::fs::read_to_string(&args.interval).with_context(|| format!("reading {}", file()))?;
@@ -95,12 +98,13 @@ fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
         .with_context(|| format!("{}: no interval.json as `crossval infection` writes it", file()))?;
     let bytes =
         Bundle::described(&bytes, |info| info.interval = Some(fit)).with_context(|| args.model.clone())?;
-    let shown = write(&bytes, &args.out, args.force)?;
-    context.answer(&shown, || format!("{}: {}", args.out.display(), interval_words(&shown.info)))
+    let shown = write(&bytes, &args.out.out)?;
+    context.answer(&shown, || format!("{}: {}", args.out.out.display(), interval_words(&shown.info)))
 }
 
 /// Puts the medians of the folds' thresholds and temperatures into a copy of a bundle; its weights stay as they are.
 fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()> {
+    check_free(&args.out)?;
     let (bundle, bytes) = find(&args.model)?;
     let folds = folds_of(&args.crossval)?;
     let task = bundle.info.task;
@@ -124,10 +128,10 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
         info.threshold_folds = Some(folds.len());
     })
     .with_context(|| args.model.clone())?;
-    let shown = write(&bytes, &args.out, args.force)?;
+    let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || {
         let lines = [threshold_words(&shown.info), temperature_words(&shown.info)];
-        format!("{}\nthreshold    {}\ntemperature  {}", args.out.display(), lines[0], lines[1])
+        format!("{}\nthreshold    {}\ntemperature  {}", args.out.out.display(), lines[0], lines[1])
     })
 }
 
@@ -151,12 +155,16 @@ fn folds_of(dir: &Path) -> Result<Vec<(PathBuf, Bundle)>> {
     Ok(folds)
 }
 
-fn write(bytes: &[u8], out: &Path, force: bool) -> Result<Shown> {
-    if out.exists() && !force {
-        return Err(
-            Usage(format!("{} exists; --force replaces it, or choose another name", out.display())).into()
-        );
+/// Refuses to write over a bundle unasked.
+pub(super) fn check_free(out: &OutBundle) -> Result<()> {
+    if out.out.exists() && !out.force {
+        let file = out.out.display();
+        return Err(Usage(format!("{file} exists; --force replaces it, or choose another name")).into());
     }
+    Ok(())
+}
+
+fn write(bytes: &[u8], out: &Path) -> Result<Shown> {
     gg_io::atomic_write(out, |file| file.write_all(bytes))
         .with_context(|| format!("writing {}", out.display()))?;
     let bundle = Bundle::from_bytes(bytes)?;
