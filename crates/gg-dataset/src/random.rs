@@ -22,6 +22,10 @@ pub(crate) enum Purpose {
     Validation = 4,
     /// Order of a scan's slices where scans are balanced.
     Balance = 5,
+    /// Whether and where a rectangle of another slice is laid over one.
+    Cut = 6,
+    /// Whether and from where lesions of another slice are laid into one.
+    Lesions = 7,
 }
 
 /// A stream of random numbers.

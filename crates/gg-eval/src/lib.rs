@@ -5,6 +5,7 @@
 //!   nothing;
 //! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`], [`LogitCounts`] with
 //!   the temperature that makes probabilities mean what they say;
+//! * slices: [`AreaFit`] weighs a classifier against the infected area;
 //! * one CT: [`patient_score`] from its slices;
 //! * uncertainty: [`bootstrap_by_group`] over patients; [`IntervalFit`] around one patient's percentage;
 //! * agreement of two measurements: [`bland_altman`];
@@ -16,6 +17,7 @@
 
 mod agreement;
 mod anatomy;
+mod area_fit;
 mod attenuation;
 mod bootstrap;
 mod burden;
@@ -41,6 +43,7 @@ mod zones;
 
 pub use agreement::{BlandAltman, bland_altman};
 pub use anatomy::check_apex;
+pub use area_fit::{AreaFit, CalledSlice, Stacked};
 pub use attenuation::{Attenuation, Texture, Tissue, attenuation};
 pub use bootstrap::{Interval, bootstrap_by_group};
 pub use burden::{Amount, Burden, Infected, Part, Sides, burden};

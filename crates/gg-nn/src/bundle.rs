@@ -9,7 +9,7 @@ use crate::net::{Graph, NetConfig, NetError};
 use crate::store::{Precision, StoreError, decode, encode, named, with_text, write_whole};
 use crate::weights::{Weights, WeightsError};
 use gg_dataset::Task;
-use gg_eval::{HIGHEST_TEMPERATURE, IntervalFit, LOWEST_TEMPERATURE};
+use gg_eval::{AreaFit, HIGHEST_TEMPERATURE, IntervalFit, LOWEST_TEMPERATURE};
 use gg_imaging::{CleanUp, PrepareConfig};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -48,12 +48,18 @@ pub struct BundleInfo {
     /// Whether logits are the mean of a slice's and of its mirror image's (left to right).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mirror: bool,
+    /// Whether the network sees lungs alone: everything outside the lung mask is black.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lungs_only: bool,
     /// What is done to masks after the threshold.
     #[serde(default)]
     pub clean: CleanUp,
     /// What makes an interval around the infected percentage, where it was fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<IntervalFit>,
+    /// What the infected area of a slice adds to what a classifier says of it, where it was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area: Option<AreaFit>,
     /// What each label means, and what the truth was made from.
     pub labels: BTreeMap<String, String>,
     /// How it was trained: data, split, seed, configuration, program.

@@ -23,6 +23,7 @@ fn info() -> BundleInfo {
         clean: gg_imaging::CleanUp { infection_smallest: 0.001, ..Default::default() },
         threshold_folds: Some(5),
         mirror: false,
+        lungs_only: false,
         interval: Some(interval()),
         labels: [("1".to_string(), "infection".to_string())].into(),
         manifest: serde_json::json!({ "seed": 1, "lr": 0.1 }),
@@ -207,6 +208,7 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
         threshold_folds: None,
         clean: Default::default(),
         interval: None,
+        area: None,
         ..info()
     };
     let (bundle, bytes) = Bundle::new(plain, &weights(), Precision::F32).unwrap();

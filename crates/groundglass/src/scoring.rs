@@ -70,6 +70,9 @@ pub(crate) struct CaseScores {
     /// What its logits were divided by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) classify_temperature: Option<f32>,
+    /// Whether the classifier's probabilities have the infected area in them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) area_weighed: bool,
     /// What the whole CT adds up to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) patient_score: Option<PatientScore>,
@@ -144,6 +147,9 @@ pub(crate) struct SliceArea {
     pub(crate) slice: usize,
     /// Infected share of the slice's pixels.
     pub(crate) infected_share: f32,
+    /// Infected voxels over the lung voxels of the slice that has most of them; `None` without a lung mask.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) of_largest_lung: Option<f64>,
     /// Whether it shows infection; `None` where nobody said.
     pub(crate) truth: Option<bool>,
 }

@@ -5,14 +5,17 @@
 
 mod epoch;
 mod order;
+mod shown;
 #[cfg(test)]
 mod tests;
 
 use crate::BatchError;
-use crate::augment::{AugmentConfig, augment};
+use crate::augment::{AugmentConfig, Cut, lesions};
 use crate::neighbours::neighbours;
 use crate::sample::{SampleSource, Task};
 pub use epoch::Batches;
+use gg_imaging::black_outside;
+use shown::Shown;
 use std::sync::Arc;
 
 /// Samples laid side by side for a network.
@@ -53,6 +56,8 @@ pub struct LoaderConfig {
     pub class_weights: Option<[f32; 2]>,
     /// 1, or an odd number of neighbouring slices as channels (meant for crops that do not differ between slices).
     pub channels: usize,
+    /// Whether everything outside the lung mask is black, so that a network learns from lungs alone.
+    pub lungs_only: bool,
     /// Threads that make batches.
     pub threads: usize,
     /// Finished batches that may wait.
@@ -71,6 +76,7 @@ impl LoaderConfig {
             augment: None,
             class_weights: None,
             channels: 1,
+            lungs_only: false,
             threads: 1,
             queue: 4,
         }
@@ -109,6 +115,12 @@ impl BatchLoader {
             chosen.iter().filter(|&&i| !infos.get(i).is_some_and(|s| s.has_target(config.task))).count();
         if found > 0 {
             return Err(BatchError::NoTarget { found, of: chosen.len(), task: config.task.name() });
+        }
+        if config.lungs_only {
+            let found = chosen.iter().filter(|&&i| infos[i].lung_pixels.is_none()).count();
+            if found > 0 {
+                return Err(BatchError::NoLungMask { found, of: chosen.len() });
+            }
         }
         Ok(Self { source, chosen: chosen.into(), config })
     }
@@ -165,49 +177,91 @@ impl BatchLoader {
             channels: config.channels,
             size,
         };
-        for (place, &index) in (from..to).zip(&order[from..to]) {
-            self.append(&mut batch, index, epoch, place)?;
+        for place in from..to {
+            self.append(&mut batch, order, epoch, place)?;
         }
         Ok(batch)
     }
 
     /// Adds one sample, changed as its place in the epoch says.
-    fn append(&self, batch: &mut Batch, index: usize, epoch: u64, place: usize) -> Result<(), BatchError> {
+    fn append(&self, batch: &mut Batch, order: &[usize], epoch: u64, place: usize) -> Result<(), BatchError> {
+        let config = &self.config;
+        let index = order[place];
+        let mut shown = self.changed(index, epoch, place)?;
+        if let Some(changes) = &config.augment {
+            let seed = [config.seed, epoch, place as u64];
+            if let Some(other) = lesions::draw(changes.lesion_mix, order.len(), seed)
+                && self.source.infos()[order[other]].is_positive(Task::Infection)
+            {
+                shown.transplant(&self.changed(order[other], epoch, other)?, batch.size);
+            }
+            if let Some(cut) = Cut::draw(changes.cutmix, batch.size, order.len(), seed) {
+                shown.cut(&cut, &self.changed(order[cut.place], epoch, cut.place)?);
+            }
+        }
+        for image in &shown.images {
+            batch.images.extend(image.iter().map(|&v| f32::from(v) / 255.0));
+        }
+        let target = match config.task {
+            Task::Classify => None,
+            Task::Lung => shown.lung.as_ref(),
+            Task::Infection => shown.infection.as_ref(),
+        };
+        match target {
+            Some(mask) => batch.targets.extend(mask.iter().map(|&v| f32::from(u8::from(v != 0)))),
+            None => batch.targets.push(f32::from(u8::from(shown.infected))),
+        }
+        let positive = match config.task {
+            Task::Lung => self.source.infos()[index].is_positive(Task::Lung),
+            Task::Classify | Task::Infection => shown.infected,
+        };
+        batch.weights.push(config.class_weights.map_or(1.0, |w| w[usize::from(positive)]));
+        Ok(())
+    }
+
+    /// The pictures and masks of one sample, changed as its place in the epoch says.
+    fn changed(&self, index: usize, epoch: u64, place: usize) -> Result<Shown, BatchError> {
         let config = &self.config;
         let sample = self.source.sample(index)?;
-        let info = self.source.infos()[index];
         let missing = || BatchError::NoTarget { found: 1, of: 1, task: config.task.name() };
-        let mask = match config.task {
-            Task::Classify => None,
-            Task::Lung => Some(sample.lung.ok_or_else(missing)?),
-            Task::Infection => Some(sample.infection.ok_or_else(missing)?),
-        };
         let mut images = Vec::with_capacity(config.channels);
         for neighbour in self.channels_of(index) {
             images.push(if neighbour == index {
-                sample.image.clone()
+                self.seen(sample.image.clone(), sample.lung.as_deref())?
+            } else if config.lungs_only {
+                let sample = self.source.sample(neighbour)?;
+                self.seen(sample.image, sample.lung.as_deref())?
             } else {
                 self.source.image(neighbour)?
             });
         }
-        let mut masks: Vec<Vec<u8>> = mask.into_iter().collect();
+        // Masks that nobody looks at are not turned and bent along.
+        let mixes = config.augment.as_ref().is_some_and(|c| c.lesion_mix > 0.0);
+        let lung = sample.lung.filter(|_| mixes || config.task == Task::Lung);
+        let infection = sample.infection.filter(|_| mixes || config.task == Task::Infection);
+        let found = match config.task {
+            Task::Classify => true,
+            Task::Lung => lung.is_some(),
+            Task::Infection => infection.is_some(),
+        };
+        if !found {
+            return Err(missing());
+        }
+        let info = self.source.infos()[index];
+        let task = if config.task == Task::Classify { Task::Classify } else { Task::Infection };
+        let mut shown = Shown { images, lung, infection, infected: info.is_positive(task) };
         if let Some(changes) = &config.augment {
-            let image_refs: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-            let mask_refs: Vec<&[u8]> = masks.iter().map(Vec::as_slice).collect();
-            let seed = [config.seed, epoch, place as u64];
-            let changed = augment(&image_refs, &mask_refs, batch.size, changes, seed);
-            (images, masks) = (changed.images, changed.masks);
+            shown.change(self.source.size(), changes, [config.seed, epoch, place as u64]);
         }
-        for image in &images {
-            batch.images.extend(image.iter().map(|&v| f32::from(v) / 255.0));
+        Ok(shown)
+    }
+
+    /// A picture as the network is to see it.
+    fn seen(&self, image: Vec<u8>, lung: Option<&[u8]>) -> Result<Vec<u8>, BatchError> {
+        if !self.config.lungs_only {
+            return Ok(image);
         }
-        match masks.first() {
-            Some(mask) => batch.targets.extend(mask.iter().map(|&v| f32::from(u8::from(v != 0)))),
-            None => batch.targets.push(f32::from(u8::from(info.infected == Some(true)))),
-        }
-        let class = usize::from(info.is_positive(config.task));
-        batch.weights.push(config.class_weights.map_or(1.0, |w| w[class]));
-        Ok(())
+        Ok(black_outside(image, lung.ok_or(BatchError::NoLungMask { found: 1, of: 1 })?))
     }
 
     /// The samples that are the channels of one: its neighbours in the same case, itself in the middle.
@@ -225,6 +279,18 @@ fn check(config: &LoaderConfig) -> Result<(), BatchError> {
     }
     if !(0.0..=1.0).contains(&config.balance) {
         return setting("the balance of scans", config.balance.to_string(), "0 to 1");
+    }
+    if let Some(changes) = config.augment.as_ref().filter(|c| c.lesion_mix > 0.0)
+        && config.task == Task::Lung
+    {
+        let right = "0 for lungs: lesions of another slice change no lung";
+        return setting("the probability of lesions of another slice", changes.lesion_mix.to_string(), right);
+    }
+    if let Some(changes) = config.augment.as_ref().filter(|c| c.cutmix > 0.0)
+        && config.task == Task::Classify
+    {
+        let right = "0 for classification: a rectangle of another slice has no label of its own";
+        return setting("the probability of cutmix", changes.cutmix.to_string(), right);
     }
     if config.channels.is_multiple_of(2) {
         return setting("the number of channels", config.channels.to_string(), "an odd number");

@@ -87,6 +87,57 @@ fn neighbours_are_channels_and_do_not_cross_cases() {
 }
 
 #[test]
+fn outside_the_lungs_all_channels_are_black_where_lungs_alone_are_to_be_seen() {
+    let lung = |z: usize| (0..SIZE * SIZE).map(|i| u8::from(i % SIZE > z)).collect::<Vec<_>>();
+    let sample = |z: usize| Sample {
+        image: vec![100 + z as u8; SIZE * SIZE],
+        lung: Some(lung(z)),
+        infection: None,
+        infected: Some(false),
+        case: 0,
+        z,
+    };
+    let source = |lungs: bool| {
+        let blind = |s: Sample| if lungs { s } else { Sample { lung: None, ..s } };
+        Arc::new(MemorySamples::new(SIZE, (0..3).map(|z| blind(sample(z))).collect()).unwrap())
+    };
+    let config =
+        LoaderConfig { channels: 3, lungs_only: true, ..LoaderConfig::evaluation(Task::Classify, 1) };
+    let loader = BatchLoader::new(source(true), vec![1], config.clone()).unwrap();
+    let batch = all(loader.epoch(0, 0)).remove(0);
+    let expected: Vec<f32> = (0..3)
+        .flat_map(|z| lung(z).into_iter().map(move |m| f32::from(m) * (100 + z as u8) as f32 / 255.0))
+        .collect();
+    assert_eq!(batch.images, expected);
+    let refused = BatchLoader::new(source(false), vec![1], config).err().unwrap().to_string();
+    assert!(refused.contains("1 of 1 chosen samples have no lung mask"), "{refused}");
+}
+
+#[test]
+fn cutmix_shows_some_slices_beside_part_of_another_and_is_refused_for_labels_of_slices() {
+    let augment = AugmentConfig { cutmix: 0.5, ..AugmentConfig::identity() };
+    let config = LoaderConfig::training(Task::Infection, 40, 3, augment);
+    let batch = all(loader(40, config.clone()).epoch(0, 0)).remove(0);
+    let plane = SIZE * SIZE;
+    let mut mixed = 0;
+    for (i, &own) in batch.samples.iter().enumerate() {
+        let pixels = &batch.images[i * plane..(i + 1) * plane];
+        let others: Vec<usize> =
+            pixels.iter().map(|v| (v * 255.0).round() as usize).filter(|&v| v != own).collect();
+        mixed += usize::from(!others.is_empty());
+        assert!(others.iter().all(|&v| v == others[0]) && others.len() <= plane * 6 / 10, "{others:?}");
+        // Truth comes along with the pixels.
+        for (v, t) in pixels.iter().zip(&batch.targets[i * plane..(i + 1) * plane]) {
+            assert_eq!(*t, f32::from(u8::from(((v * 255.0).round() as usize).is_multiple_of(4))));
+        }
+    }
+    assert!((10..=30).contains(&mixed), "{mixed} of 40");
+    let labels = LoaderConfig { task: Task::Classify, ..config };
+    let refused = BatchLoader::new(samples(3), vec![0], labels).err().unwrap().to_string();
+    assert!(refused.contains("the probability of cutmix is 0.5"), "{refused}");
+}
+
+#[test]
 fn settings_and_samples_that_cannot_work_are_refused() {
     let check = |config: LoaderConfig, expected: &str| {
         let error = BatchLoader::new(samples(3), vec![0, 1], config).err().unwrap().to_string();

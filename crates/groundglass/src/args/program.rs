@@ -56,6 +56,8 @@ pub(crate) enum ModelsAction {
     Calibrate(ModelsCalibrateArgs),
     /// Write a copy of an infection bundle that puts an interval around its percentages
     SetInterval(ModelsSetIntervalArgs),
+    /// Write a copy of a classifier that weighs the infected area of each slice too
+    SetArea(ModelsSetAreaArgs),
     /// Write a copy of a bundle with the median threshold and temperature of a cross-validation's folds
     SetThreshold(ModelsSetThresholdArgs),
 }
@@ -102,6 +104,23 @@ pub(crate) struct ModelsSetIntervalArgs {
     /// The fit that `crossval infection --lung` wrote: scores/interval.json
     #[arg(value_name = "FILE")]
     pub(crate) interval: PathBuf,
+    #[command(flatten)]
+    pub(crate) out: OutBundle,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass models set-area runs/classify/model.safetensors scores/fold-*/scores.json --out classify.safetensors\n\n\
+    Each file is one that `evaluate` wrote with a classifier, an infection and a lung model together, of patients that none of them \
+    was trained on: the folds of a cross-validation. The threshold becomes the one with the best sum of sensitivity and specificity there."
+)]
+pub(crate) struct ModelsSetAreaArgs {
+    /// Task of a model in the box (classify), or a bundle file
+    #[arg(value_name = "TASK|BUNDLE")]
+    pub(crate) model: String,
+    /// Scores that `evaluate` wrote: scores.json
+    #[arg(value_name = "SCORES", required = true)]
+    pub(crate) scores: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) out: OutBundle,
 }

@@ -2,7 +2,8 @@
 
 use super::Context;
 use crate::args::{
-    ModelsAction, ModelsArgs, ModelsSetIntervalArgs, ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
+    ModelsAction, ModelsArgs, ModelsSetAreaArgs, ModelsSetIntervalArgs, ModelsSetThresholdArgs,
+    ModelsShowArgs, OutBundle,
 };
 use crate::builtin;
 use crate::failure::Usage;
@@ -10,9 +11,9 @@ use crate::manifest::{self, LEAK, Training};
 use crate::model_file;
 use anyhow::{Context as _, Result};
 use gg_dataset::Task;
-use gg_eval::IntervalFit;
+use gg_eval::{AreaFit, CalledSlice, IntervalFit, youden_threshold};
 use gg_nn::{Bundle, BundleInfo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// One line of `models list`.
@@ -45,6 +46,7 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
         ModelsAction::Show(args) => show(context, &args),
         ModelsAction::Calibrate(args) => super::calibrate::run(context, &args),
         ModelsAction::SetInterval(args) => set_interval(context, &args),
+        ModelsAction::SetArea(args) => set_area(context, &args),
         ModelsAction::SetThreshold(args) => set_threshold(context, &args),
     }
 }
@@ -135,6 +137,97 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
     })
 }
 
+/// What is read of a `scores.json`.
+#[derive(Deserialize)]
+struct ScoredSlices {
+    #[serde(default)]
+    leak: Option<String>,
+    cases: Vec<ScoredCase>,
+}
+
+#[derive(Deserialize)]
+struct ScoredCase {
+    patient: String,
+    #[serde(default)]
+    area_weighed: bool,
+    #[serde(default)]
+    slice_scores: Vec<ScoredSlice>,
+    #[serde(default)]
+    slice_areas: Vec<MarkedSlice>,
+}
+
+#[derive(Deserialize)]
+struct ScoredSlice {
+    slice: usize,
+    probability: f32,
+    truth: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct MarkedSlice {
+    slice: usize,
+    of_largest_lung: Option<f64>,
+}
+
+/// Fits the weights of classifier and infected area, and puts them into a copy of a bundle; its weights stay as they are.
+fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
+    check_free(&args.out)?;
+    let (bundle, bytes) = find(&args.model)?;
+    if bundle.info.task != Task::Classify {
+        anyhow::bail!(
+            "{}: found a network for the task {}, right would be classify",
+            args.model,
+            bundle.info.task.name()
+        );
+    }
+    let scores: Vec<ScoredSlices> =
+        args.scores.iter().map(|path| read_scores(path)).collect::<Result<_>>()?;
+    let slices: Vec<CalledSlice<'_>> = scores.iter().flat_map(|s| &s.cases).flat_map(called_slices).collect();
+    let fit = AreaFit::fit(&slices).context(
+        "found no slices both with and without infection that have a classifier's probability and an infected area; right \
+         would be scores of a classifier, an infection and a lung model together",
+    )?;
+    let probabilities: Vec<f32> = slices.iter().map(|s| fit.probability(s.probability, s.area)).collect();
+    let labels: Vec<bool> = slices.iter().map(|s| s.infected).collect();
+    let threshold = youden_threshold(&probabilities, &labels).context("no threshold parts the slices")?;
+    let bytes = Bundle::described(&bytes, |info| {
+        info.area = Some(fit);
+        info.threshold = threshold;
+        info.threshold_folds = Some(args.scores.len());
+    })
+    .with_context(|| args.model.clone())?;
+    let shown = write(&bytes, &args.out.out)?;
+    context.answer(&shown, || {
+        let lines = [area_words(&shown.info), threshold_words(&shown.info)];
+        format!("{}\narea         {}\nthreshold    {}", args.out.out.display(), lines[0], lines[1])
+    })
+}
+
+fn read_scores(path: &Path) -> Result<ScoredSlices> {
+    let file = || path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", file()))?;
+    let scores: ScoredSlices = serde_json::from_str(&text)
+        .with_context(|| format!("{}: no scores.json as `evaluate` writes it", file()))?;
+    if let Some(leak) = &scores.leak {
+        anyhow::bail!("{}: right would be scores of patients that no model was trained on; {leak}", file());
+    }
+    if scores.cases.iter().any(|c| c.area_weighed) {
+        anyhow::bail!(
+            "{}: the classifier weighed the infected area already; right would be one that does not",
+            file()
+        );
+    }
+    Ok(scores)
+}
+
+/// The slices of a case that have all that the fit needs.
+fn called_slices(case: &ScoredCase) -> impl Iterator<Item = CalledSlice<'_>> {
+    case.slice_scores.iter().filter_map(|s| {
+        let area = case.slice_areas.iter().find(|a| a.slice == s.slice)?.of_largest_lung?;
+        Some(CalledSlice { patient: &case.patient, probability: s.probability, area, infected: s.truth? })
+    })
+}
+
 /// The bundles of all folds of a cross-validation.
 fn folds_of(dir: &Path) -> Result<Vec<(PathBuf, Bundle)>> {
     let mut folds = Vec::new();
@@ -203,6 +296,22 @@ fn interval_words(info: &BundleInfo) -> String {
     format!("{:.0} % interval, fitted on {} patients{measured}", 100.0 * fit.level, fit.patients)
 }
 
+fn area_words(info: &BundleInfo) -> String {
+    let Some(fit) = &info.area else {
+        return "not weighed: the classifier alone speaks".to_owned();
+    };
+    let measured = fit.measured.map_or(String::new(), |m| {
+        format!(
+            "; AUROC of patients that the weights have not seen {:.3}, of the network alone {:.3}, of the area alone {:.3}",
+            m.both, m.network, m.area
+        )
+    });
+    format!(
+        "the infected area counts too (weight {:.2}; the network's logit {:.2}), fitted on {} slices of {} patients{measured}",
+        fit.area, fit.network, fit.slices, fit.patients
+    )
+}
+
 /// A task's model in the box, or a file.
 fn find(wanted: &str) -> Result<(Bundle, Vec<u8>)> {
     if let Some((task, bytes)) = builtin::BUNDLES.iter().find(|(task, _)| task.name() == wanted) {
@@ -247,6 +356,9 @@ fn text(shown: &Shown) -> String {
     ];
     if row.task == Task::Infection {
         lines.push(format!("interval     {}", interval_words(info)));
+    }
+    if row.task == Task::Classify {
+        lines.push(format!("area         {}", area_words(info)));
     }
     lines.extend(info.labels.iter().map(|(k, v)| format!("label {k}      {v}")));
     if let Ok(trained) = serde_json::from_value::<Training>(info.manifest.clone()) {

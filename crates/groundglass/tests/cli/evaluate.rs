@@ -203,3 +203,76 @@ fn each_of_two_data_sets_is_scored_by_itself_as_it_would_be_alone() {
         assert!(said.contains("Data set 2 (Kaggle, 1 case): lung Dice over 1 patient "), "{said}");
     }
 }
+
+#[test]
+fn a_classifier_weighs_the_infected_area_after_it_was_fitted_and_asks_for_the_masks_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, ct, lung, infection) = (f.set(), f.ct(), f.bundle("lung"), f.bundle("infection"));
+    let (alone, both) = (f.bundle("classify"), dir.path().join("both.safetensors"));
+    let evaluate = |classifier: &Path, name: &str| {
+        let out = dir.path().join(name);
+        let models = ["--model", arg(classifier), arg(&lung), arg(&infection)];
+        let fixed = ["evaluate", arg(&set), "--fold", "0", "--resamples", "20", "--out", arg(&out)];
+        groundglass(&[&fixed[..], &models[..]].concat()).ok();
+        out.join("scores.json")
+    };
+    let scores = evaluate(&alone, "alone");
+    groundglass(&["models", "set-area", arg(&infection), arg(&scores), "--out", arg(&both)])
+        .refused(1, &["task infection, right would be classify"]);
+    let said =
+        groundglass(&["models", "set-area", arg(&alone), arg(&scores), "--out", arg(&both)]).ok().stdout;
+    assert!(said.contains("the infected area counts too"), "{said}");
+    let refused = dir.path().join("twice.safetensors");
+    groundglass(&["models", "set-area", arg(&alone), arg(&evaluate(&both, "both")), "--out", arg(&refused)])
+        .refused(1, &["weighed the infected area already"]);
+
+    let shown = groundglass(&["models", "show", arg(&both), "--json"]).ok().stdout;
+    let fit = serde_json::from_str::<Value>(&shown).unwrap()["info"]["area"].clone();
+    let (before, after) = (json(&scores), json(&dir.path().join("both/scores.json")));
+    let mut slices = 0;
+    let pairs = before["cases"].as_array().unwrap().iter().zip(after["cases"].as_array().unwrap());
+    for (before, after) in pairs {
+        for (i, slice) in after["slice_scores"].as_array().unwrap().iter().enumerate() {
+            let network = before["slice_scores"][i]["probability"].as_f64().unwrap().clamp(1e-4, 1.0 - 1e-4);
+            if before["slice_scores"][i]["probability"] == 0.0 {
+                continue; // a slice without lung is never called infected
+            }
+            let area = before["slice_areas"][i]["of_largest_lung"].as_f64().unwrap();
+            let weight = |key: &str| fit[key].as_f64().unwrap();
+            let odds = weight("network") * (network / (1.0 - network)).ln()
+                + weight("area") * (area / 1e-4 + 1.0).ln()
+                + weight("offset");
+            let (found, expected) = (slice["probability"].as_f64().unwrap(), 1.0 / (1.0 + (-odds).exp()));
+            assert!((found - expected).abs() < 1e-5, "{found} for {expected}");
+            slices += 1;
+        }
+    }
+    assert!(slices > 10, "{slices}");
+    let out = dir.path().join("out");
+    let lonely = ["evaluate", arg(&set), "--fold", "0", "--out", arg(&out), "--model", arg(&both)];
+    groundglass(&lonely).refused(1, &["weighs the infected area too", "a lung model beside it"]);
+    groundglass(&["explain", arg(&ct), "--slice", "8", "--model", arg(&both), "--out", arg(&out)]).ok();
+    let explained = json(&out.join("explanation.json"));
+    assert!(explained["network_probability"].is_number() && explained["probability"].is_number());
+}
+
+#[test]
+fn a_classifier_of_lungs_alone_does_not_see_what_lies_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, run, out) = (f.set(), dir.path().join("run"), dir.path().join("out"));
+    let mut args = vec!["train", "classify", arg(&set), "--fold", "0", "--out", arg(&run)];
+    args.extend(TINY);
+    args.extend(["--set", "classify.lungs_only=true", "--set", "classify.train.epochs=1"]);
+    groundglass(&args).ok();
+    let (model, lung) = (run.join("model.safetensors"), f.bundle("lung"));
+    let evaluate = ["evaluate", arg(&set), "--fold", "0", "--resamples", "20", "--out", arg(&out), "--model"];
+    groundglass(&[&evaluate[..], &[arg(&model)]].concat())
+        .refused(1, &["sees lungs alone", "a lung model beside it"]);
+    groundglass(&[&evaluate[..], &[arg(&model), arg(&lung)]].concat()).ok();
+    let scores = json(&out.join("scores.json"));
+    assert!(scores["cases"][0]["slice_scores"].as_array().is_some_and(|s| !s.is_empty()));
+    groundglass(&["train", "lung", arg(&set), "--set", "lung.lungs_only=true", "--out", arg(&out)])
+        .refused(2, &["lung.lungs_only is true"]);
+}

@@ -44,6 +44,8 @@ struct Predicted {
     probabilities: Vec<Option<f32>>,
     /// Threshold and temperature of the classifier, where one ran.
     classifier: Option<[f32; 2]>,
+    /// Whether the probabilities have the infected area in them.
+    area_weighed: bool,
     /// Interval around the percentage, where the infection model can make one.
     interval: Option<IntervalFit>,
     /// Probabilities of lung and infection against the truth, with the temperature of each network.
@@ -229,7 +231,10 @@ fn predict(
                 lung: found.lung,
                 infection: found.infection,
                 probabilities: found.slices.iter().map(|s| s.probability).collect(),
-                classifier: model(&models.classify).map(|info| [info.threshold, info.temperature]),
+                area_weighed: model(&models.classify).is_some_and(|i| i.area.is_some()),
+                // With the area in it, no temperature says what the probability was before.
+                classifier: model(&models.classify)
+                    .map(|i| [i.threshold, if i.area.is_some() { 1.0 } else { i.temperature }]),
                 voxels: [
                     of_lung.zip(lung.map(|info| info.temperature)),
                     of_infection.zip(infection.as_ref().map(|info| info.temperature)),
@@ -245,6 +250,7 @@ fn predict(
                 infection: masks.infection,
                 probabilities: Vec::new(),
                 classifier: None,
+                area_weighed: false,
                 interval: None,
                 voxels: [None, None],
                 warnings: masks.warnings,
@@ -345,6 +351,7 @@ fn score(
             infection_ml,
             classify_threshold: predicted.classifier.map(|[threshold, _]| threshold),
             classify_temperature: predicted.classifier.map(|[_, temperature]| temperature),
+            area_weighed: predicted.area_weighed,
             patient_score: patient_score(&probabilities, found_percent).filter(|_| whole),
             shows_infection: truth::shows_infection(case, loaded),
             slice_areas: by_slice.areas,

@@ -65,13 +65,20 @@ pub(super) fn by_slice(
         map.read_slice(labels, z, &mut slice);
         slice.iter().filter(|&&v| v != 0).count() as u64
     };
+    let largest =
+        predicted.lung.as_ref().and_then(|lung| (0..n).map(|z| count(lung, z)).max()).filter(|&l| l > 0);
     let mut areas = Vec::new();
     let mut free =
         FreeSlices { slices: 0, slices_with_finds: 0, false_voxels: 0, lung_voxels: 0, false_ml: None };
     for z in (0..n).filter(|z| part.is_none_or(|p| p.contains(z))) {
         let truth = loaded.slice_infected.as_ref().and_then(|t| t.get(z).copied().flatten());
         let found = count(infection, z);
-        areas.push(SliceArea { slice: z, infected_share: found as f32 / (h * w) as f32, truth });
+        areas.push(SliceArea {
+            slice: z,
+            infected_share: found as f32 / (h * w) as f32,
+            of_largest_lung: largest.map(|largest| found as f64 / largest as f64),
+            truth,
+        });
         if truth == Some(false) {
             free.slices += 1;
             free.slices_with_finds += usize::from(found > 0);

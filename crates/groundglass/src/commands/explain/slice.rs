@@ -37,6 +37,9 @@ struct Explanation {
     slice: usize,
     stored_index: usize,
     intensity: Intensity,
+    /// Of the network, which is what the maps explain.
+    network_probability: f32,
+    /// The same with the infected area of the slice weighed in, where the bundle does so.
     probability: f32,
     threshold: f32,
     positive: bool,
@@ -159,18 +162,6 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
             prepared.ways.last().map_or(0, |way| way.z)
         );
     };
-    let way = &prepared.ways[index];
-    let picture = pipeline::picture(&prepared, index, bundle.graph()?.in_channels());
-    // Differences of probabilities are small: all in fp32.
-    let arithmetic = Arithmetic { precision: Precision::Fp32, ..context.arithmetic(None)? };
-    let cam = grad_cam(bundle, &picture)?;
-    let patch_side = (way.size * usize::from(args.patch)).div_ceil(100).max(1);
-    let patch = Patch { side: patch_side, step: (patch_side / 3).max(1) };
-    let step = context.console.step("hiding parts", 0);
-    let hidden = occlusion(bundle, arithmetic, &picture, patch, &mut |done, of| step.set_of(done, of))?;
-    step.finish();
-    context.interrupt.check()?;
-
     let step = context.console.step("masks", 0);
     let told = |done, of| step.set_of(done, of);
     let masks = pipeline::run(
@@ -186,6 +177,19 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
         },
     )?;
     step.finish();
+    let prepared = pipeline::within(&prepared, bundle, masks.lung.as_ref(), &map);
+    let way = &prepared.ways[index];
+    let picture = pipeline::picture(&prepared, index, bundle.graph()?.in_channels());
+    // Differences of probabilities are small: all in fp32.
+    let arithmetic = Arithmetic { precision: Precision::Fp32, ..context.arithmetic(None)? };
+    let cam = grad_cam(bundle, &picture)?;
+    let patch_side = (way.size * usize::from(args.patch)).div_ceil(100).max(1);
+    let patch = Patch { side: patch_side, step: (patch_side / 3).max(1) };
+    let step = context.console.step("hiding parts", 0);
+    let hidden = occlusion(bundle, arithmetic, &picture, patch, &mut |done, of| step.set_of(done, of))?;
+    step.finish();
+    context.interrupt.check()?;
+
     let shown = Shown {
         ct,
         map,
@@ -206,15 +210,19 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
             .collect();
     let count = |mask: &[bool]| mask.iter().filter(|&&m| m).count();
     let threshold = bundle.info.threshold;
+    let area = masks.slices[z].infected_voxels as f64 / pipeline::largest_lung(&masks.slices);
+    let probability =
+        bundle.info.area.as_ref().map_or(hidden.probability, |fit| fit.probability(hidden.probability, area));
     let explanation = Explanation {
         schema_version: SCHEMA_VERSION,
         research_use_only: true,
         slice: z,
         stored_index: map.stored_index(ct.voxels.shape(), [z, 0, 0])[map.axis[0]],
         intensity: ct.intensity.clone(),
-        probability: hidden.probability,
+        network_probability: hidden.probability,
+        probability,
         threshold,
-        positive: hidden.probability >= threshold,
+        positive: probability >= threshold,
         pixels: Pixels { seen: count(&seen), lung: count(&lung), infection: count(&infection) },
         grad_cam: Cam {
             layer: cam.layer,
@@ -337,8 +345,10 @@ fn page(e: &Explanation, scene: gg_report::Scene) -> StudyReport {
         kind: "explanation".to_owned(),
         title: format!("Where the classifier looks: slice {}", e.slice),
         summary: format!(
-            "Probability {:.3}, threshold {:.3}: the slice {called}, says the classifier.",
-            e.probability, e.threshold
+            "Probability {:.3}, threshold {:.3}: the slice {called}, says the classifier.{}",
+            e.probability,
+            e.threshold,
+            alone(e).map_or(String::new(), |words| format!(" {words}."))
         ),
         sections: vec![Section {
             title: String::new(),
@@ -393,13 +403,24 @@ fn page(e: &Explanation, scene: gg_report::Scene) -> StudyReport {
     }
 }
 
+/// What the network says by itself, where the infected area was weighed in.
+fn alone(e: &Explanation) -> Option<String> {
+    (e.network_probability != e.probability).then(|| {
+        format!(
+            "The network alone, which the maps explain, says {:.3}; the infected area does the rest",
+            e.network_probability
+        )
+    })
+}
+
 fn text(e: &Explanation, out: &Path) -> String {
     format!(
-        "slice {}: probability {:.3} (threshold {:.3}); in the infection lie {} of Grad-CAM and {} of the occlusion map, {} if \
+        "slice {}: probability {:.3} (threshold {:.3}){}; in the infection lie {} of Grad-CAM and {} of the occlusion map, {} if \
          they were even; report: {}",
         e.slice,
         e.probability,
         e.threshold,
+        alone(e).map_or(String::new(), |words| format!(". {words}")),
         share(e.grad_cam.map.share_in_infection),
         share(e.occlusion.map.share_in_infection),
         share(Some(e.grad_cam.map.even_share_in_infection)),
