@@ -33,7 +33,7 @@ def dense_share(ct, lung):
 
 def main(source, split, out):
     source, out = Path(source), Path(out)
-    held_out = {c["case"] for c in tomllib.loads(Path(split).read_text())["case"] if c.get("part", "train") != "train"}
+    held_out = {c["case"] for c in tomllib.loads(Path(split).read_text())["case"] if c.get("part") != "train"}
     folders = ["ct_scans", "lung_mask", "infection_mask"]
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def main(source, split, out):
             continue
         ct = numpy.squeeze(nibabel.load(source / "ct" / file).get_fdata()).astype(numpy.int16)
         lung = numpy.squeeze(nibabel.load(source / "lung_mask" / file).get_fdata()) > 0
-        if dense_share(ct, lung) > MOST_DENSE_SHARE:
+        if not dense_share(ct, lung) <= MOST_DENSE_SHARE:  # nor where there is no inner lung
             continue
         for folder, pixels in zip(folders, (ct, lung.astype(numpy.uint8), numpy.zeros(ct.shape, numpy.uint8))):
             nibabel.save(nibabel.Nifti1Image(pixels[:, :, None], AFFINE), out / folder / file)

@@ -144,16 +144,6 @@ pub enum BatchError {
         /// Name of the task.
         task: &'static str,
     },
-    /// Samples without a lung mask, where a network is to see lungs alone.
-    #[error(
-        "{found} of {of} chosen samples have no lung mask, right would be one for each: the network is to see lungs alone (lungs_only)"
-    )]
-    NoLungMask {
-        /// Samples without.
-        found: usize,
-        /// Samples in all.
-        of: usize,
-    },
     /// Nothing to learn from.
     #[error("no sample is left to make batches from, right would be at least one")]
     Empty,

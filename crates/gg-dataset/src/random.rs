@@ -22,10 +22,8 @@ pub(crate) enum Purpose {
     Validation = 4,
     /// Order of a scan's slices where scans are balanced.
     Balance = 5,
-    /// Whether and where a rectangle of another slice is laid over one.
-    Cut = 6,
     /// Whether and from where lesions of another slice are laid into one.
-    Lesions = 7,
+    Lesions = 6,
 }
 
 /// A stream of random numbers.

@@ -69,6 +69,18 @@ impl AreaFit {
         Some(fit)
     }
 
+    /// What is wrong with the weights, in words.
+    pub fn fault(&self) -> Option<String> {
+        let sound =
+            [self.network, self.area].iter().all(|w| w.is_finite() && *w >= 0.0) && self.offset.is_finite();
+        (!sound).then(|| {
+            format!(
+                "weights {} of a classifier and {} of the infected area, offset {}; right would be finite weights of at least 0",
+                self.network, self.area, self.offset
+            )
+        })
+    }
+
     fn weigh(slices: &[CalledSlice<'_>]) -> Option<Self> {
         let outcomes: Vec<bool> = slices.iter().map(|s| s.infected).collect();
         let rows: Vec<[f64; 2]> = slices.iter().map(|s| [logit(s.probability), log_area(s.area)]).collect();
@@ -196,6 +208,14 @@ mod tests {
         let fit = AreaFit::fit(&slices).unwrap();
         assert_eq!(fit.network, 0.0);
         assert!(fit.area > 0.0);
+    }
+
+    #[test]
+    fn weights_that_cannot_be_are_told() {
+        let fit = AreaFit::fit(&slices(0.3, 0.3)).unwrap();
+        assert_eq!(fit.fault(), None);
+        assert!(AreaFit { area: -0.1, ..fit.clone() }.fault().is_some());
+        assert!(AreaFit { offset: f64::NAN, ..fit }.fault().is_some());
     }
 
     #[test]

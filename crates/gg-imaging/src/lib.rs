@@ -38,9 +38,7 @@ pub use fingerprint::{Fingerprint, fingerprint};
 pub use kmeans::{kmeans_two, kmeans_two_histogram};
 pub use labels::{resize_labels_majority_u8, resize_nearest_u8};
 pub use morphology::{binary_dilation, binary_erosion};
-pub use prepare::{
-    DropReason, Prepared, black_outside, prepare, prepare_in_boxes, prepare_labels, prepare_sizes,
-};
+pub use prepare::{DropReason, Prepared, prepare, prepare_in_boxes, prepare_labels, prepare_sizes};
 pub use resize::{resize_area_u8, resize_linear_f32, resize_linear_u8, resize_u8};
 pub use restore::{restore_labels_slice, restore_probabilities_slice};
 pub use roi::find_lung_box;

@@ -119,32 +119,6 @@ pub fn prepare_labels(labels: &LabelVolume, map: &AxisMap, ways: &[SliceWay]) ->
     ways.par_iter().map_init(Vec::new, one).collect()
 }
 
-/// A picture with 0 wherever the mask is 0.
-///
-/// # Shape
-/// Both hold as many pixels.
-pub fn black_outside(mut picture: Vec<u8>, mask: &[u8]) -> Vec<u8> {
-    picture.iter_mut().zip(mask).filter(|(_, m)| **m == 0).for_each(|(v, _)| *v = 0);
-    picture
-}
-
-impl Prepared {
-    /// The same pictures, black outside a mask on the grid of the CT.
-    ///
-    /// # Shape
-    /// As [`prepare_labels`].
-    pub fn black_outside(&self, mask: &LabelVolume, map: &AxisMap) -> Self {
-        let masks = prepare_labels(mask, map, &self.ways);
-        let images = self.images.iter().zip(&masks).map(|(i, m)| black_outside(i.clone(), m)).collect();
-        Self {
-            ways: self.ways.clone(),
-            images,
-            dropped: self.dropped.clone(),
-            canonical_shape: self.canonical_shape,
-        }
-    }
-}
-
 /// All that is decided once per volume.
 pub(crate) struct Recipe<'a> {
     ct: &'a CtVolume,

@@ -48,16 +48,14 @@ pub struct BundleInfo {
     /// Whether logits are the mean of a slice's and of its mirror image's (left to right).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mirror: bool,
-    /// Whether the network sees lungs alone: everything outside the lung mask is black.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub lungs_only: bool,
     /// What is done to masks after the threshold.
     #[serde(default)]
     pub clean: CleanUp,
     /// What makes an interval around the infected percentage, where it was fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<IntervalFit>,
-    /// What the infected area of a slice adds to what a classifier says of it, where it was fitted.
+    /// What the infected area of a slice adds to what a classifier says of it, where it was fitted; the threshold is then that of
+    /// both together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<AreaFit>,
     /// What each label means, and what the truth was made from.
@@ -259,6 +257,17 @@ impl Bundle {
         }
         if let Some(fault) = self.info.clean.fault() {
             return Err(BundleError::Description(format!("clean-up: {fault}")));
+        }
+        if let Some(area) = &self.info.area {
+            if self.info.task != Task::Classify {
+                return Err(BundleError::Description(format!(
+                    "a weight of the infected area for the task {}, right would be classify",
+                    self.info.task.name()
+                )));
+            }
+            if let Some(fault) = area.fault() {
+                return Err(BundleError::Description(fault));
+            }
         }
         if let Some(interval) = &self.info.interval {
             if self.info.task != Task::Infection {

@@ -23,8 +23,8 @@ fn info() -> BundleInfo {
         clean: gg_imaging::CleanUp { infection_smallest: 0.001, ..Default::default() },
         threshold_folds: Some(5),
         mirror: false,
-        lungs_only: false,
         interval: Some(interval()),
+        area: None,
         labels: [("1".to_string(), "infection".to_string())].into(),
         manifest: serde_json::json!({ "seed": 1, "lr": 0.1 }),
         scores: serde_json::json!({ "val_dice": 0.875 }),
@@ -32,6 +32,10 @@ fn info() -> BundleInfo {
         weights_sha256: String::new(),
         int8: None,
     }
+}
+
+fn area() -> gg_eval::AreaFit {
+    gg_eval::AreaFit { network: 0.5, area: 1.0, offset: -2.0, slices: 10, patients: 2, measured: None }
 }
 
 fn interval() -> gg_eval::IntervalFit {
@@ -258,6 +262,7 @@ fn parts_that_do_not_fit_together_make_no_bundle() {
             "lung_closing",
         ),
         (BundleInfo { task: Task::Lung, ..info() }, "interval"),
+        (BundleInfo { area: Some(area()), ..info() }, "a weight of the infected area for the task infection"),
         (
             BundleInfo { interval: Some(gg_eval::IntervalFit { factor: 0.5, ..interval() }), ..info() },
             "factor 0.5",

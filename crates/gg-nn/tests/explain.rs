@@ -128,7 +128,6 @@ fn brightness(channels: usize) -> Bundle {
         clean: Default::default(),
         threshold_folds: None,
         mirror: false,
-        lungs_only: false,
         interval: None,
         area: None,
         labels: Default::default(),

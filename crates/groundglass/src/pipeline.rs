@@ -17,13 +17,12 @@ use gg_dataset::Task;
 use gg_eval::AreaFit;
 use gg_imaging::{DropReason, PrepareConfig, Prepared};
 use gg_nn::engine::{Arithmetic, Precision, Processor};
-use gg_nn::{Bundle, BundleInfo, Predictor};
+use gg_nn::{Bundle, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Warned, Warning};
 use prepared::Shared;
 use rayon::prelude::*;
 pub(crate) use segment::picture;
 use segment::{Place, Progress, SeeSlice, classify, segment};
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -81,6 +80,17 @@ pub(crate) struct SliceFinding {
     pub(crate) probability: Option<f32>,
     pub(crate) lung_voxels: usize,
     pub(crate) infected_voxels: usize,
+}
+
+impl SliceFinding {
+    /// What becomes of a classifier's probability by the masks; `largest`: lung voxels of the slice that has most of them.
+    pub(crate) fn weighed(&self, probability: f32, largest: usize, fit: Option<&AreaFit>) -> f32 {
+        match fit {
+            _ if self.lung_voxels == 0 => 0.0,
+            Some(fit) => fit.probability(probability, self.infected_voxels as f64 / largest.max(1) as f64),
+            None => probability,
+        }
+    }
 }
 
 impl Findings {
@@ -158,26 +168,19 @@ impl Models {
         }
     }
 
-    /// Refuses a model without those that it builds on.
-    fn check_company(&self) -> Result<()> {
-        let without = |m: &Model, why: &str, needed: &str| {
-            let BundleInfo { name, task, .. } = &m.bundle.info;
-            bail!(
-                "the model `{name}` for the task `{}` {why}; right would be {needed} beside it",
-                task.name()
-            )
+    /// Refuses a classifier that weighs the infected area without the models that measure it.
+    pub(crate) fn check_company(&self) -> Result<()> {
+        let Some(model) = self.classify.iter().find(|m| m.bundle.info.area.is_some()) else { return Ok(()) };
+        let missing = match (&self.lung, &self.infection) {
+            (Some(_), Some(_)) => return Ok(()),
+            (None, Some(_)) => "a lung model",
+            (Some(_), None) => "an infection model",
+            (None, None) => "a lung and an infection model",
         };
-        if self.lung.is_some() && self.infection.is_some() {
-            return Ok(());
-        }
-        if let Some(model) = self.classify.iter().find(|m| m.bundle.info.area.is_some()) {
-            let missing = if self.lung.is_none() { "a lung model" } else { "an infection model" };
-            return without(model, "weighs the infected area too", missing);
-        }
-        match self.all().find(|m| m.bundle.info.lungs_only) {
-            Some(model) if self.lung.is_none() => without(model, "sees lungs alone", "a lung model"),
-            _ => Ok(()),
-        }
+        bail!(
+            "the model `{}` weighs the infected area of each slice too; right would be {missing} beside it",
+            model.bundle.info.name
+        )
     }
 
     /// Loads the bundles that `--model` names. `or_int8`: nobody chose the precision, so that models with a calibration may
@@ -273,8 +276,8 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         let mask = segment(model, input, Place { map: &map, shape }, [&all, &all], &progress, see)?;
         found.secs.predict += start.elapsed().as_secs_f64();
         let start = Instant::now();
-        // Much of the clean-up is the work of one thread: a classifier that asks for no lungs runs beside it.
-        let classifier = models.classify.as_mut().filter(|m| !m.bundle.info.lungs_only);
+        // Much of the clean-up is the work of one thread: the classifier, which asks for no lungs, runs beside it.
+        let classifier = models.classify.as_mut();
         let classifier = classifier.and_then(|m| Some((prepared.at_hand(&m.bundle.info.prepare)?, m)));
         let (cleaned, probabilities) = rayon::join(
             || clean.lungs(mask),
@@ -296,7 +299,6 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         let through = if every_slice { &all } else { &wanted };
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let start = Instant::now();
-        let input = &within(input, &model.bundle, lung.as_ref(), &map);
         let place = Place { map: &map, shape };
         let chosen: [&[bool]; 2] = [through, &wanted];
         let mut mask = match seen {
@@ -342,47 +344,23 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
     if let Some(model) = models.classify.as_mut().filter(|_| !classified) {
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let start = Instant::now();
-        let input = &within(input, &model.bundle, found.lung.as_ref(), &map);
         let probabilities = classify(model, input, &progress)?;
         found.put(probabilities);
         found.secs.predict += start.elapsed().as_secs_f64();
     }
-    if let Some(fit) = models.classify.as_ref().and_then(|m| m.bundle.info.area.as_ref()) {
-        weigh_areas(&mut found.slices, fit);
-    }
     if found.lung.is_some() {
-        // Where there is no lung, none is infected, whatever the classifier makes of the abdomen or the neck.
-        for slice in found.slices.iter_mut().filter(|s| s.lung_voxels == 0) {
-            slice.probability = slice.probability.map(|_| 0.0);
-        }
+        let fit = models.classify.as_ref().and_then(|m| m.bundle.info.area.as_ref());
+        weigh(&mut found.slices, fit);
     }
     Ok(found)
 }
 
-/// Lets the infected area of each slice have its say beside the classifier.
-fn weigh_areas(slices: &mut [SliceFinding], fit: &AreaFit) {
-    let largest = largest_lung(slices);
+/// What the masks add to the classifier's answers: where there is no lung, none is infected, whatever it makes of the abdomen or
+/// the neck, and the infected area has its say where the bundle gives it one.
+fn weigh(slices: &mut [SliceFinding], fit: Option<&AreaFit>) {
+    let largest = slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0);
     for slice in slices {
-        let area = slice.infected_voxels as f64 / largest;
-        slice.probability = slice.probability.map(|p| fit.probability(p, area));
-    }
-}
-
-/// Lung voxels of the slice that has most of them, at least one.
-pub(crate) fn largest_lung(slices: &[SliceFinding]) -> f64 {
-    slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0).max(1) as f64
-}
-
-/// The slices as a network sees them: black outside the lungs for one that sees lungs alone.
-pub(crate) fn within<'a>(
-    input: &'a Prepared,
-    bundle: &Bundle,
-    lung: Option<&LabelVolume>,
-    map: &AxisMap,
-) -> Cow<'a, Prepared> {
-    match lung {
-        Some(lung) if bundle.info.lungs_only => Cow::Owned(input.black_outside(lung, map)),
-        _ => Cow::Borrowed(input),
+        slice.probability = slice.probability.map(|p| slice.weighed(p, largest, fit));
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) struct CaseScores {
     /// Threshold of the classifier that saw this case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) classify_threshold: Option<f32>,
-    /// What its logits were divided by.
+    /// What its logits were divided by; `None` also where the infected area was weighed in after that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) classify_temperature: Option<f32>,
     /// Whether the classifier's probabilities have the infected area in them.
@@ -147,7 +147,7 @@ pub(crate) struct SliceArea {
     pub(crate) slice: usize,
     /// Infected share of the slice's pixels.
     pub(crate) infected_share: f32,
-    /// Infected voxels over the lung voxels of the slice that has most of them; `None` without a lung mask.
+    /// Infected voxels over the lung voxels of the slice that has most of them; `None` where no lung was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) of_largest_lung: Option<f64>,
     /// Whether it shows infection; `None` where nobody said.

@@ -72,17 +72,6 @@ pub(super) fn blur(pixels: &mut [u8], size: usize, sigma: f64) {
     }
 }
 
-/// Unsharp masking: adds `amount` times what a Gaussian blur of one pixel takes away.
-pub(super) fn sharpen(pixels: &mut [u8], size: usize, amount: f64) {
-    const BLUR_PIXELS: f64 = 1.0;
-    let mut smooth = pixels.to_vec();
-    blur(&mut smooth, size, BLUR_PIXELS);
-    for (v, s) in pixels.iter_mut().zip(smooth) {
-        let value = f32::from(*v);
-        *v = (value + amount as f32 * (value - f32::from(s))).round() as u8;
-    }
-}
-
 /// Adds nearly Gaussian noise: the sum of four random bytes, scaled.
 pub(super) fn add_noise(pixels: &mut [u8], share: f64, stream: &mut Stream) {
     let factor = (share * 255.0 / FOUR_BYTES_SD) as f32;

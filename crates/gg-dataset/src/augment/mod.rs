@@ -5,11 +5,10 @@
 //! `A = rotation * shear * scale * flip`, an output pixel `o` shows the input at `A^-1 (o - centre - shift) + centre`,
 //! in steps of 2^-16 pixel; a warp that moves by whole pixels only is exact.
 //! Grey values: gamma, contrast, brightness and window ends as one table of 256 values, local equalisation (CLAHE)
-//! before the warp; blur, sharpening and noise after it.
+//! before the warp; blur and noise after it.
 //!
 //! One seed `(seed, epoch, draw)` gives one result, whatever thread asks.
 
-mod cut;
 mod grey;
 pub(crate) mod lesions;
 #[cfg(test)]
@@ -17,8 +16,7 @@ mod tests;
 mod warp;
 
 use crate::random::{Purpose, Stream};
-pub(crate) use cut::Cut;
-use grey::{add_noise, blur, draw_between, draw_table, equalise, sharpen};
+use grey::{add_noise, blur, draw_between, draw_table, equalise};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use warp::Warp;
@@ -59,19 +57,19 @@ pub struct AugmentConfig {
     pub blur: f64,
     /// Largest standard deviation of the blur, in pixels.
     pub blur_pixels: f64,
-    /// Probability of sharpening, as by a sharper reconstruction kernel, which brings out noise too.
-    pub sharpen: f64,
-    /// Largest factor by which what a blur of one pixel takes away is added again.
-    pub sharpen_amount: f64,
     /// Probability of noise.
     pub noise: f64,
     /// Largest standard deviation of the noise, as a share of the grey range.
     pub noise_share: f64,
-    /// Segmentation alone: probability that a rectangle of another training slice, with its mask, is laid over this one.
-    pub cutmix: f64,
-    /// Probability that the lesions of another training slice, if it has any, are laid into the lungs of this one, which
-    /// then shows infection. Slices without a lung mask stay as they are.
+    /// Probability that another training slice is drawn, whose lesions, if it has any, are laid into the lungs of this one,
+    /// which then shows infection. Slices without a lung mask stay as they are. Left out where it changes nothing, so that
+    /// older runs can still be resumed.
+    #[serde(skip_serializing_if = "is_zero")]
     pub lesion_mix: f64,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 impl Default for AugmentConfig {
@@ -100,11 +98,8 @@ impl AugmentConfig {
             equalise_clip: [1.0, 4.0],
             blur: 0.0,
             blur_pixels: 0.0,
-            sharpen: 0.0,
-            sharpen_amount: 0.0,
             noise: 0.0,
             noise_share: 0.0,
-            cutmix: 0.0,
             lesion_mix: 0.0,
         }
     }
@@ -121,9 +116,7 @@ impl AugmentConfig {
             ("intensity", self.intensity),
             ("equalise", self.equalise),
             ("blur", self.blur),
-            ("sharpen", self.sharpen),
             ("noise", self.noise),
-            ("cutmix", self.cutmix),
             ("lesion_mix", self.lesion_mix),
             ("shift", self.shift),
             ("brightness", self.brightness),
@@ -136,7 +129,6 @@ impl AugmentConfig {
         within("rotate_degrees", self.rotate_degrees, 0.0, 180.0)?;
         within("shear_degrees", self.shear_degrees, 0.0, 60.0)?;
         within("blur_pixels", self.blur_pixels, 0.0, 10.0)?;
-        within("sharpen_amount", self.sharpen_amount, 0.0, 10.0)?;
         for (name, [low, high], least, most) in [
             ("scale", self.scale, 0.1, 10.0),
             ("gamma", self.gamma, 0.1, 10.0),
@@ -197,7 +189,6 @@ pub fn augment(
     let clip = grey.chance(config.equalise).then(|| draw_between(config.equalise_clip, &mut grey));
     let sigma = grey.chance(config.blur).then(|| grey.range(0.0, config.blur_pixels));
     let noise = grey.chance(config.noise).then(|| grey.range(0.0, config.noise_share));
-    let sharper = grey.chance(config.sharpen).then(|| grey.range(0.0, config.sharpen_amount));
 
     let images = images
         .iter()
@@ -214,9 +205,6 @@ pub fn augment(
             }
             if let Some(sigma) = sigma {
                 blur(&mut pixels, size, sigma);
-            }
-            if let Some(amount) = sharper {
-                sharpen(&mut pixels, size, amount);
             }
             if let Some(share) = noise {
                 add_noise(&mut pixels, share, &mut grey);
@@ -249,11 +237,8 @@ pub(crate) fn all_changes() -> AugmentConfig {
         equalise_clip: [1.0, 4.0],
         blur: 0.15,
         blur_pixels: 1.0,
-        sharpen: 0.2,
-        sharpen_amount: 1.5,
         noise: 0.25,
         noise_share: 0.04,
-        cutmix: 0.0,
-        lesion_mix: 0.0,
+        lesion_mix: 0.4,
     }
 }

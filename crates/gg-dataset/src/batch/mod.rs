@@ -10,11 +10,10 @@ mod shown;
 mod tests;
 
 use crate::BatchError;
-use crate::augment::{AugmentConfig, Cut, lesions};
+use crate::augment::{AugmentConfig, lesions};
 use crate::neighbours::neighbours;
 use crate::sample::{SampleSource, Task};
 pub use epoch::Batches;
-use gg_imaging::black_outside;
 use shown::Shown;
 use std::sync::Arc;
 
@@ -56,8 +55,6 @@ pub struct LoaderConfig {
     pub class_weights: Option<[f32; 2]>,
     /// 1, or an odd number of neighbouring slices as channels (meant for crops that do not differ between slices).
     pub channels: usize,
-    /// Whether everything outside the lung mask is black, so that a network learns from lungs alone.
-    pub lungs_only: bool,
     /// Threads that make batches.
     pub threads: usize,
     /// Finished batches that may wait.
@@ -76,7 +73,6 @@ impl LoaderConfig {
             augment: None,
             class_weights: None,
             channels: 1,
-            lungs_only: false,
             threads: 1,
             queue: 4,
         }
@@ -115,12 +111,6 @@ impl BatchLoader {
             chosen.iter().filter(|&&i| !infos.get(i).is_some_and(|s| s.has_target(config.task))).count();
         if found > 0 {
             return Err(BatchError::NoTarget { found, of: chosen.len(), task: config.task.name() });
-        }
-        if config.lungs_only {
-            let found = chosen.iter().filter(|&&i| infos[i].lung_pixels.is_none()).count();
-            if found > 0 {
-                return Err(BatchError::NoLungMask { found, of: chosen.len() });
-            }
         }
         Ok(Self { source, chosen: chosen.into(), config })
     }
@@ -195,9 +185,6 @@ impl BatchLoader {
             {
                 shown.transplant(&self.changed(order[other], epoch, other)?, batch.size);
             }
-            if let Some(cut) = Cut::draw(changes.cutmix, batch.size, order.len(), seed) {
-                shown.cut(&cut, &self.changed(order[cut.place], epoch, cut.place)?);
-            }
         }
         for image in &shown.images {
             batch.images.extend(image.iter().map(|&v| f32::from(v) / 255.0));
@@ -211,11 +198,9 @@ impl BatchLoader {
             Some(mask) => batch.targets.extend(mask.iter().map(|&v| f32::from(u8::from(v != 0)))),
             None => batch.targets.push(f32::from(u8::from(shown.infected))),
         }
-        let positive = match config.task {
-            Task::Lung => self.source.infos()[index].is_positive(Task::Lung),
-            Task::Classify | Task::Infection => shown.infected,
-        };
-        batch.weights.push(config.class_weights.map_or(1.0, |w| w[usize::from(positive)]));
+        // As it was counted, whatever lesions were laid in.
+        let class = usize::from(self.source.infos()[index].is_positive(config.task));
+        batch.weights.push(config.class_weights.map_or(1.0, |w| w[class]));
         Ok(())
     }
 
@@ -227,10 +212,7 @@ impl BatchLoader {
         let mut images = Vec::with_capacity(config.channels);
         for neighbour in self.channels_of(index) {
             images.push(if neighbour == index {
-                self.seen(sample.image.clone(), sample.lung.as_deref())?
-            } else if config.lungs_only {
-                let sample = self.source.sample(neighbour)?;
-                self.seen(sample.image, sample.lung.as_deref())?
+                sample.image.clone()
             } else {
                 self.source.image(neighbour)?
             });
@@ -247,21 +229,12 @@ impl BatchLoader {
         if !found {
             return Err(missing());
         }
-        let info = self.source.infos()[index];
-        let task = if config.task == Task::Classify { Task::Classify } else { Task::Infection };
-        let mut shown = Shown { images, lung, infection, infected: info.is_positive(task) };
+        let infected = self.source.infos()[index].infected == Some(true);
+        let mut shown = Shown { images, lung, infection, infected };
         if let Some(changes) = &config.augment {
             shown.change(self.source.size(), changes, [config.seed, epoch, place as u64]);
         }
         Ok(shown)
-    }
-
-    /// A picture as the network is to see it.
-    fn seen(&self, image: Vec<u8>, lung: Option<&[u8]>) -> Result<Vec<u8>, BatchError> {
-        if !self.config.lungs_only {
-            return Ok(image);
-        }
-        Ok(black_outside(image, lung.ok_or(BatchError::NoLungMask { found: 1, of: 1 })?))
     }
 
     /// The samples that are the channels of one: its neighbours in the same case, itself in the middle.
@@ -285,12 +258,6 @@ fn check(config: &LoaderConfig) -> Result<(), BatchError> {
     {
         let right = "0 for lungs: lesions of another slice change no lung";
         return setting("the probability of lesions of another slice", changes.lesion_mix.to_string(), right);
-    }
-    if let Some(changes) = config.augment.as_ref().filter(|c| c.cutmix > 0.0)
-        && config.task == Task::Classify
-    {
-        let right = "0 for classification: a rectangle of another slice has no label of its own";
-        return setting("the probability of cutmix", changes.cutmix.to_string(), right);
     }
     if config.channels.is_multiple_of(2) {
         return setting("the number of channels", config.channels.to_string(), "an odd number");

@@ -1,6 +1,6 @@
 //! One sample on its way into a batch: its pictures and those of its masks that somebody looks at.
 
-use crate::augment::{AugmentConfig, Augmented, Cut, augment, lesions};
+use crate::augment::{AugmentConfig, Augmented, augment, lesions};
 
 /// Pictures and masks that move together, `size * size` pixels each.
 pub(super) struct Shown {
@@ -24,19 +24,6 @@ impl Shown {
         for mask in [&mut self.lung, &mut self.infection].into_iter().flatten() {
             if let Some(new) = changed.next() {
                 *mask = new;
-            }
-        }
-    }
-
-    /// Lays a rectangle of another sample over this one.
-    pub(super) fn cut(&mut self, cut: &Cut, from: &Self) {
-        for (onto, from) in self.images.iter_mut().zip(&from.images) {
-            cut.lay(from, onto);
-        }
-        for (onto, from) in [(&mut self.lung, &from.lung), (&mut self.infection, &from.infection)] {
-            match (onto.as_mut(), from) {
-                (Some(onto), Some(from)) => cut.lay(from, onto),
-                _ => *onto = None,
             }
         }
     }

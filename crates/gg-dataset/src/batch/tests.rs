@@ -56,7 +56,7 @@ fn the_number_of_threads_changes_nothing() {
 
 #[test]
 fn an_epoch_entered_in_the_middle_goes_on_as_if_uninterrupted() {
-    let config = LoaderConfig::training(Task::Lung, 4, 1, all_changes());
+    let config = LoaderConfig::training(Task::Infection, 4, 1, all_changes());
     let whole = all(loader(30, config.clone()).epoch(5, 0));
     let rest = loader(30, config).epoch(5, 3);
     assert_eq!(rest.step(), 3);
@@ -87,54 +87,55 @@ fn neighbours_are_channels_and_do_not_cross_cases() {
 }
 
 #[test]
-fn outside_the_lungs_all_channels_are_black_where_lungs_alone_are_to_be_seen() {
-    let lung = |z: usize| (0..SIZE * SIZE).map(|i| u8::from(i % SIZE > z)).collect::<Vec<_>>();
-    let sample = |z: usize| Sample {
-        image: vec![100 + z as u8; SIZE * SIZE],
-        lung: Some(lung(z)),
-        infection: None,
-        infected: Some(false),
-        case: 0,
-        z,
+fn lesions_are_laid_into_other_lungs_with_their_truth_for_masks_and_labels_alike() {
+    // Sample 0 has a lesion at the right, the others none; sample 3 has no lung mask, sample 4 lungs at the left alone.
+    let half =
+        |left: bool| (0..SIZE * SIZE).map(|i| u8::from((i % SIZE < SIZE / 2) == left)).collect::<Vec<_>>();
+    let sample = |i: usize| Sample {
+        image: vec![100 + 20 * i as u8; SIZE * SIZE],
+        lung: (i != 3).then(|| if i == 4 { half(true) } else { vec![1; SIZE * SIZE] }),
+        infection: Some(if i == 0 { half(false) } else { vec![0; SIZE * SIZE] }),
+        infected: Some(i == 0),
+        case: i,
+        z: 0,
     };
-    let source = |lungs: bool| {
-        let blind = |s: Sample| if lungs { s } else { Sample { lung: None, ..s } };
-        Arc::new(MemorySamples::new(SIZE, (0..3).map(|z| blind(sample(z))).collect()).unwrap())
-    };
-    let config =
-        LoaderConfig { channels: 3, lungs_only: true, ..LoaderConfig::evaluation(Task::Classify, 1) };
-    let loader = BatchLoader::new(source(true), vec![1], config.clone()).unwrap();
-    let batch = all(loader.epoch(0, 0)).remove(0);
-    let expected: Vec<f32> = (0..3)
-        .flat_map(|z| lung(z).into_iter().map(move |m| f32::from(m) * (100 + z as u8) as f32 / 255.0))
-        .collect();
-    assert_eq!(batch.images, expected);
-    let refused = BatchLoader::new(source(false), vec![1], config).err().unwrap().to_string();
-    assert!(refused.contains("1 of 1 chosen samples have no lung mask"), "{refused}");
-}
-
-#[test]
-fn cutmix_shows_some_slices_beside_part_of_another_and_is_refused_for_labels_of_slices() {
-    let augment = AugmentConfig { cutmix: 0.5, ..AugmentConfig::identity() };
-    let config = LoaderConfig::training(Task::Infection, 40, 3, augment);
-    let batch = all(loader(40, config.clone()).epoch(0, 0)).remove(0);
-    let plane = SIZE * SIZE;
-    let mut mixed = 0;
-    for (i, &own) in batch.samples.iter().enumerate() {
-        let pixels = &batch.images[i * plane..(i + 1) * plane];
-        let others: Vec<usize> =
-            pixels.iter().map(|v| (v * 255.0).round() as usize).filter(|&v| v != own).collect();
-        mixed += usize::from(!others.is_empty());
-        assert!(others.iter().all(|&v| v == others[0]) && others.len() <= plane * 6 / 10, "{others:?}");
-        // Truth comes along with the pixels.
-        for (v, t) in pixels.iter().zip(&batch.targets[i * plane..(i + 1) * plane]) {
-            assert_eq!(*t, f32::from(u8::from(((v * 255.0).round() as usize).is_multiple_of(4))));
+    let source = Arc::new(MemorySamples::new(SIZE, (0..5).map(sample).collect()).unwrap());
+    let augment = AugmentConfig { lesion_mix: 1.0, ..AugmentConfig::identity() };
+    let mut laid = [0; 5];
+    for task in [Task::Infection, Task::Classify] {
+        let config = LoaderConfig {
+            class_weights: Some([0.5, 2.0]),
+            ..LoaderConfig::training(task, 1, 7, augment.clone())
+        };
+        let loader = BatchLoader::new(source.clone(), (0..5).collect(), config).unwrap();
+        for batch in (0..12).flat_map(|epoch| all(loader.epoch(epoch, 0))) {
+            let own = batch.samples[0];
+            let deep = |x: usize| (batch.images[3 * SIZE + x] * 255.0).round() as usize;
+            // Deep inside the right half, where the seam does not reach, stands sample 0 or the sample itself.
+            let mixed = own != 0 && deep(SIZE - 1) < 110;
+            assert_eq!(deep(0), 100 + 20 * own);
+            assert!(mixed || deep(SIZE - 1) == 100 + 20 * own, "{own}: {}", deep(SIZE - 1));
+            let positive = own == 0 || mixed;
+            match task {
+                Task::Classify => assert_eq!(batch.targets, [f32::from(u8::from(positive))]),
+                _ => {
+                    let expected = half(false)
+                        .iter()
+                        .map(|&m| f32::from(m) * f32::from(u8::from(positive)))
+                        .collect::<Vec<_>>();
+                    assert_eq!(batch.targets, expected);
+                }
+            }
+            // The class is the slice's own, as it was counted.
+            assert_eq!(batch.weights, [if own == 0 { 2.0 } else { 0.5 }]);
+            laid[own] += usize::from(mixed);
         }
     }
-    assert!((10..=30).contains(&mixed), "{mixed} of 40");
-    let labels = LoaderConfig { task: Task::Classify, ..config };
-    let refused = BatchLoader::new(samples(3), vec![0], labels).err().unwrap().to_string();
-    assert!(refused.contains("the probability of cutmix is 0.5"), "{refused}");
+    assert!(laid[1] > 0 && laid[2] > 0, "{laid:?}");
+    assert_eq!((laid[0], laid[3], laid[4]), (0, 0, 0));
+    let lungs = LoaderConfig::training(Task::Lung, 1, 7, augment);
+    let refused = BatchLoader::new(samples(3), vec![0], lungs).err().unwrap().to_string();
+    assert!(refused.contains("the probability of lesions of another slice is 1"), "{refused}");
 }
 
 #[test]

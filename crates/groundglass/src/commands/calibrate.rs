@@ -14,24 +14,18 @@ use std::sync::Arc;
 /// Slices that go through the network at once.
 const BATCH: usize = 4;
 
-/// How a network sees its slices.
-pub(super) struct Seen {
-    pub(super) task: Task,
-    pub(super) channels: usize,
-    pub(super) lungs_only: bool,
-}
-
 /// Measures the ranges of a network on some of these samples, spread evenly.
 pub(super) fn measure(
     isa: Isa,
     graph: &Graph,
     weights: &Weights,
-    Seen { task, channels, lungs_only }: Seen,
+    task: Task,
     (source, samples): (Arc<dyn SampleSource>, &[usize]),
 ) -> Result<Calibration> {
     let count = samples.len().min(CALIBRATION_SLICES);
     let chosen = (0..count).map(|i| samples[i * samples.len() / count]).collect();
-    let config = LoaderConfig { channels, lungs_only, ..LoaderConfig::evaluation(task, BATCH.min(count)) };
+    let config =
+        LoaderConfig { channels: graph.in_channels(), ..LoaderConfig::evaluation(task, BATCH.min(count)) };
     let loader = BatchLoader::new(source, chosen, config)?;
     let mut engine = CpuEngine::new(graph.clone(), Arithmetic::fp32(isa))?;
     engine.set_weights(weights)?;
@@ -70,9 +64,7 @@ pub(super) fn run(context: &Context, args: &ModelsCalibrateArgs) -> Result<()> {
     if samples.is_empty() {
         bail!("found no slice of a patient that the model was trained on; right would be its training data");
     }
-    let graph = bundle.graph()?;
-    let seen = Seen { task, channels: graph.in_channels(), lungs_only: bundle.info.lungs_only };
-    let ranges = measure(context.isa, &graph, &bundle.weights, seen, (Arc::new(cache), &samples))?;
+    let ranges = measure(context.isa, &bundle.graph()?, &bundle.weights, task, (Arc::new(cache), &samples))?;
     let slices = ranges.slices;
     bundle.info.int8 = Some(ranges);
     let saved = Bundle::save(out, bundle.info, &bundle.weights, store_of(&bundle.weights));

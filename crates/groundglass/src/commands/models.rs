@@ -9,11 +9,14 @@ use crate::builtin;
 use crate::failure::Usage;
 use crate::manifest::{self, LEAK, Training};
 use crate::model_file;
+use crate::seen;
 use anyhow::{Context as _, Result};
 use gg_dataset::Task;
 use gg_eval::{AreaFit, CalledSlice, IntervalFit, youden_threshold};
 use gg_nn::{Bundle, BundleInfo};
+use gg_volume::Warning;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// One line of `models list`.
@@ -108,6 +111,12 @@ fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
 fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()> {
     check_free(&args.out)?;
     let (bundle, bytes) = find(&args.model)?;
+    if bundle.info.area.is_some() {
+        anyhow::bail!(
+            "{}: its threshold belongs to the weights of the infected area; right would be a bundle before `models set-area`",
+            args.model
+        );
+    }
     let folds = folds_of(&args.crossval)?;
     let task = bundle.info.task;
     if let Some((path, fold)) = folds.iter().find(|(_, fold)| fold.info.task != task) {
@@ -142,12 +151,14 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
 struct ScoredSlices {
     #[serde(default)]
     leak: Option<String>,
+    warnings: Vec<Warning>,
     cases: Vec<ScoredCase>,
 }
 
 #[derive(Deserialize)]
 struct ScoredCase {
     patient: String,
+    sha256: String,
     #[serde(default)]
     area_weighed: bool,
     #[serde(default)]
@@ -182,6 +193,13 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
     }
     let scores: Vec<ScoredSlices> =
         args.scores.iter().map(|path| read_scores(path)).collect::<Result<_>>()?;
+    let mut scans = BTreeSet::new();
+    if let Some(twice) = scores.iter().flat_map(|s| &s.cases).find(|c| !scans.insert(&c.sha256)) {
+        anyhow::bail!(
+            "a scan of the patient {} stands in the scores twice; right would be each scan once",
+            twice.patient
+        );
+    }
     let slices: Vec<CalledSlice<'_>> = scores.iter().flat_map(|s| &s.cases).flat_map(called_slices).collect();
     let fit = AreaFit::fit(&slices).context(
         "found no slices both with and without infection that have a classifier's probability and an infected area; right \
@@ -193,7 +211,6 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
     let bytes = Bundle::described(&bytes, |info| {
         info.area = Some(fit);
         info.threshold = threshold;
-        info.threshold_folds = Some(args.scores.len());
     })
     .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
@@ -210,6 +227,12 @@ fn read_scores(path: &Path) -> Result<ScoredSlices> {
         .with_context(|| format!("{}: no scores.json as `evaluate` writes it", file()))?;
     if let Some(leak) = &scores.leak {
         anyhow::bail!("{}: right would be scores of patients that no model was trained on; {leak}", file());
+    }
+    if seen::tells_of_training(&scores.warnings) {
+        anyhow::bail!(
+            "{}: a model was trained or chosen on a scan that it was scored on; right would be patients that it never saw",
+            file()
+        );
     }
     if scores.cases.iter().any(|c| c.area_weighed) {
         anyhow::bail!(
@@ -266,6 +289,9 @@ fn write(bytes: &[u8], out: &Path) -> Result<Shown> {
 
 fn threshold_words(info: &BundleInfo) -> String {
     let from = match info.threshold_folds {
+        _ if info.area.is_some() => {
+            "chosen with the weights of the infected area, on the same slices".to_owned()
+        }
         Some(folds) => format!("median of {folds} folds, each chosen on its validation data"),
         None => "chosen on validation data".to_owned(),
     };

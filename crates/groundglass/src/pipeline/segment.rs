@@ -157,7 +157,6 @@ mod tests {
             clean: CleanUp::default(),
             threshold_folds: None,
             mirror: false,
-            lungs_only: false,
             interval: None,
             area: None,
             labels: Default::default(),

@@ -61,9 +61,6 @@ pub(crate) struct TaskSettings {
     /// Slices without any lung are left out of training (and of it alone).
     #[serde(default)]
     pub(crate) drop_lungless: bool,
-    /// Everything outside the lungs is black; left out where it is not, so that older runs can still be resumed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) lungs_only: bool,
     /// How far training balances scans; left out where it does not, so that older runs can still be resumed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) scan_balance: f64,
@@ -161,21 +158,10 @@ impl Settings {
             if !(0.0..=1.0).contains(&task.scan_balance) {
                 return Some(format!("{name}.scan_balance is {}; right would be 0 to 1", task.scan_balance));
             }
-            if task.lungs_only && name == "lung" {
-                return Some(
-                    "lung.lungs_only is true; right would be false: the lungs are what it looks for".into(),
-                );
-            }
             if task.augment.lesion_mix > 0.0 && name == "lung" {
                 return Some(format!(
                     "lung.augment.lesion_mix is {}; right would be 0: lesions of another slice change no lung",
                     task.augment.lesion_mix
-                ));
-            }
-            if task.augment.cutmix > 0.0 && name == "classify" {
-                return Some(format!(
-                    "classify.augment.cutmix is {}; right would be 0: a rectangle of another slice has no label of its own",
-                    task.augment.cutmix
                 ));
             }
             if let Err(e) = task.augment.validate() {

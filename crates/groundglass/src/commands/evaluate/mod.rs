@@ -37,13 +37,21 @@ enum Source<'a> {
     Folder(Folder),
 }
 
+/// How a classifier's probabilities are to be read.
+#[derive(Clone, Copy)]
+struct Operating {
+    threshold: f32,
+    /// What the logits were divided by; `None` where the infected area was weighed in after that.
+    temperature: Option<f32>,
+}
+
 /// Predicted masks and slice probabilities of one case, on its stored grid.
 struct Predicted {
     lung: Option<LabelVolume>,
     infection: Option<LabelVolume>,
     probabilities: Vec<Option<f32>>,
-    /// Threshold and temperature of the classifier, where one ran.
-    classifier: Option<[f32; 2]>,
+    /// Of the classifier, where one ran.
+    classifier: Option<Operating>,
     /// Whether the probabilities have the infected area in them.
     area_weighed: bool,
     /// Interval around the percentage, where the infection model can make one.
@@ -84,6 +92,7 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
     let staged = Staged::begin(&args.out.out, args.out.force)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let mut models = Models::open(&args.model, context.processor(args.precision)?, args.precision.is_none())?;
+    models.check_company()?;
     let chosen = part::choose(context, args, &sets, &models)?;
     warnings.extend(chosen.warnings.clone());
     let leak = leak(&models, chosen.parts.as_ref());
@@ -232,9 +241,10 @@ fn predict(
                 infection: found.infection,
                 probabilities: found.slices.iter().map(|s| s.probability).collect(),
                 area_weighed: model(&models.classify).is_some_and(|i| i.area.is_some()),
-                // With the area in it, no temperature says what the probability was before.
-                classifier: model(&models.classify)
-                    .map(|i| [i.threshold, if i.area.is_some() { 1.0 } else { i.temperature }]),
+                classifier: model(&models.classify).map(|info| Operating {
+                    threshold: info.threshold,
+                    temperature: info.area.is_none().then_some(info.temperature),
+                }),
                 voxels: [
                     of_lung.zip(lung.map(|info| info.temperature)),
                     of_infection.zip(infection.as_ref().map(|info| info.temperature)),
@@ -349,8 +359,8 @@ fn score(
             true_lung_voxels,
             lung_ml,
             infection_ml,
-            classify_threshold: predicted.classifier.map(|[threshold, _]| threshold),
-            classify_temperature: predicted.classifier.map(|[_, temperature]| temperature),
+            classify_threshold: predicted.classifier.map(|c| c.threshold),
+            classify_temperature: predicted.classifier.and_then(|c| c.temperature),
             area_weighed: predicted.area_weighed,
             patient_score: patient_score(&probabilities, found_percent).filter(|_| whole),
             shows_infection: truth::shows_infection(case, loaded),

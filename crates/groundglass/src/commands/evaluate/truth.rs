@@ -65,8 +65,11 @@ pub(super) fn by_slice(
         map.read_slice(labels, z, &mut slice);
         slice.iter().filter(|&&v| v != 0).count() as u64
     };
-    let largest =
-        predicted.lung.as_ref().and_then(|lung| (0..n).map(|z| count(lung, z)).max()).filter(|&l| l > 0);
+    let lungs: Vec<u64> =
+        predicted.lung.as_ref().map_or(Vec::new(), |lung| (0..n).map(|z| count(lung, z)).collect());
+    let largest = lungs.iter().max().copied().unwrap_or(0) as f64;
+    let of_largest_lung =
+        |found: u64, z: usize| lungs.get(z).filter(|&&l| l > 0).map(|_| found as f64 / largest);
     let mut areas = Vec::new();
     let mut free =
         FreeSlices { slices: 0, slices_with_finds: 0, false_voxels: 0, lung_voxels: 0, false_ml: None };
@@ -76,7 +79,7 @@ pub(super) fn by_slice(
         areas.push(SliceArea {
             slice: z,
             infected_share: found as f32 / (h * w) as f32,
-            of_largest_lung: largest.map(|largest| found as f64 / largest as f64),
+            of_largest_lung: of_largest_lung(found, z),
             truth,
         });
         if truth == Some(false) {

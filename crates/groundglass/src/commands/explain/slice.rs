@@ -39,7 +39,7 @@ struct Explanation {
     intensity: Intensity,
     /// Of the network, which is what the maps explain.
     network_probability: f32,
-    /// The same with the infected area of the slice weighed in, where the bundle does so.
+    /// As `analyze` says it: 0 where there is no lung, and with the infected area weighed in where the bundle does so.
     probability: f32,
     threshold: f32,
     positive: bool,
@@ -177,7 +177,6 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
         },
     )?;
     step.finish();
-    let prepared = pipeline::within(&prepared, bundle, masks.lung.as_ref(), &map);
     let way = &prepared.ways[index];
     let picture = pipeline::picture(&prepared, index, bundle.graph()?.in_channels());
     // Differences of probabilities are small: all in fp32.
@@ -210,9 +209,8 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
             .collect();
     let count = |mask: &[bool]| mask.iter().filter(|&&m| m).count();
     let threshold = bundle.info.threshold;
-    let area = masks.slices[z].infected_voxels as f64 / pipeline::largest_lung(&masks.slices);
-    let probability =
-        bundle.info.area.as_ref().map_or(hidden.probability, |fit| fit.probability(hidden.probability, area));
+    let largest = masks.slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0);
+    let probability = masks.slices[z].weighed(hidden.probability, largest, bundle.info.area.as_ref());
     let explanation = Explanation {
         schema_version: SCHEMA_VERSION,
         research_use_only: true,
@@ -345,10 +343,10 @@ fn page(e: &Explanation, scene: gg_report::Scene) -> StudyReport {
         kind: "explanation".to_owned(),
         title: format!("Where the classifier looks: slice {}", e.slice),
         summary: format!(
-            "Probability {:.3}, threshold {:.3}: the slice {called}, says the classifier.{}",
+            "Probability {:.3}, threshold {:.3}: the slice {called}, says the classifier{}.",
             e.probability,
             e.threshold,
-            alone(e).map_or(String::new(), |words| format!(" {words}."))
+            alone(e).map_or(String::new(), |words| format!(", with the masks weighed in; {words}"))
         ),
         sections: vec![Section {
             title: String::new(),
@@ -403,24 +401,21 @@ fn page(e: &Explanation, scene: gg_report::Scene) -> StudyReport {
     }
 }
 
-/// What the network says by itself, where the infected area was weighed in.
+/// What the network says by itself, where the masks changed it.
 fn alone(e: &Explanation) -> Option<String> {
-    (e.network_probability != e.probability).then(|| {
-        format!(
-            "The network alone, which the maps explain, says {:.3}; the infected area does the rest",
-            e.network_probability
-        )
-    })
+    let network = e.network_probability;
+    (network != e.probability)
+        .then(|| format!("the network alone, which the maps explain, says {network:.3}"))
 }
 
 fn text(e: &Explanation, out: &Path) -> String {
     format!(
-        "slice {}: probability {:.3} (threshold {:.3}){}; in the infection lie {} of Grad-CAM and {} of the occlusion map, {} if \
+        "slice {}: probability {:.3} (threshold {:.3}{}); in the infection lie {} of Grad-CAM and {} of the occlusion map, {} if \
          they were even; report: {}",
         e.slice,
         e.probability,
         e.threshold,
-        alone(e).map_or(String::new(), |words| format!(". {words}")),
+        alone(e).map_or(String::new(), |words| format!("; {words}")),
         share(e.grad_cam.map.share_in_infection),
         share(e.occlusion.map.share_in_infection),
         share(Some(e.grad_cam.map.even_share_in_infection)),

@@ -118,13 +118,11 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         channels: graph.in_channels(),
         threads,
         balance: of_task.scan_balance,
-        lungs_only: of_task.lungs_only,
         ..LoaderConfig::training(task, of_task.train.batch, settings.seed, of_task.augment.clone())
     };
     let val_config = LoaderConfig {
         channels: graph.in_channels(),
         threads,
-        lungs_only: of_task.lungs_only,
         ..LoaderConfig::evaluation(task, of_task.train.batch)
     };
     let counted = PartCounts {
@@ -209,8 +207,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         &warnings,
     )?;
     // Last: where it lies, the run is whole.
-    let seen = calibrate::Seen { task, channels: graph.in_channels(), lungs_only: of_task.lungs_only };
-    let int8 = calibrate::measure(context.isa, &graph, &outcome.weights, seen, (cache, &looked_at))?;
+    let int8 = calibrate::measure(context.isa, &graph, &outcome.weights, task, (cache, &looked_at))?;
     write_bundle(&path, (task, question), args, &settings, &manifest, &outcome, int8)?;
     Ok(Trained {
         task,
@@ -336,7 +333,6 @@ fn write_bundle(
         clean: settings.clean,
         threshold_folds: None,
         mirror: settings.task(task).train.mirror,
-        lungs_only: settings.task(task).lungs_only,
         interval: None,
         area: None,
         labels: labels(task, question),
