@@ -13,6 +13,7 @@ pub struct Predictor {
     engine: Box<dyn Engine>,
     size: usize,
     channels: usize,
+    batch: usize,
     temperature: f32,
     mirror: bool,
 }
@@ -44,6 +45,7 @@ impl Predictor {
     pub fn load(bundle: &Bundle, on: impl Into<Processor>) -> Result<Self, EngineError> {
         let on = on.into();
         let graph = bundle.graph()?;
+        let in_fp32 = on.gpu.is_none() && on.arithmetic.precision == Precision::Fp32;
         let mut engine: Box<dyn Engine> = match (on.arithmetic.precision, &bundle.info.int8) {
             (Precision::Int8, _) if on.gpu.is_some() => return Err(EngineError::GpuInt8),
             (Precision::Int8, Some(ranges)) => {
@@ -52,11 +54,13 @@ impl Predictor {
             (Precision::Int8, None) => return Err(EngineError::NoCalibration),
             _ => engine_for(&graph, on),
         };
+        let batch = if in_fp32 { PREDICT_BATCH / 2 } else { PREDICT_BATCH };
         engine.set_weights(&bundle.weights)?;
         Ok(Self {
             engine,
             size: bundle.info.prepare.size,
             channels: graph.in_channels(),
+            batch,
             temperature: bundle.info.temperature,
             mirror: bundle.info.mirror,
         })
@@ -75,6 +79,12 @@ impl Predictor {
     /// Slices that the network sees at once: 1, or an odd number of neighbours with the predicted one in the middle.
     pub fn channels(&self) -> usize {
         self.channels
+    }
+
+    /// Pictures that are best put through the network together: half of [`PREDICT_BATCH`] in fp32 on the CPU, where their maps take
+    /// four times the memory of int8.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Gives back the memory that is kept from one call to the next; the weights stay.

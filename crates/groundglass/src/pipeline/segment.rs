@@ -8,7 +8,7 @@ use crate::interrupt::Interrupt;
 use anyhow::Result;
 use gg_dataset::neighbours;
 use gg_imaging::{Prepared, SliceWay};
-use gg_nn::{PREDICT_BATCH, Predictor};
+use gg_nn::Predictor;
 use gg_volume::{AxisMap, LabelVolume, Volume};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,20 +70,31 @@ pub(super) fn segment(
             place.map.write_slice(&mut mask, way.z, &labels);
         }
     };
-    predict(&mut model.predictors, input, &chosen, PREDICT_BATCH, progress, restore, keep)?;
+    let batch = model.predictors[0].batch();
+    predict(&mut model.predictors, input, &chosen, batch, progress, restore, keep)?;
     Ok(mask)
 }
 
-/// Whether each slice shows infection: its canonical z, and the probability.
+/// Probability of a classifier that is not asked.
+const UNDECIDED: f32 = 0.5;
+
+/// Whether each slice shows infection: its canonical z, and the probability of the network, which is not run where the infected
+/// area alone counts.
 pub(super) fn classify(
     model: &mut Model,
     input: &Prepared,
     progress: &Progress<'_>,
 ) -> Result<Vec<(usize, Option<f32>)>> {
+    if model.bundle.info.area.as_ref().is_some_and(|fit| fit.network == 0.0) {
+        // Whatever the network said would not count.
+        progress.add(input.canonical_shape[0]);
+        return Ok(input.ways.iter().map(|way| (way.z, Some(UNDECIDED))).collect());
+    }
     let all: Vec<usize> = (0..input.ways.len()).collect();
     let mut found = Vec::with_capacity(all.len());
     let first = |_: &SliceWay, probabilities: &[f32]| probabilities.first().copied();
-    predict(&mut model.predictors, input, &all, PREDICT_BATCH, progress, first, |way, probability| {
+    let batch = model.predictors[0].batch();
+    predict(&mut model.predictors, input, &all, batch, progress, first, |way, probability| {
         found.push((way.z, probability));
     })?;
     Ok(found)

@@ -251,7 +251,10 @@ fn a_classifier_weighs_the_infected_area_after_it_was_fitted_and_asks_for_the_ma
     assert!(slices > 10, "{slices}");
     let out = dir.path().join("out");
     let lonely = ["evaluate", arg(&set), "--fold", "0", "--out", arg(&out), "--model", arg(&both)];
-    groundglass(&lonely).refused(1, &["weighs the infected area too", "a lung model beside it"]);
+    groundglass(&lonely).refused(
+        1,
+        &["weighs the infected area of each slice too", "a lung and an infection model beside it"],
+    );
     // `explain` says what `analyze` says, and what the network said before.
     groundglass(&["explain", arg(&ct), "--slice", "8", "--model", arg(&both), "--out", arg(&out)]).ok();
     let explained = json(&out.join("explanation.json"));
