@@ -30,6 +30,9 @@ use std::time::Instant;
 /// other at each layer; with two of them one goes on meanwhile. More would cost the memory of their layers.
 const STREAMS: usize = 2;
 
+/// Probability of a classifier whose network is not asked.
+const UNDECIDED: f32 = 0.5;
+
 /// A bundle, ready to predict.
 pub(crate) struct Model {
     pub(crate) bundle: Bundle,
@@ -103,11 +106,20 @@ impl Findings {
 }
 
 impl Model {
-    /// What computes.
-    fn compute(&self) -> Compute {
-        let predictor = &self.predictors[0];
-        Compute::new(predictor.engine_name(), predictor.arithmetic())
+    /// What computes; nothing does for a network that is not asked.
+    fn compute(&self) -> Option<Compute> {
+        let predictor = self.predictors.first()?;
+        Some(Compute::new(predictor.engine_name(), predictor.arithmetic()))
     }
+
+    /// Whether its network is asked: not that of a classifier for which the infected area alone counts.
+    fn is_asked(&self) -> bool {
+        is_asked(&self.bundle)
+    }
+}
+
+fn is_asked(bundle: &Bundle) -> bool {
+    bundle.info.area.as_ref().is_none_or(|fit| fit.network > 0.0)
 }
 
 impl Models {
@@ -118,7 +130,7 @@ impl Models {
 
     /// What computes, for manifests; all of it, where models differ.
     pub(crate) fn compute(&self) -> Compute {
-        let mut all = self.all().map(Model::compute);
+        let mut all = self.all().filter_map(Model::compute);
         let Some(mut compute) = all.next() else { return Compute::new("none", self.on.arithmetic) };
         for other in all {
             if !compute.device.split(", ").any(|d| d == other.device) {
@@ -152,7 +164,13 @@ impl Models {
         let in_bytes = self.or_int8 && on_cpu && isa.has_vnni() && bundle.info.int8.is_some();
         let on =
             if in_bytes { Arithmetic { isa, precision: Precision::Int8 }.into() } else { self.on.clone() };
-        let streams = if on.gpu.is_none() { STREAMS.min(rayon::current_num_threads()) } else { 1 };
+        let streams = if !is_asked(&bundle) {
+            0
+        } else if on.gpu.is_none() {
+            STREAMS.min(rayon::current_num_threads())
+        } else {
+            1
+        };
         let load = |_| Predictor::load(&bundle, on.clone());
         let predictors = (0..streams).into_par_iter().map(load).collect::<Result<_, _>>()?;
         *place = Some(Model { bundle, sha256, predictors });
@@ -206,6 +224,11 @@ impl Models {
         self.all().map(used).collect()
     }
 
+    /// Those whose networks are asked.
+    fn asked(&self) -> impl Iterator<Item = &Model> {
+        self.all().filter(|m| m.is_asked())
+    }
+
     /// All models there are, in a fixed order.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Model> {
         [&self.lung, &self.infection, &self.classify].into_iter().flatten()
@@ -248,8 +271,8 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
     let map = sides.unwrap_or(AxisMap::IDENTITY);
     let shape = ct.voxels.shape();
     let canonical @ [_, h, w] = map.canonical_shape(shape);
-    let mut prepared = Shared::new(prepare, models.all().map(|m| m.bundle.info.prepare.clone()).collect());
-    let progress = Progress::new(told, canonical[0] * models.all().count(), stop);
+    let mut prepared = Shared::new(prepare, models.asked().map(|m| m.bundle.info.prepare.clone()).collect());
+    let progress = Progress::new(told, canonical[0] * models.asked().count(), stop);
     let mut found = Findings {
         lung: None,
         infection: None,
@@ -277,7 +300,7 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         found.secs.predict += start.elapsed().as_secs_f64();
         let start = Instant::now();
         // Much of the clean-up is the work of one thread: the classifier, which asks for no lungs, runs beside it.
-        let classifier = models.classify.as_mut();
+        let classifier = models.classify.as_mut().filter(|m| m.is_asked());
         let classifier = classifier.and_then(|m| Some((prepared.at_hand(&m.bundle.info.prepare)?, m)));
         let (cleaned, probabilities) = rayon::join(
             || clean.lungs(mask),
@@ -341,7 +364,7 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         found.slices.iter_mut().zip(counts).for_each(|(s, n)| s.lung_voxels = n);
     }
     found.lung = lung;
-    if let Some(model) = models.classify.as_mut().filter(|_| !classified) {
+    if let Some(model) = models.classify.as_mut().filter(|m| m.is_asked() && !classified) {
         let input = prepared.get(&model.bundle.info.prepare, &mut found)?;
         let start = Instant::now();
         let probabilities = classify(model, input, &progress)?;
@@ -359,8 +382,10 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
 /// the neck, and the infected area has its say where the bundle gives it one.
 fn weigh(slices: &mut [SliceFinding], fit: Option<&AreaFit>) {
     let largest = slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0);
+    let area_alone = fit.is_some_and(|fit| fit.network == 0.0);
     for slice in slices {
-        slice.probability = slice.probability.map(|p| slice.weighed(p, largest, fit));
+        let network = if area_alone && slice.dropped.is_none() { Some(UNDECIDED) } else { slice.probability };
+        slice.probability = network.map(|p| slice.weighed(p, largest, fit));
     }
 }
 

@@ -75,21 +75,12 @@ pub(super) fn segment(
     Ok(mask)
 }
 
-/// Probability of a classifier that is not asked.
-const UNDECIDED: f32 = 0.5;
-
-/// Whether each slice shows infection: its canonical z, and the probability of the network, which is not run where the infected
-/// area alone counts.
+/// Whether each slice shows infection: its canonical z, and the probability.
 pub(super) fn classify(
     model: &mut Model,
     input: &Prepared,
     progress: &Progress<'_>,
 ) -> Result<Vec<(usize, Option<f32>)>> {
-    if model.bundle.info.area.as_ref().is_some_and(|fit| fit.network == 0.0) {
-        // Whatever the network said would not count.
-        progress.add(input.canonical_shape[0]);
-        return Ok(input.ways.iter().map(|way| (way.z, Some(UNDECIDED))).collect());
-    }
     let all: Vec<usize> = (0..input.ways.len()).collect();
     let mut found = Vec::with_capacity(all.len());
     let first = |_: &SliceWay, probabilities: &[f32]| probabilities.first().copied();
