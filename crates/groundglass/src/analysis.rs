@@ -360,7 +360,7 @@ fn classification(found: &Findings, models: &Models) -> Option<Classification> {
     })
 }
 
-/// A remark where the classifier and the infection mask, two networks, give the whole scan opposite answers.
+/// A remark where the classifier and the infection mask give the whole scan opposite answers.
 fn contradiction(classification: &Classification, burden: &Burden) -> Option<Warning> {
     /// Percent of the lungs from which on the mask is said to show infection: a few voxels are not worth a remark.
     const SHOWS: f64 = 0.1;

@@ -199,7 +199,7 @@ fn contradictions(strip: &SliceStrip, threshold: f64) -> Markup {
     html! {
         @if unmarked + uncalled > 0 {
             p.note {
-                "The classifier and the infection mask, two networks, contradict each other in "
+                "The classifier and the infection mask contradict each other in "
                 (counted(unmarked + uncalled, "slice")) ": " (unmarked) " called positive without infection in the mask, "
                 (uncalled) " called negative with infection in it."
             }
