@@ -5,7 +5,7 @@ use std::process::Command;
 /// What goes into the program, from here.
 const SOURCES: [&str; 4] = ["../../Cargo.toml", "../../Cargo.lock", "../../crates", "../../models"];
 /// What lies there and does not.
-const BESIDE: [&str; 3] = [":(exclude)*.md", ":(exclude)*.png", ":(exclude,top)crates/*/tests/*"];
+const BESIDE: [&str; 3] = [":(exclude,top)*.md", ":(exclude,top)*.png", ":(exclude,top)crates/*/tests/*"];
 
 fn main() {
     println!("cargo:rerun-if-changed=../../.git/HEAD");

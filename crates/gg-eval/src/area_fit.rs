@@ -69,6 +69,11 @@ impl AreaFit {
         Some(fit)
     }
 
+    /// Whether the classifier has a say at all.
+    pub fn asks_network(&self) -> bool {
+        self.network > 0.0
+    }
+
     /// What is wrong with the weights, in words.
     pub fn fault(&self) -> Option<String> {
         let sound =
@@ -207,6 +212,7 @@ mod tests {
         }
         let fit = AreaFit::fit(&slices).unwrap();
         assert_eq!(fit.network, 0.0);
+        assert!(!fit.asks_network());
         assert!(fit.area > 0.0);
     }
 

@@ -119,7 +119,7 @@ impl Model {
 }
 
 fn is_asked(bundle: &Bundle) -> bool {
-    bundle.info.area.as_ref().is_none_or(|fit| fit.network > 0.0)
+    bundle.info.area.as_ref().is_none_or(AreaFit::asks_network)
 }
 
 impl Models {
@@ -382,7 +382,7 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
 /// the neck, and the infected area has its say where the bundle gives it one.
 fn weigh(slices: &mut [SliceFinding], fit: Option<&AreaFit>) {
     let largest = slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0);
-    let area_alone = fit.is_some_and(|fit| fit.network == 0.0);
+    let area_alone = fit.is_some_and(|fit| !fit.asks_network());
     for slice in slices {
         let network = if area_alone && slice.dropped.is_none() { Some(UNDECIDED) } else { slice.probability };
         slice.probability = network.map(|p| slice.weighed(p, largest, fit));

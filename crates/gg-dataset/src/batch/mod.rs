@@ -189,10 +189,11 @@ impl BatchLoader {
         for image in &shown.images {
             batch.images.extend(image.iter().map(|&v| f32::from(v) / 255.0));
         }
+        let missing = || BatchError::NoTarget { found: 1, of: 1, task: config.task.name() };
         let target = match config.task {
             Task::Classify => None,
-            Task::Lung => shown.lung.as_ref(),
-            Task::Infection => shown.infection.as_ref(),
+            Task::Lung => Some(shown.lung.as_ref().ok_or_else(missing)?),
+            Task::Infection => Some(shown.infection.as_ref().ok_or_else(missing)?),
         };
         match target {
             Some(mask) => batch.targets.extend(mask.iter().map(|&v| f32::from(u8::from(v != 0)))),
@@ -208,7 +209,6 @@ impl BatchLoader {
     fn changed(&self, index: usize, epoch: u64, place: usize) -> Result<Shown, BatchError> {
         let config = &self.config;
         let sample = self.source.sample(index)?;
-        let missing = || BatchError::NoTarget { found: 1, of: 1, task: config.task.name() };
         let mut images = Vec::with_capacity(config.channels);
         for neighbour in self.channels_of(index) {
             images.push(if neighbour == index {
@@ -221,14 +221,6 @@ impl BatchLoader {
         let mixes = config.augment.as_ref().is_some_and(|c| c.lesion_mix > 0.0);
         let lung = sample.lung.filter(|_| mixes || config.task == Task::Lung);
         let infection = sample.infection.filter(|_| mixes || config.task == Task::Infection);
-        let found = match config.task {
-            Task::Classify => true,
-            Task::Lung => lung.is_some(),
-            Task::Infection => infection.is_some(),
-        };
-        if !found {
-            return Err(missing());
-        }
         let infected = self.source.infos()[index].infected == Some(true);
         let mut shown = Shown { images, lung, infection, infected };
         if let Some(changes) = &config.augment {
