@@ -4,6 +4,9 @@
 //! place looks like. The two are weighed by a logistic regression on slices of patients that neither network was trained
 //! on (stacking: Wolpert, Neural Networks 1992;5:241). Weights below zero are not taken: a term that would count against
 //! its own meaning is left out.
+//!
+//! Infection seldom ends within a slice: the area is the mean over the slice and up to [`FARTHEST`] neighbours on each side,
+//! with weights that fall to the sides, as far as that tells slices of other patients apart best.
 
 use crate::logistic::Logistic;
 use crate::roc::roc_curve;
@@ -17,6 +20,9 @@ const PENALTY: f64 = 1.0;
 /// Probabilities are kept this far from 0 and 1 before their logit.
 const MARGIN: f64 = 1e-4;
 
+/// More neighbours on a side would reach from one part of the lungs to another where slices are thick.
+const FARTHEST: usize = 2;
+
 /// Weights of a classifier's logit and of the infected area.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +31,9 @@ pub struct AreaFit {
     pub network: f64,
     /// Weight of the logarithm of the infected area.
     pub area: f64,
+    /// Neighbours on each side over which that area is a mean.
+    #[serde(default)]
+    pub neighbours: usize,
     /// Log-odds without either.
     pub offset: f64,
     /// Slices of the fit.
@@ -48,25 +57,58 @@ pub struct Stacked {
     pub both: f64,
 }
 
-/// One slice of a patient that neither network was trained on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CalledSlice<'a> {
+/// One scan of a patient that neither network was trained on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CalledScan<'a> {
     /// Whose it is.
     pub patient: &'a str,
+    /// Of every slice from one end to the other: infected voxels as a share of the lung voxels in the slice that has most.
+    pub areas: Vec<f64>,
+    /// The slices that the fit takes.
+    pub called: Vec<CalledSlice>,
+}
+
+/// One slice of a scan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalledSlice {
+    /// Its place in [`CalledScan::areas`].
+    pub slice: usize,
     /// The classifier's probability.
     pub probability: f32,
-    /// Infected voxels as a share of the lung voxels in the slice of the CT that has most of them.
-    pub area: f64,
     /// Whether it shows infection.
     pub infected: bool,
 }
 
+/// What the regression sees of a slice.
+#[derive(Debug, Clone, Copy)]
+struct Row<'a> {
+    patient: &'a str,
+    probability: f32,
+    area: f64,
+    infected: bool,
+}
+
 impl AreaFit {
-    /// Fits slices; `None` where they are all of one kind.
-    pub fn fit(slices: &[CalledSlice<'_>]) -> Option<Self> {
-        let mut fit = Self::weigh(slices)?;
-        fit.measured = fit_on_others(slices);
-        Some(fit)
+    /// Fits the slices of scans; `None` where they are all of one kind.
+    pub fn fit(scans: &[CalledScan<'_>]) -> Option<Self> {
+        let mut best: Option<Self> = None;
+        for neighbours in 0..=FARTHEST {
+            let slices = rows(scans, neighbours);
+            let measured = fit_on_others(&slices);
+            let higher = |best: &Self| match (best.measured, measured) {
+                (Some(old), Some(new)) => new.both > old.both,
+                _ => false,
+            };
+            if best.as_ref().is_none_or(higher) {
+                best = Some(Self { neighbours, measured, ..Self::weigh(&slices)? });
+            }
+        }
+        best
+    }
+
+    /// The infected areas of a scan's slices as they are weighed: means over neighbours.
+    pub fn areas(&self, areas: &[f64]) -> Vec<f64> {
+        around(areas, self.neighbours)
     }
 
     /// Whether the classifier has a say at all.
@@ -78,15 +120,21 @@ impl AreaFit {
     pub fn fault(&self) -> Option<String> {
         let sound =
             [self.network, self.area].iter().all(|w| w.is_finite() && *w >= 0.0) && self.offset.is_finite();
-        (!sound).then(|| {
-            format!(
+        if !sound {
+            return Some(format!(
                 "weights {} of a classifier and {} of the infected area, offset {}; right would be finite weights of at least 0",
                 self.network, self.area, self.offset
+            ));
+        }
+        (self.neighbours > FARTHEST).then(|| {
+            format!(
+                "an infected area over {} neighbours on each side; right would be at most {FARTHEST}",
+                self.neighbours
             )
         })
     }
 
-    fn weigh(slices: &[CalledSlice<'_>]) -> Option<Self> {
+    fn weigh(slices: &[Row<'_>]) -> Option<Self> {
         let outcomes: Vec<bool> = slices.iter().map(|s| s.infected).collect();
         let rows: Vec<[f64; 2]> = slices.iter().map(|s| [logit(s.probability), log_area(s.area)]).collect();
         // The terms that are kept: both, then without those whose weight is below zero.
@@ -108,6 +156,7 @@ impl AreaFit {
         Some(Self {
             network: weights[0],
             area: weights[1],
+            neighbours: 0,
             offset,
             slices: slices.len(),
             patients: patients.len(),
@@ -118,7 +167,7 @@ impl AreaFit {
     /// Probability that a slice shows infection.
     ///
     /// # Units
-    /// `area` as in [`CalledSlice::area`].
+    /// `area` as [`AreaFit::areas`] gives it, a share of the lung voxels in the slice that has most of them.
     pub fn probability(&self, probability: f32, area: f64) -> f32 {
         let odds = self.network * logit(probability) + self.area * log_area(area) + self.offset;
         (1.0 / (1.0 + (-odds).exp())) as f32
@@ -135,11 +184,35 @@ fn log_area(area: f64) -> f64 {
     ((area + FLOOR) / FLOOR).ln()
 }
 
-fn fit_on_others(slices: &[CalledSlice<'_>]) -> Option<Stacked> {
+/// Means over neighbours with weights that fall to the sides by equal steps; at the ends, over those there are.
+fn around(areas: &[f64], neighbours: usize) -> Vec<f64> {
+    let mean = |i: usize| {
+        let near = i.saturating_sub(neighbours)..(i + neighbours + 1).min(areas.len());
+        let weighed = near.map(|k| ((neighbours + 1 - i.abs_diff(k)) as f64, areas[k]));
+        let (weight, sum) = weighed.fold((0.0, 0.0), |(w, s), (weight, area)| (w + weight, s + weight * area));
+        sum / weight
+    };
+    (0..areas.len()).map(mean).collect()
+}
+
+fn rows<'a>(scans: &[CalledScan<'a>], neighbours: usize) -> Vec<Row<'a>> {
+    let of_scan = |scan: &CalledScan<'a>| {
+        let areas = around(&scan.areas, neighbours);
+        let patient = scan.patient;
+        let row = |s: &CalledSlice| {
+            let area = *areas.get(s.slice)?;
+            Some(Row { patient, probability: s.probability, area, infected: s.infected })
+        };
+        scan.called.iter().filter_map(row).collect::<Vec<_>>()
+    };
+    scans.iter().flat_map(of_scan).collect()
+}
+
+fn fit_on_others(slices: &[Row<'_>]) -> Option<Stacked> {
     let patients: BTreeSet<&str> = slices.iter().map(|s| s.patient).collect();
     let mut both = vec![0f32; slices.len()];
     for patient in patients {
-        let others: Vec<CalledSlice<'_>> = slices.iter().filter(|s| s.patient != patient).copied().collect();
+        let others: Vec<Row<'_>> = slices.iter().filter(|s| s.patient != patient).copied().collect();
         let fit = AreaFit::weigh(&others)?;
         for (score, s) in both.iter_mut().zip(slices).filter(|(_, s)| s.patient == patient) {
             *score = fit.probability(s.probability, s.area);
@@ -159,46 +232,58 @@ fn fit_on_others(slices: &[CalledSlice<'_>]) -> Option<Stacked> {
 mod tests {
     use super::*;
 
-    /// Slices of four patients; `network` and `area` say how far each is right, from 0 (chance) to 1.
-    fn slices(network: f64, area: f64) -> Vec<CalledSlice<'static>> {
+    /// Scans of four patients, of which every third part of `run` slices is infected; `network` and `area` say how far each is right, from 0
+    /// (chance) to 1.
+    fn scans(network: f64, area: f64, run: usize) -> Vec<CalledScan<'static>> {
         let mut state = 12345u64;
         let mut noise = || {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (state >> 33) as f64 / (1u64 << 31) as f64
         };
-        (0..400)
-            .map(|i| {
-                let infected = i % 3 == 0;
-                let of =
-                    |right: f64, noise: f64| right * f64::from(u8::from(infected)) + (1.0 - right) * noise;
-                CalledSlice {
-                    patient: ["a", "b", "c", "d"][i % 4],
-                    probability: of(network, noise()) as f32,
-                    area: 0.1 * of(area, noise()).powi(2),
-                    infected,
-                }
-            })
-            .collect()
+        let mut scan = |patient| {
+            let mut scan = CalledScan { patient, areas: Vec::new(), called: Vec::new() };
+            for slice in 0..100 {
+                let infected = (slice / run) % 3 == 0;
+                let mut of = |right: f64| right * f64::from(u8::from(infected)) + (1.0 - right) * noise();
+                scan.called.push(CalledSlice { slice, probability: of(network) as f32, infected });
+                scan.areas.push(0.1 * of(area).powi(2));
+            }
+            scan
+        };
+        ["a", "b", "c", "d"].map(&mut scan).to_vec()
     }
 
     #[test]
     fn the_one_that_knows_more_weighs_more_and_both_beat_either() {
-        let fit = AreaFit::fit(&slices(0.3, 0.3)).unwrap();
+        let fit = AreaFit::fit(&scans(0.3, 0.3, 1)).unwrap();
         let measured = fit.measured.unwrap();
         assert!(fit.network > 0.0 && fit.area > 0.0);
         assert!(measured.both > measured.network && measured.both > measured.area, "{measured:?}");
-        assert_eq!((fit.slices, fit.patients), (400, 4));
-        let blind = AreaFit::fit(&slices(0.0, 0.5)).unwrap();
+        assert_eq!((fit.slices, fit.patients, fit.neighbours), (400, 4, 0));
+        let blind = AreaFit::fit(&scans(0.0, 0.5, 1)).unwrap();
         assert!(blind.network < 0.1 * fit.network.max(blind.area), "{blind:?}");
     }
 
     #[test]
+    fn neighbours_are_asked_where_infection_runs_through_many_slices() {
+        let fit = AreaFit::fit(&scans(0.0, 0.3, 10)).unwrap();
+        assert_eq!(fit.neighbours, FARTHEST);
+        let near = AreaFit { neighbours: 1, ..fit.clone() }.areas(&[0.0, 0.4, 0.0, 0.0]);
+        let expected = [0.4 / 3.0, 0.2, 0.1, 0.0];
+        assert!(near.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{near:?}");
+        assert_eq!(AreaFit { neighbours: 0, ..fit.clone() }.areas(&[0.1, 0.2]), [0.1, 0.2]);
+        assert_eq!(fit.areas(&[0.3]), [0.3]);
+        assert!(AreaFit { neighbours: 3, ..fit }.fault().is_some());
+    }
+
+    #[test]
     fn probabilities_rise_with_both_and_are_calibrated() {
-        let slices = slices(0.3, 0.3);
-        let fit = AreaFit::fit(&slices).unwrap();
+        let scans = scans(0.3, 0.3, 1);
+        let fit = AreaFit::fit(&scans).unwrap();
         assert!(fit.probability(0.5, 0.1) > fit.probability(0.5, 0.01));
         assert!(fit.probability(0.9, 0.01) > fit.probability(0.1, 0.01));
         assert!((0.0..=1.0).contains(&fit.probability(0.0, 0.0)) && fit.probability(1.0, 1.0) <= 1.0);
+        let slices = rows(&scans, fit.neighbours);
         let mean = slices.iter().map(|s| f64::from(fit.probability(s.probability, s.area))).sum::<f64>();
         let infected = slices.iter().filter(|s| s.infected).count() as f64;
         assert!((mean - infected).abs() < 2.0, "{mean} of {infected}");
@@ -206,11 +291,11 @@ mod tests {
 
     #[test]
     fn a_term_that_speaks_against_its_meaning_is_left_out() {
-        let mut slices = slices(0.4, 0.4);
-        for s in &mut slices {
+        let mut scans = scans(0.4, 0.4, 1);
+        for s in scans.iter_mut().flat_map(|s| &mut s.called) {
             s.probability = 1.0 - s.probability;
         }
-        let fit = AreaFit::fit(&slices).unwrap();
+        let fit = AreaFit::fit(&scans).unwrap();
         assert_eq!(fit.network, 0.0);
         assert!(!fit.asks_network());
         assert!(fit.area > 0.0);
@@ -218,7 +303,7 @@ mod tests {
 
     #[test]
     fn weights_that_cannot_be_are_told() {
-        let fit = AreaFit::fit(&slices(0.3, 0.3)).unwrap();
+        let fit = AreaFit::fit(&scans(0.3, 0.3, 1)).unwrap();
         assert_eq!(fit.fault(), None);
         assert!(AreaFit { area: -0.1, ..fit.clone() }.fault().is_some());
         assert!(AreaFit { offset: f64::NAN, ..fit }.fault().is_some());
@@ -226,7 +311,8 @@ mod tests {
 
     #[test]
     fn slices_of_one_kind_fit_nothing() {
-        let all: Vec<CalledSlice<'_>> = slices(0.5, 0.5).into_iter().filter(|s| s.infected).collect();
+        let mut all = scans(0.5, 0.5, 1);
+        all.iter_mut().for_each(|s| s.called.retain(|c| c.infected));
         assert_eq!(AreaFit::fit(&all), None);
     }
 }

@@ -4,7 +4,6 @@
 
 use crate::components::{Connectivity, label_3d};
 use crate::fill::fill_holes;
-use crate::morphology::{binary_dilation, binary_erosion};
 use gg_volume::LabelVolume;
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +17,9 @@ pub struct CleanUp {
     pub lung_fill_holes: bool,
     /// Infection outside the lungs is dropped, where there is a lung model.
     pub infection_inside_lungs: bool,
-    /// Side of the square by which lungs are closed before infection is kept to them, as a share of the slice's width;
-    /// infection in what that closes, which hangs together with the lungs, counts as lung. 0: not at all.
-    pub lung_closing: f64,
+    /// Infection that hangs together with the lungs counts as lung where the lung network gives at least this probability;
+    /// consolidated lung looks like the wall beside it, and is what such a network doubts. 1: only where the lungs are.
+    pub doubtful_lung: f64,
     /// Pieces of infection below this share of the lungs' volume are dropped. 0: none.
     pub infection_smallest: f64,
 }
@@ -28,28 +27,25 @@ pub struct CleanUp {
 impl Default for CleanUp {
     fn default() -> Self {
         Self {
-            lung_smallest: 0.02,
+            lung_smallest: 0.08,
             lung_fill_holes: true,
             infection_inside_lungs: true,
-            lung_closing: 0.0,
+            doubtful_lung: 0.05,
             infection_smallest: 0.0,
         }
     }
 }
 
-/// A closing by more than this share of the slice joins the two lungs.
-const WIDEST_CLOSING: f64 = 0.2;
-
 impl CleanUp {
     /// What is wrong, as a sentence that begins with the key; `None` where all can be used.
     pub fn fault(&self) -> Option<String> {
         let shares = [
-            ("lung_smallest", self.lung_smallest, 1.0),
-            ("lung_closing", self.lung_closing, WIDEST_CLOSING),
-            ("infection_smallest", self.infection_smallest, 1.0),
+            ("lung_smallest", self.lung_smallest),
+            ("doubtful_lung", self.doubtful_lung),
+            ("infection_smallest", self.infection_smallest),
         ];
-        let (key, found, most) = shares.into_iter().find(|(_, v, most)| !(0.0..=*most).contains(v))?;
-        Some(format!("{key} is {found}; right would be 0 to {most}"))
+        let (key, found) = shares.into_iter().find(|(_, v)| !(0.0..=1.0).contains(v))?;
+        Some(format!("{key} is {found}; right would be 0 to 1"))
     }
 
     /// Whether nothing was changed.
@@ -72,26 +68,6 @@ impl CleanUp {
     pub fn infection(&self, mask: LabelVolume, lung_voxels: usize) -> LabelVolume {
         let least = (lung_voxels as f64 * self.infection_smallest) as usize;
         if least > 1 { without_pieces(mask, |_| least) } else { mask }
-    }
-
-    /// One slice of the lungs as infection is kept to it: closed, where that was asked for. Holds 0 and 1.
-    ///
-    /// # Shape
-    /// `lung` is `h` x `w`, row-major.
-    pub fn closed_slice(&self, lung: &[u8], h: usize, w: usize) -> Vec<u8> {
-        let side = (self.lung_closing * w as f64).round() as usize;
-        if side < 2 {
-            return lung.iter().map(|&v| u8::from(v != 0)).collect();
-        }
-        // With a margin, so that lungs at the rim do not shrink; an odd side lies evenly around its pixel.
-        let (side, margin) = (side | 1, side);
-        let (ph, pw) = (h + 2 * margin, w + 2 * margin);
-        let mut padded = vec![0u8; ph * pw];
-        for (y, row) in lung.chunks_exact(w.max(1)).enumerate() {
-            padded[(y + margin) * pw + margin..][..w].copy_from_slice(row);
-        }
-        let closed = binary_erosion(&binary_dilation(&padded, ph, pw, side, side), ph, pw, side, side);
-        (0..h).flat_map(|y| closed[(y + margin) * pw + margin..][..w].iter().copied()).collect()
     }
 }
 
@@ -142,26 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn closing_bridges_a_bay_and_keeps_the_rim() {
-        let (h, w) = (10, 20);
-        // Lung all over the upper half, up to the rim, with a bay of two columns.
-        let lung: Vec<u8> = (0..h * w).map(|i| u8::from(i / w < 5 && !(9..11).contains(&(i % w)))).collect();
-        let close = |lung_closing| CleanUp { lung_closing, ..CleanUp::default() }.closed_slice(&lung, h, w);
-        assert_eq!(close(0.0), lung);
-        let closed = close(0.15);
-        assert!(lung.iter().zip(&closed).all(|(l, c)| l <= c), "closing takes nothing away");
-        assert_eq!(
-            closed.iter().map(|&v| usize::from(v)).sum::<usize>(),
-            5 * w,
-            "the bay is bridged, no more"
-        );
-    }
-
-    #[test]
     fn settings_out_of_range_are_named() {
         assert_eq!(CleanUp::default().fault(), None);
-        let fault = CleanUp { lung_closing: 0.5, ..CleanUp::default() }.fault();
-        assert!(fault.is_some_and(|f| f.contains("lung_closing is 0.5")));
+        let fault = CleanUp { doubtful_lung: 1.5, ..CleanUp::default() }.fault();
+        assert!(fault.is_some_and(|f| f.contains("doubtful_lung is 1.5")));
         let fault = CleanUp { infection_smallest: f64::NAN, ..CleanUp::default() }.fault();
         assert!(fault.is_some_and(|f| f.contains("infection_smallest")));
     }

@@ -11,9 +11,8 @@ pub fn restore_probabilities_slice(prob: &[f32], way: &SliceWay) -> Vec<f32> {
     place(&resize_linear_f32(prob, way.size, way.size, way.crop.h, way.crop.w), 0.0, way)
 }
 
-/// 1 where [`restore_probabilities_slice`] gives at least `threshold`, else 0, without keeping the probabilities.
-pub fn restore_labels_slice(prob: &[f32], way: &SliceWay, threshold: f32) -> Vec<u8> {
-    let label = |p: f32| u8::from(p >= threshold);
+/// The `label` of each probability that [`restore_probabilities_slice`] gives, without keeping the probabilities.
+pub fn restore_labels_slice(prob: &[f32], way: &SliceWay, label: impl Fn(f32) -> u8) -> Vec<u8> {
     let mut labels = Vec::with_capacity(way.crop.h * way.crop.w);
     linear_rows_f32(prob, [way.size, way.size], [way.crop.h, way.crop.w], |row| {
         labels.extend(row.iter().map(|&p| label(p)));
@@ -46,7 +45,8 @@ mod tests {
             for threshold in [0.0, 0.3, 0.5, 1.0] {
                 let full = restore_probabilities_slice(&prob, &way);
                 let expected: Vec<u8> = full.iter().map(|&p| u8::from(p >= threshold)).collect();
-                assert_eq!(restore_labels_slice(&prob, &way, threshold), expected, "{way:?} at {threshold}");
+                let labels = restore_labels_slice(&prob, &way, |p| u8::from(p >= threshold));
+                assert_eq!(labels, expected, "{way:?} at {threshold}");
             }
         }
     }

@@ -35,7 +35,7 @@ fn info() -> BundleInfo {
 }
 
 fn area() -> gg_eval::AreaFit {
-    gg_eval::AreaFit { network: 0.5, area: 1.0, offset: -2.0, slices: 10, patients: 2, measured: None }
+    gg_eval::AreaFit { network: 0.5, area: 1.0, neighbours: 1, offset: -2.0, slices: 10, patients: 2, measured: None }
 }
 
 fn interval() -> gg_eval::IntervalFit {
@@ -258,8 +258,8 @@ fn parts_that_do_not_fit_together_make_no_bundle() {
         (BundleInfo { temperature: 0.0, ..info() }, "temperature 0"),
         (BundleInfo { temperature: f32::NAN, ..info() }, "temperature"),
         (
-            BundleInfo { clean: gg_imaging::CleanUp { lung_closing: 2.0, ..info().clean }, ..info() },
-            "lung_closing",
+            BundleInfo { clean: gg_imaging::CleanUp { doubtful_lung: 2.0, ..info().clean }, ..info() },
+            "doubtful_lung",
         ),
         (BundleInfo { task: Task::Lung, ..info() }, "interval"),
         (BundleInfo { area: Some(area()), ..info() }, "a weight of the infected area for the task infection"),

@@ -9,9 +9,9 @@ mod prepared;
 mod segment;
 
 use crate::interrupt::Interrupt;
-use crate::manifest::{self, Compute, ModelUsed, Training};
+use crate::manifest::{self, Compute, ModelUsed};
 use crate::model_file;
-use agree::{agree, count_slices};
+use agree::{Doubtful, agree, count_slices};
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::Task;
 use gg_eval::AreaFit;
@@ -32,6 +32,8 @@ const STREAMS: usize = 2;
 
 /// Probability of a classifier whose network is not asked.
 const UNDECIDED: f32 = 0.5;
+/// No probability is so high: nothing is doubtful.
+const NEVER: f64 = 2.0;
 
 /// A bundle, ready to predict.
 pub(crate) struct Model {
@@ -85,18 +87,36 @@ pub(crate) struct SliceFinding {
     pub(crate) infected_voxels: usize,
 }
 
-impl SliceFinding {
-    /// What becomes of a classifier's probability by the masks; `largest`: lung voxels of the slice that has most of them.
-    pub(crate) fn weighed(&self, probability: f32, largest: usize, fit: Option<&AreaFit>) -> f32 {
-        match fit {
-            _ if self.lung_voxels == 0 => 0.0,
-            Some(fit) => fit.probability(probability, self.infected_voxels as f64 / largest.max(1) as f64),
+impl Findings {
+    /// What becomes of a classifier's probabilities by the masks: where there is no lung, none is infected, whatever the
+    /// classifier makes of the abdomen or the neck, and the infected area has its say where the bundle gives it one.
+    pub(crate) fn weighed(&self, fit: Option<&AreaFit>) -> impl Fn(usize, f32) -> f32 {
+        let largest = self.slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0).max(1);
+        let areas: Vec<f64> =
+            self.slices.iter().map(|s| s.infected_voxels as f64 / largest as f64).collect();
+        let areas = fit.map(|fit| fit.areas(&areas));
+        move |z, probability| match fit.zip(areas.as_ref()) {
+            _ if self.slices[z].lung_voxels == 0 => 0.0,
+            Some((fit, areas)) => fit.probability(probability, areas[z]),
             None => probability,
         }
     }
-}
 
-impl Findings {
+
+    /// Puts that into the slices.
+    fn weigh(&mut self, fit: Option<&AreaFit>) {
+        let area_alone = fit.is_some_and(|fit| !fit.asks_network());
+        let weighed = self.weighed(fit);
+        let network = |s: &SliceFinding| match s.dropped {
+            None if area_alone => Some(UNDECIDED),
+            _ => s.probability,
+        };
+        let all: Vec<Option<f32>> =
+            self.slices.iter().enumerate().map(|(z, s)| network(s).map(|p| weighed(z, p))).collect();
+        drop(weighed);
+        self.slices.iter_mut().zip(all).for_each(|(s, p)| s.probability = p);
+    }
+
     /// Takes the classifier's answers over.
     fn put(&mut self, probabilities: Vec<(usize, Option<f32>)>) {
         for (z, probability) in probabilities {
@@ -284,6 +304,7 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
     let all = vec![true; canonical[0]];
     let mut classified = false;
     let mut lung = None;
+    let mut doubts = Doubtful::default();
     let split = |lung: LabelVolume| match &sides {
         Some(map) => gg_imaging::split_lungs(lung, map),
         None => lung,
@@ -296,7 +317,10 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
             |z: usize, probabilities: &[f32]| seen(Seen { task: Task::Lung, z, probabilities, inside: None })
         });
         let see = see.as_mut().map(|see| see as &mut SeeSlice<'_>);
-        let mask = segment(model, input, Place { map: &map, shape }, [&all, &all], &progress, see)?;
+        let place = Place { map: &map, shape };
+        let doubtful = models.infection.as_ref().map_or(NEVER, |m| m.bundle.info.clean.doubtful_lung);
+        let (mask, below) = segment(model, input, place, [&all, &all], doubtful, &progress, see)?;
+        doubts = below;
         found.secs.predict += start.elapsed().as_secs_f64();
         let start = Instant::now();
         // Much of the clean-up is the work of one thread: the classifier, which asks for no lungs, runs beside it.
@@ -335,21 +359,22 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
                     });
                     seen(Seen { task: Task::Infection, z, probabilities, inside });
                 };
-                segment(model, input, place, chosen, &progress, Some(&mut see))?
+                segment(model, input, place, chosen, NEVER, &progress, Some(&mut see))?.0
             }
             // Which slices hold lung is known; which lung it is can be told meanwhile.
             None => {
-                let (sided, mask) =
-                    rayon::join(|| lung.map(split), || segment(model, input, place, chosen, &progress, None));
+                let (sided, mask) = rayon::join(
+                    || lung.map(split),
+                    || segment(model, input, place, chosen, NEVER, &progress, None),
+                );
                 lung = sided;
-                mask?
+                mask?.0
             }
         };
         found.secs.predict += start.elapsed().as_secs_f64();
         let start = Instant::now();
         if let Some(lung) = &mut lung {
-            let extends = Training::of(&model.bundle).is_some_and(|t| t.settings.infection_extends_lung);
-            agree(lung, &mut mask, &map, extends, &clean);
+            agree(lung, &mut mask, &map, &doubts, &clean);
             mask = clean.infection(mask, count_slices(lung, &map).iter().sum());
         }
         let counts = count_slices(&mask, &map);
@@ -373,20 +398,9 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
     }
     if found.lung.is_some() {
         let fit = models.classify.as_ref().and_then(|m| m.bundle.info.area.as_ref());
-        weigh(&mut found.slices, fit);
+        found.weigh(fit);
     }
     Ok(found)
-}
-
-/// What the masks add to the classifier's answers: where there is no lung, none is infected, whatever it makes of the abdomen or
-/// the neck, and the infected area has its say where the bundle gives it one.
-fn weigh(slices: &mut [SliceFinding], fit: Option<&AreaFit>) {
-    let largest = slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0);
-    let area_alone = fit.is_some_and(|fit| !fit.asks_network());
-    for slice in slices {
-        let network = if area_alone && slice.dropped.is_none() { Some(UNDECIDED) } else { slice.probability };
-        slice.probability = network.map(|p| slice.weighed(p, largest, fit));
-    }
 }
 
 /// Why a slice was not used, in words.

@@ -245,12 +245,6 @@ fn check(config: &LoaderConfig) -> Result<(), BatchError> {
     if !(0.0..=1.0).contains(&config.balance) {
         return setting("the balance of scans", config.balance.to_string(), "0 to 1");
     }
-    if let Some(changes) = config.augment.as_ref().filter(|c| c.lesion_mix > 0.0)
-        && config.task == Task::Lung
-    {
-        let right = "0 for lungs: lesions of another slice change no lung";
-        return setting("the probability of lesions of another slice", changes.lesion_mix.to_string(), right);
-    }
     if config.channels.is_multiple_of(2) {
         return setting("the number of channels", config.channels.to_string(), "an odd number");
     }

@@ -12,7 +12,7 @@ use crate::model_file;
 use crate::seen;
 use anyhow::{Context as _, Result};
 use gg_dataset::Task;
-use gg_eval::{AreaFit, CalledSlice, IntervalFit, youden_threshold};
+use gg_eval::{AreaFit, CalledScan, CalledSlice, IntervalFit, youden_threshold};
 use gg_nn::{Bundle, BundleInfo};
 use gg_volume::Warning;
 use serde::{Deserialize, Serialize};
@@ -200,13 +200,17 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
             twice.patient
         );
     }
-    let slices: Vec<CalledSlice<'_>> = scores.iter().flat_map(|s| &s.cases).flat_map(called_slices).collect();
-    let fit = AreaFit::fit(&slices).context(
+    let scans: Vec<CalledScan<'_>> = scores.iter().flat_map(|s| &s.cases).map(called_scan).collect();
+    let fit = AreaFit::fit(&scans).context(
         "found no slices both with and without infection that have a classifier's probability and an infected area; right \
          would be scores of a classifier, an infection and a lung model together",
     )?;
-    let probabilities: Vec<f32> = slices.iter().map(|s| fit.probability(s.probability, s.area)).collect();
-    let labels: Vec<bool> = slices.iter().map(|s| s.infected).collect();
+    let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
+    for scan in &scans {
+        let areas = fit.areas(&scan.areas);
+        probabilities.extend(scan.called.iter().map(|s| fit.probability(s.probability, areas[s.slice])));
+        labels.extend(scan.called.iter().map(|s| s.infected));
+    }
     let threshold = youden_threshold(&probabilities, &labels).context("no threshold parts the slices")?;
     let bytes = Bundle::described(&bytes, |info| {
         info.area = Some(fit);
@@ -243,12 +247,20 @@ fn read_scores(path: &Path) -> Result<ScoredSlices> {
     Ok(scores)
 }
 
-/// The slices of a case that have all that the fit needs.
-fn called_slices(case: &ScoredCase) -> impl Iterator<Item = CalledSlice<'_>> {
-    case.slice_scores.iter().filter_map(|s| {
-        let area = case.slice_areas.iter().find(|a| a.slice == s.slice)?.of_largest_lung?;
-        Some(CalledSlice { patient: &case.patient, probability: s.probability, area, infected: s.truth? })
-    })
+/// A case with those of its slices that have all that the fit needs.
+fn called_scan(case: &ScoredCase) -> CalledScan<'_> {
+    let slices = case.slice_areas.iter().map(|a| a.slice + 1).max().unwrap_or(0);
+    let (mut areas, mut with_lung) = (vec![0.0; slices], vec![false; slices]);
+    for marked in &case.slice_areas {
+        if let Some(area) = marked.of_largest_lung {
+            areas[marked.slice] = area;
+            with_lung[marked.slice] = true;
+        }
+    }
+    let called = case.slice_scores.iter().filter(|s| with_lung.get(s.slice) == Some(&true)).filter_map(|s| {
+        Some(CalledSlice { slice: s.slice, probability: s.probability, infected: s.truth? })
+    });
+    CalledScan { patient: &case.patient, called: called.collect(), areas }
 }
 
 /// The bundles of all folds of a cross-validation.
@@ -332,8 +344,13 @@ fn area_words(info: &BundleInfo) -> String {
             m.both, m.network, m.area
         )
     });
+    let mean = match fit.neighbours {
+        0 => String::new(),
+        1 => ", a mean with the neighbour on each side".to_owned(),
+        n => format!(", a mean with {n} neighbours on each side"),
+    };
     format!(
-        "the infected area counts too (weight {:.2}; the network's logit {:.2}), fitted on {} slices of {} patients{measured}",
+        "the infected area counts too (weight {:.2}{mean}; the network's logit {:.2}), fitted on {} slices of {} patients{measured}",
         fit.area, fit.network, fit.slices, fit.patients
     )
 }

@@ -33,7 +33,7 @@ const FOLD: usize = 0;
 /// slices with lung show no infection; a third of them is enough to learn what is none, and the time goes into more epochs.
 const SETTINGS: &[&str] = &[
     "validation_share=0.15",
-    "infection_extends_lung=true",
+    "clean.doubtful_lung=0.0",
     "prepare.size=80",
     "prepare.clahe_clip=none",
     "prepare.window_hu=[-950, 100]",

@@ -3,56 +3,72 @@
 use gg_imaging::CleanUp;
 use gg_volume::{AxisMap, LabelVolume};
 use rayon::prelude::*;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 /// Slices that are worked on at once: their copies are the memory that this takes.
 const SLICES_AT_ONCE: usize = 16;
 
-/// Makes lung and infection agree, slice by slice: infection that hangs together with the lung is lung where it `extends`
-/// it, for lung that is consolidated looks like the wall beside it and is what a lung network misses; infection elsewhere
-/// is none.
-///
-/// Where the lungs are closed first, infection in what that closes extends them in the same way.
+/// Makes lung and infection agree, slice by slice: infection that hangs together with the lung is lung where that is
+/// `doubtful`, for lung that is consolidated looks like the wall beside it and is what a lung network misses; infection
+/// elsewhere is none.
 pub(super) fn agree(
     lung: &mut LabelVolume,
     infection: &mut LabelVolume,
     map: &AxisMap,
-    extends: bool,
+    doubtful: &Doubtful,
     clean: &CleanUp,
 ) {
-    let closes = clean.lung_closing > 0.0;
-    if extends || closes {
-        extend(lung, infection, map, |in_lung, infected, [h, w]| {
-            if extends {
-                return spread(in_lung, infected, w);
-            }
-            let mut near = clean.closed_slice(in_lung, h, w);
-            near.iter_mut().zip(infected).for_each(|(n, &i)| *n &= i);
-            spread(in_lung, &near, w);
-        });
-    }
+    extend(lung, infection, map, doubtful);
     if clean.infection_inside_lungs {
         let voxels = infection.data_mut().par_iter_mut().zip(lung.data());
         voxels.with_min_len(1 << 16).for_each(|(i, &l)| *i &= u8::from(l != 0));
     }
 }
 
-/// Changes the lung of each slice by what `f` does to it, the slice of the infection at hand.
-fn extend(
-    lung: &mut LabelVolume,
-    infection: &LabelVolume,
-    map: &AxisMap,
-    f: impl Fn(&mut [u8], &[u8], [usize; 2]) + Sync,
-) {
-    let [nz, h, w] = map.canonical_shape(lung.shape());
-    for first in (0..nz).step_by(SLICES_AT_ONCE) {
-        let changed: Vec<(usize, Vec<u8>)> = (first..nz.min(first + SLICES_AT_ONCE))
-            .into_par_iter()
-            .map(|z| {
-                let (mut in_lung, mut infected) = (vec![0u8; h * w], vec![0u8; h * w]);
+/// Where a lung network gives less than its threshold, but more than nothing: runs of pixels of canonical slices. They are
+/// thin rims, for the most part, so that they take little memory.
+#[derive(Debug, Default)]
+pub(super) struct Doubtful {
+    slices: BTreeMap<usize, Vec<Range<usize>>>,
+}
+
+impl Doubtful {
+    /// Takes in a slice: the runs of pixels that `is`.
+    pub(super) fn runs(labels: &[u8], is: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
+        let mut runs = Vec::new();
+        let mut from = 0;
+        for same in labels.chunk_by(|a, b| is(*a) == is(*b)) {
+            if is(same[0]) {
+                runs.push(from..from + same.len());
+            }
+            from += same.len();
+        }
+        runs
+    }
+
+    pub(super) fn put(&mut self, z: usize, runs: Vec<Range<usize>>) {
+        if !runs.is_empty() {
+            self.slices.insert(z, runs);
+        }
+    }
+}
+
+/// Lets the lungs grow through infection where they are doubtful.
+fn extend(lung: &mut LabelVolume, infection: &LabelVolume, map: &AxisMap, doubtful: &Doubtful) {
+    let [_, h, w] = map.canonical_shape(lung.shape());
+    let slices: Vec<(&usize, &Vec<Range<usize>>)> = doubtful.slices.iter().collect();
+    for some in slices.chunks(SLICES_AT_ONCE) {
+        let changed: Vec<(usize, Vec<u8>)> = some
+            .par_iter()
+            .map(|&(&z, runs)| {
+                let [mut in_lung, mut infected, mut near] = [(); 3].map(|()| vec![0u8; h * w]);
                 map.read_slice(lung, z, &mut in_lung);
                 map.read_slice(infection, z, &mut infected);
-                f(&mut in_lung, &infected, [h, w]);
+                for run in runs {
+                    near[run.clone()].copy_from_slice(&infected[run.clone()]);
+                }
+                spread(&mut in_lung, &near, w);
                 (z, in_lung)
             })
             .collect();
@@ -103,33 +119,40 @@ mod tests {
         };
         let lung = volume(["00100020", "00000000", "00000000", "00000000"]);
         let infection = volume(["01101001", "10000001", "00100000", "00000000"]);
-        let joined = |extends| {
+        let joined = |doubtful: &[(usize, Range<usize>)]| {
             let (mut lung, mut infection) = (lung.clone(), infection.clone());
-            agree(&mut lung, &mut infection, &AxisMap::IDENTITY, extends, &CleanUp::default());
+            let mut rims = Doubtful::default();
+            doubtful.iter().for_each(|(z, run)| rims.put(*z, vec![run.clone()]));
+            agree(&mut lung, &mut infection, &AxisMap::IDENTITY, &rims, &CleanUp::default());
             (lung, infection)
         };
         let cut = volume(["00100000", "00000000", "00000000", "00000000"]);
-        assert_eq!(joined(false), (lung.clone(), cut));
+        assert_eq!(joined(&[]), (lung.clone(), cut));
         // each lung grows as what it is; the corner below the first and the other slice hang together with none
         let grown = volume(["01100022", "00000002", "00000000", "00000000"]);
         let infected = volume(["01100001", "00000001", "00000000", "00000000"]);
-        assert_eq!(joined(true), (grown, infected));
+        assert_eq!(joined(&[(0, 0..16), (1, 0..16)]), (grown, infected));
+        // infection beyond what is doubtful stays outside
+        let grown = volume(["01100020", "00000000", "00000000", "00000000"]);
+        let infected = volume(["01100000", "00000000", "00000000", "00000000"]);
+        assert_eq!(joined(&[(0, 0..4), (1, 0..16)]), (grown, infected));
     }
 
     #[test]
-    fn closed_lungs_take_in_the_infection_of_their_bays_and_it_may_stay_anywhere() {
-        let row =
-            |text: &str| LabelVolume::from_vec([1, 1, 10], text.bytes().map(|b| b - b'0').collect()).unwrap();
-        let joined = |clean: CleanUp| {
-            let (mut lung, mut infection) = (row("0010100000"), row("0001100010"));
-            agree(&mut lung, &mut infection, &AxisMap::IDENTITY, false, &clean);
-            (lung, infection)
-        };
-        let usual = CleanUp::default();
-        assert_eq!(joined(usual), (row("0010100000"), row("0000100000")));
-        let closing = CleanUp { lung_closing: 0.2, ..usual };
-        assert_eq!(joined(closing), (row("0011100000"), row("0001100000")));
-        let anywhere = CleanUp { infection_inside_lungs: false, ..usual };
-        assert_eq!(joined(anywhere), (row("0010100000"), row("0001100010")));
+    fn infection_may_stay_anywhere_where_that_is_asked_for() {
+        let row = LabelVolume::from_vec([1, 1, 4], vec![0, 1, 0, 0]).unwrap();
+        let infection = LabelVolume::from_vec([1, 1, 4], vec![0, 0, 0, 1]).unwrap();
+        let clean = CleanUp { infection_inside_lungs: false, ..CleanUp::default() };
+        let (mut lung, mut found) = (row.clone(), infection.clone());
+        agree(&mut lung, &mut found, &AxisMap::IDENTITY, &Doubtful::default(), &clean);
+        assert_eq!((lung, found), (row, infection));
+    }
+
+    #[test]
+    fn runs_are_what_lies_together() {
+        let is = |v| v == 2;
+        assert_eq!(Doubtful::runs(&[2, 2, 0, 1, 2], is), [0..2, 4..5]);
+        assert_eq!(Doubtful::runs(&[0, 1], is), []);
+        assert_eq!(Doubtful::runs(&[], is), []);
     }
 }

@@ -4,6 +4,7 @@
 //! turn.
 
 use super::Model;
+use super::agree::Doubtful;
 use crate::interrupt::Interrupt;
 use anyhow::Result;
 use gg_dataset::neighbours;
@@ -11,6 +12,7 @@ use gg_imaging::{Prepared, SliceWay};
 use gg_nn::Predictor;
 use gg_volume::{AxisMap, LabelVolume, Volume};
 use rayon::prelude::*;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many slices went through the networks; those that a network need not see count as done.
@@ -35,6 +37,9 @@ impl<'a> Progress<'a> {
 /// Shown the probabilities of a canonical slice.
 pub(super) type SeeSlice<'a> = dyn FnMut(usize, &[f32]) + 'a;
 
+/// Marks a pixel below the threshold of its mask, but not below what is doubtful.
+const DOUBTFUL: u8 = 2;
+
 /// Where a mask lies: the stored shape, and the way to canonical slices.
 pub(super) struct Place<'a> {
     pub(super) map: &'a AxisMap,
@@ -42,28 +47,42 @@ pub(super) struct Place<'a> {
 }
 
 /// Predicts slices and puts them back on the stored grid; shows the probabilities of each. `through` says which slices
-/// the network sees, `counts` of which of them anything is kept.
+/// the network sees, `counts` of which of them anything is kept. Beside the mask comes what lies below its threshold, but
+/// not below `doubtful`.
 pub(super) fn segment(
     model: &mut Model,
     input: &Prepared,
     place: Place<'_>,
     [through, counts]: [&[bool]; 2],
+    doubtful: f64,
     progress: &Progress<'_>,
     mut seen: Option<&mut SeeSlice<'_>>,
-) -> Result<LabelVolume> {
+) -> Result<(LabelVolume, Doubtful)> {
     let mut mask = Volume::filled(place.shape, 0u8);
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| through[input.ways[i].z]).collect();
     let threshold = model.bundle.info.threshold;
     let watched = seen.is_some();
-    let restore = |way: &SliceWay, probabilities: &[f32]| {
-        if !watched {
-            return (gg_imaging::restore_labels_slice(probabilities, way, threshold), Vec::new());
-        }
-        let full = gg_imaging::restore_probabilities_slice(probabilities, way);
-        (full.iter().map(|&p| u8::from(p >= threshold)).collect(), full)
+    let doubtful = doubtful as f32;
+    let label = |p: f32| match p {
+        p if p >= threshold => 1,
+        p if p >= doubtful => DOUBTFUL,
+        _ => 0,
     };
-    let keep = |way: &SliceWay, (labels, full): (Vec<u8>, Vec<f32>)| {
+    let restore = |way: &SliceWay, probabilities: &[f32]| {
+        let (mut labels, full) = if watched {
+            let full = gg_imaging::restore_probabilities_slice(probabilities, way);
+            (full.iter().map(|&p| label(p)).collect(), full)
+        } else {
+            (gg_imaging::restore_labels_slice(probabilities, way, label), Vec::new())
+        };
+        let runs = Doubtful::runs(&labels, |v| v == DOUBTFUL);
+        runs.iter().for_each(|run| labels[run.clone()].fill(0));
+        (labels, full, runs)
+    };
+    let mut doubts = Doubtful::default();
+    let keep = |way: &SliceWay, (labels, full, runs): (Vec<u8>, Vec<f32>, Vec<Range<usize>>)| {
         if counts[way.z] {
+            doubts.put(way.z, runs);
             if let Some(seen) = &mut seen {
                 seen(way.z, &full);
             }
@@ -72,7 +91,7 @@ pub(super) fn segment(
     };
     let batch = model.predictors[0].batch();
     predict(&mut model.predictors, input, &chosen, batch, progress, restore, keep)?;
-    Ok(mask)
+    Ok((mask, doubts))
 }
 
 /// Whether each slice shows infection: its canonical z, and the probability.

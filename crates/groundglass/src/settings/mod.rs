@@ -36,9 +36,6 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// Share of the patients outside the test fold on which thresholds and the best epoch are chosen.
     pub(crate) validation_share: f64,
-    /// Infection that hangs together with the lung mask is lung too, instead of being cut off at the mask.
-    #[serde(default)]
-    pub(crate) infection_extends_lung: bool,
     pub(crate) prepare: PrepareConfig,
     /// What is done to masks; left out where it is the usual, so that older runs can still be resumed.
     #[serde(default, skip_serializing_if = "CleanUp::is_usual")]
@@ -157,12 +154,6 @@ impl Settings {
             }
             if !(0.0..=1.0).contains(&task.scan_balance) {
                 return Some(format!("{name}.scan_balance is {}; right would be 0 to 1", task.scan_balance));
-            }
-            if task.augment.lesion_mix > 0.0 && name == "lung" {
-                return Some(format!(
-                    "lung.augment.lesion_mix is {}; right would be 0: lesions of another slice change no lung",
-                    task.augment.lesion_mix
-                ));
             }
             if let Err(e) = task.augment.validate() {
                 return Some(format!("{name}.augment: {e}"));
@@ -340,7 +331,7 @@ mod tests {
             "lung.train.epoch=7",
             "speling=1",
             "prepare.size=0",
-            "clean.lung_closing=0.7",
+            "clean.doubtful_lung=1.7",
             "lung",
             "=3",
             "seed=\"x\"",

@@ -209,8 +209,7 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
             .collect();
     let count = |mask: &[bool]| mask.iter().filter(|&&m| m).count();
     let threshold = bundle.info.threshold;
-    let largest = masks.slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0);
-    let probability = masks.slices[z].weighed(hidden.probability, largest, bundle.info.area.as_ref());
+    let probability = masks.weighed(bundle.info.area.as_ref())(z, hidden.probability);
     let explanation = Explanation {
         schema_version: SCHEMA_VERSION,
         research_use_only: true,
