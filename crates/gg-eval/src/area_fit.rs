@@ -189,7 +189,8 @@ fn around(areas: &[f64], neighbours: usize) -> Vec<f64> {
     let mean = |i: usize| {
         let near = i.saturating_sub(neighbours)..(i + neighbours + 1).min(areas.len());
         let weighed = near.map(|k| ((neighbours + 1 - i.abs_diff(k)) as f64, areas[k]));
-        let (weight, sum) = weighed.fold((0.0, 0.0), |(w, s), (weight, area)| (w + weight, s + weight * area));
+        let (weight, sum) =
+            weighed.fold((0.0, 0.0), |(w, s), (weight, area)| (w + weight, s + weight * area));
         sum / weight
     };
     (0..areas.len()).map(mean).collect()

@@ -35,7 +35,15 @@ fn info() -> BundleInfo {
 }
 
 fn area() -> gg_eval::AreaFit {
-    gg_eval::AreaFit { network: 0.5, area: 1.0, neighbours: 1, offset: -2.0, slices: 10, patients: 2, measured: None }
+    gg_eval::AreaFit {
+        network: 0.5,
+        area: 1.0,
+        neighbours: 1,
+        offset: -2.0,
+        slices: 10,
+        patients: 2,
+        measured: None,
+    }
 }
 
 fn interval() -> gg_eval::IntervalFit {

@@ -92,8 +92,7 @@ impl Findings {
     /// classifier makes of the abdomen or the neck, and the infected area has its say where the bundle gives it one.
     pub(crate) fn weighed(&self, fit: Option<&AreaFit>) -> impl Fn(usize, f32) -> f32 {
         let largest = self.slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0).max(1);
-        let areas: Vec<f64> =
-            self.slices.iter().map(|s| s.infected_voxels as f64 / largest as f64).collect();
+        let areas: Vec<f64> = self.slices.iter().map(|s| s.infected_voxels as f64 / largest as f64).collect();
         let areas = fit.map(|fit| fit.areas(&areas));
         move |z, probability| match fit.zip(areas.as_ref()) {
             _ if self.slices[z].lung_voxels == 0 => 0.0,
@@ -101,7 +100,6 @@ impl Findings {
             None => probability,
         }
     }
-
 
     /// Puts that into the slices.
     fn weigh(&mut self, fit: Option<&AreaFit>) {

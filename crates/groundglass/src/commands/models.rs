@@ -257,9 +257,10 @@ fn called_scan(case: &ScoredCase) -> CalledScan<'_> {
             with_lung[marked.slice] = true;
         }
     }
-    let called = case.slice_scores.iter().filter(|s| with_lung.get(s.slice) == Some(&true)).filter_map(|s| {
-        Some(CalledSlice { slice: s.slice, probability: s.probability, infected: s.truth? })
-    });
+    let called =
+        case.slice_scores.iter().filter(|s| with_lung.get(s.slice) == Some(&true)).filter_map(|s| {
+            Some(CalledSlice { slice: s.slice, probability: s.probability, infected: s.truth? })
+        });
     CalledScan { patient: &case.patient, called: called.collect(), areas }
 }
 
