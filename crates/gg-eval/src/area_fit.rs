@@ -6,7 +6,8 @@
 //! its own meaning is left out.
 //!
 //! Infection seldom ends within a slice: the area is the mean over the slice and up to [`FARTHEST`] neighbours on each side,
-//! with weights that fall to the sides, as far as that tells slices of other patients apart best.
+//! with weights that fall to the sides, as far as that tells slices of patients apart best that a fit has not seen. What is measured
+//! is the highest of these few, and so a little too high.
 
 use crate::logistic::Logistic;
 use crate::roc::roc_curve;

@@ -87,6 +87,16 @@ impl LogitCounts {
         })
     }
 
+    /// Mean negative log-likelihood of the cases with logits divided by `temperature`; 0 without cases.
+    pub fn nll_at(&self, temperature: f64) -> f64 {
+        self.nll(1.0 / temperature)
+    }
+
+    /// How many cases were counted.
+    pub fn cases(&self) -> u64 {
+        self.bins.iter().flatten().sum()
+    }
+
     /// Reliability of the probabilities after the logits were multiplied by `sharpness`, in `bins` bins of equal width.
     pub fn reliability(&self, sharpness: f64, bins: usize) -> Calibration {
         let n = bins.max(1);

@@ -18,7 +18,8 @@ pub struct CleanUp {
     /// Infection outside the lungs is dropped, where there is a lung model.
     pub infection_inside_lungs: bool,
     /// Infection that hangs together with the lungs counts as lung where the lung network gives at least this probability;
-    /// consolidated lung looks like the wall beside it, and is what such a network doubts. 1: only where the lungs are.
+    /// consolidated lung looks like the wall beside it, and is what such a network doubts. 1: only where the lungs are. The
+    /// infection model's copy counts.
     pub doubtful_lung: f64,
     /// Pieces of infection below this share of the lungs' volume are dropped. 0: none.
     pub infection_smallest: f64,
@@ -46,6 +47,11 @@ impl CleanUp {
         ];
         let (key, found) = shares.into_iter().find(|(_, v)| !(0.0..=1.0).contains(v))?;
         Some(format!("{key} is {found}; right would be 0 to 1"))
+    }
+
+    /// The probability of lung from which infection beside the lungs counts as lung; `None`: nowhere.
+    pub fn doubtful(&self) -> Option<f64> {
+        (self.doubtful_lung < 1.0).then_some(self.doubtful_lung)
     }
 
     /// Whether nothing was changed.

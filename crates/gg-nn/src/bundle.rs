@@ -18,7 +18,7 @@ use std::path::Path;
 
 /// Version of the file's format that this program writes, and the newest that it reads. Format 1 has no temperature, no
 /// interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the usual clean-up.
-pub const BUNDLE_FORMAT: u32 = 2;
+pub const BUNDLE_FORMAT: u32 = 3;
 /// Larger files are no bundles; nothing of them is read.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 
@@ -190,7 +190,13 @@ impl Bundle {
         if version > u64::from(BUNDLE_FORMAT) {
             return Err(BundleError::Newer { found: version });
         }
-        let info: BundleInfo = serde_json::from_str(&text).map_err(unreadable)?;
+        let info: BundleInfo = if version < CLEAN_UP_FORMAT {
+            let mut info: serde_json::Value = serde_json::from_str(&text).map_err(unreadable)?;
+            with_former_clean_up(&mut info);
+            serde_json::from_value(info).map_err(unreadable)?
+        } else {
+            serde_json::from_str(&text).map_err(unreadable)?
+        };
         let bundle = Self { info, weights };
         bundle.check()?;
         if weights_sha256(&bundle.weights) != bundle.info.weights_sha256 {
@@ -281,6 +287,31 @@ impl Bundle {
             }
         }
         Ok(())
+    }
+}
+
+/// Since this format, the clean-up of masks knows doubtful lung.
+const CLEAN_UP_FORMAT: u64 = 3;
+
+/// Puts what older bundles did to masks into today's words.
+fn with_former_clean_up(info: &mut serde_json::Value) {
+    let settings = info.pointer_mut("/manifest/settings").and_then(serde_json::Value::as_object_mut);
+    let mut extends = false;
+    if let Some(settings) = settings {
+        extends = settings.remove("infection_extends_lung") == Some(true.into());
+        let clean = settings.entry("clean").or_insert_with(|| serde_json::json!({}));
+        former_clean_up(clean, extends);
+    }
+    if let Some(info) = info.as_object_mut() {
+        former_clean_up(info.entry("clean").or_insert_with(|| serde_json::json!({})), extends);
+    }
+}
+
+fn former_clean_up(clean: &mut serde_json::Value, extends: bool) {
+    if let Some(clean) = clean.as_object_mut() {
+        clean.remove("lung_closing");
+        clean.entry("lung_smallest").or_insert_with(|| 0.02.into());
+        clean.entry("doubtful_lung").or_insert_with(|| if extends { 0.0 } else { 1.0 }.into());
     }
 }
 

@@ -250,6 +250,53 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
     assert!(Bundle::described(&bytes, |info| info.interval = Some(unfit)).is_err());
 }
 
+/// The same bytes with another description.
+fn with_description(bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let text = header["__metadata__"]["groundglass"].as_str().unwrap().to_owned();
+    let mut info: serde_json::Value = serde_json::from_str(&text).unwrap();
+    change(&mut info);
+    header["__metadata__"]["groundglass"] = serde_json::to_string(&info).unwrap().into();
+    let header = serde_json::to_vec(&header).unwrap();
+    [&(header.len() as u64).to_le_bytes()[..], &header, &bytes[8 + length..]].concat()
+}
+
+#[test]
+fn older_bundles_do_to_masks_what_they_did() {
+    let (bundle, bytes) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
+    let old = |extends: Option<bool>, clean: Option<serde_json::Value>| {
+        let bytes = with_description(&bytes, |info| {
+            info["format_version"] = 2.into();
+            info["manifest"] = serde_json::json!({ "settings": { "seed": 1 } });
+            if let Some(extends) = extends {
+                info["manifest"]["settings"]["infection_extends_lung"] = extends.into();
+            }
+            match clean {
+                Some(clean) => info["clean"] = clean,
+                None => drop(info.as_object_mut().unwrap().remove("clean")),
+            }
+        });
+        Bundle::from_bytes(&bytes).unwrap()
+    };
+    let closing = serde_json::json!({ "lung_smallest": 0.3, "lung_closing": 0.0 });
+    for (read, expected) in [
+        (old(None, None), (0.02, 1.0)),
+        (old(Some(false), Some(closing.clone())), (0.3, 1.0)),
+        (old(Some(true), Some(closing)), (0.3, 0.0)),
+        (old(None, Some(serde_json::json!({ "doubtful_lung": 0.2 }))), (0.02, 0.2)),
+    ] {
+        assert_eq!((read.info.clean.lung_smallest, read.info.clean.doubtful_lung), expected);
+        let settings = &read.info.manifest["settings"];
+        assert_eq!(settings.get("infection_extends_lung"), None);
+        assert_eq!(settings["seed"], 1);
+        assert_eq!(read.weights, bundle.weights);
+    }
+    // Only what older bundles may hold is let through.
+    let wrong = with_description(&bytes, |info| info["clean"]["lung_closing"] = 0.0.into());
+    assert!(Bundle::from_bytes(&wrong).unwrap_err().to_string().contains("lung_closing"));
+}
+
 #[test]
 fn a_file_larger_than_any_model_is_not_read() {
     let dir = tempfile::tempdir().unwrap();

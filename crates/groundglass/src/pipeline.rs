@@ -2,7 +2,8 @@
 //!
 //! # Memory
 //! Beside the CT there are the two masks (one byte a voxel each), the prepared slices (`size * size` bytes a slice)
-//! and a few slices of probabilities; nothing else grows with the volume.
+//! and a few slices of probabilities, and where the lungs begin and end in each row (8 bytes a run); nothing else grows with
+//! the volume.
 
 mod agree;
 mod prepared;
@@ -32,8 +33,6 @@ const STREAMS: usize = 2;
 
 /// Probability of a classifier whose network is not asked.
 const UNDECIDED: f32 = 0.5;
-/// No probability is so high: nothing is doubtful.
-const NEVER: f64 = 2.0;
 
 /// A bundle, ready to predict.
 pub(crate) struct Model {
@@ -70,7 +69,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) task: Task,
     pub(crate) z: usize,
     pub(crate) probabilities: &'a [f32],
-    /// Where they count: inside the lungs, for infection where there is a lung model.
+    /// Where they count: inside the lungs as their network found them, for infection where there is a lung model.
     pub(crate) inside: Option<&'a [u8]>,
 }
 
@@ -316,7 +315,7 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
         });
         let see = see.as_mut().map(|see| see as &mut SeeSlice<'_>);
         let place = Place { map: &map, shape };
-        let doubtful = models.infection.as_ref().map_or(NEVER, |m| m.bundle.info.clean.doubtful_lung);
+        let doubtful = models.infection.as_ref().and_then(|m| m.bundle.info.clean.doubtful());
         let (mask, below) = segment(model, input, place, [&all, &all], doubtful, &progress, see)?;
         doubts = below;
         found.secs.predict += start.elapsed().as_secs_f64();
@@ -357,13 +356,13 @@ pub(crate) fn run(models: &mut Models, ct: &CtVolume, run: Run<'_>) -> Result<Fi
                     });
                     seen(Seen { task: Task::Infection, z, probabilities, inside });
                 };
-                segment(model, input, place, chosen, NEVER, &progress, Some(&mut see))?.0
+                segment(model, input, place, chosen, None, &progress, Some(&mut see))?.0
             }
             // Which slices hold lung is known; which lung it is can be told meanwhile.
             None => {
                 let (sided, mask) = rayon::join(
                     || lung.map(split),
-                    || segment(model, input, place, chosen, NEVER, &progress, None),
+                    || segment(model, input, place, chosen, None, &progress, None),
                 );
                 lung = sided;
                 mask?.0

@@ -15,8 +15,9 @@ use crate::settings::Settings;
 use crate::words::number;
 use anyhow::{Context as _, Result};
 use gg_dataset::{Split, SplitCase};
-use gg_eval::{INTERVAL_LEVEL, IntervalFit, Predicted, cross_fit};
-use serde::Serialize;
+use gg_eval::{INTERVAL_LEVEL, IntervalFit, LogitCounts, Predicted, cross_fit};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The split in the folder of a cross-validation.
@@ -36,8 +37,23 @@ struct CrossVal {
     never_tested: usize,
     /// Mean of each fold's own mean, in the order of the folds, so that their spread can be seen.
     per_fold: Vec<Option<f64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_out_temperature: Option<HeldOutTemperature>,
     #[serde(flatten)]
     scores: Scores,
+}
+
+/// A temperature fitted on the voxels of patients that no network was trained on, where no fold had validation data to fit
+/// one on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct HeldOutTemperature {
+    /// What logits are to be divided by; for a network that is trained on all patients by the same recipe.
+    pub(super) temperature: f64,
+    /// Mean negative log-likelihood of the voxels as they are, and with each fold's logits divided by a temperature that was
+    /// fitted on the other folds.
+    pub(super) nll_before_and_after: [f64; 2],
+    /// Voxels inside the predicted lungs.
+    pub(super) voxels: u64,
 }
 
 pub(super) fn run(context: &Context, args: CrossvalArgs) -> Result<()> {
@@ -86,12 +102,17 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     }
     let Some(basis) = basis else { return Err(Usage("the split has no folds".to_owned()).into()) };
     let interval = put_intervals(&mut cases, &folds_of_cases);
+    let structure = if matches!(args.task, TaskName::Lung) { 0 } else { 1 };
+    let voxels =
+        folds_of_cases.iter().zip(&cases).filter_map(|(f, c)| Some((*f, c.voxels[structure].as_ref()?)));
+    let held_out_temperature = held_out_temperature(voxels);
     let scores = scoring::sum_up(cases, basis);
     let found = CrossVal {
         task: name(args.task),
         folds: split.folds,
         never_tested: split.cases.iter().filter(|e| e.part.is_some()).count(),
         per_fold,
+        held_out_temperature,
         scores,
     };
     let staged = Staged::begin(&out.join(SCORES), true)?;
@@ -121,6 +142,36 @@ fn put_intervals(cases: &mut [CaseScores], folds: &[usize]) -> Option<IntervalFi
         cases[i].percent_of_lung_interval = interval;
     }
     found.fit
+}
+
+/// The temperature that all folds' voxels ask for, if no fold brought one of its own.
+fn held_out_temperature<'a>(
+    voxels: impl Iterator<Item = (usize, &'a (LogitCounts, f32))>,
+) -> Option<HeldOutTemperature> {
+    let mut of_folds: BTreeMap<usize, LogitCounts> = BTreeMap::new();
+    for (fold, (counts, temperature)) in voxels {
+        if *temperature != 1.0 {
+            return None;
+        }
+        of_folds.entry(fold).or_default().merge(counts);
+    }
+    let merged = |left_out: Option<usize>| {
+        let mut all = LogitCounts::default();
+        of_folds.iter().filter(|(fold, _)| Some(**fold) != left_out).for_each(|(_, c)| all.merge(c));
+        all
+    };
+    let all = merged(None);
+    let fit = all.fit()?;
+    let mut after = 0.0;
+    for (fold, counts) in &of_folds {
+        after += counts.nll_at(merged(Some(*fold)).fit()?.temperature) * counts.cases() as f64;
+    }
+    let voxels = all.cases();
+    Some(HeldOutTemperature {
+        temperature: fit.temperature,
+        nll_before_and_after: [fit.nll_before, after / voxels as f64],
+        voxels,
+    })
 }
 
 /// The split that was named, the data sets' own folds, or one by patient.
@@ -307,6 +358,52 @@ fn text(found: &CrossVal, out: &Path) -> String {
             c.negatives
         ));
     }
+    if let Some(t) = &found.held_out_temperature {
+        let [before, after] = t.nll_before_and_after;
+        lines.push(format!(
+            "no fold had validation data: temperature {:.2} suits the held-out patients (log-likelihood per voxel -{before:.4};              -{after:.4} with that of the other folds)",
+            t.temperature
+        ));
+    }
     lines.push(format!("report: {}", out.join(SCORES).join("report.html").display()));
     lines.join("\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Voxels of logit 2 and -2, of which so many of ten are what the sign says.
+    fn voxels(right: usize) -> LogitCounts {
+        let mut counts = LogitCounts::default();
+        for i in 0..1000 {
+            let said = i % 2 == 0;
+            counts.add(if said { 2.0 } else { -2.0 }, (i / 2 % 10 < right) == said);
+        }
+        counts
+    }
+
+    #[test]
+    fn a_temperature_is_fitted_on_held_out_voxels_and_measured_on_those_of_other_folds() {
+        let (sure, unsure) = ((voxels(9), 1.0), (voxels(8), 1.0));
+        let both = held_out_temperature([(0, &sure), (1, &unsure), (1, &unsure)].into_iter()).unwrap();
+        // Right are (9 + 8 + 8) / 30: the logit that says so is ln 5.
+        assert!((both.temperature - 2.0 / 5f64.ln()).abs() < 0.01, "{both:?}");
+        assert_eq!(both.voxels, 3000);
+        let [before, after] = both.nll_before_and_after;
+        // Each fold with the temperature of the other: ln 4 / 2 and ln 9 / 2 as sharp.
+        let nll = |right: f64, z: f64| (1.0 + (-z).exp()).ln() * right + (1.0 + z.exp()).ln() * (1.0 - right);
+        let expected = (nll(0.9, 4f64.ln()) + 2.0 * nll(0.8, 9f64.ln())) / 3.0;
+        assert!((after - expected).abs() < 1e-3, "{after} for {expected}");
+        assert!((before - (nll(0.9, 2.0) + 2.0 * nll(0.8, 2.0)) / 3.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn folds_that_were_calibrated_or_show_one_kind_alone_need_none() {
+        let (own, calibrated) = ((voxels(9), 1.0), (voxels(8), 1.4));
+        assert_eq!(held_out_temperature([(0, &own), (1, &calibrated)].into_iter()), None);
+        assert_eq!(held_out_temperature([(0, &own)].into_iter()), None, "no other fold");
+        assert_eq!(held_out_temperature(std::iter::empty()), None);
+    }
 }

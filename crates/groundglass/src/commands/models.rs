@@ -1,6 +1,7 @@
 //! `models`: what is in the box, and everything that a bundle says about itself.
 
 use super::Context;
+use super::crossval::HeldOutTemperature;
 use crate::args::{
     ModelsAction, ModelsArgs, ModelsSetAreaArgs, ModelsSetIntervalArgs, ModelsSetThresholdArgs,
     ModelsShowArgs, OutBundle,
@@ -132,7 +133,11 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
         values.sort_by(f32::total_cmp);
         (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
     };
-    let (threshold, temperature) = (median_of(&|i| i.threshold), median_of(&|i| i.temperature));
+    let (threshold, mut temperature) = (median_of(&|i| i.threshold), median_of(&|i| i.temperature));
+    // Without validation data, masks are cut at one half, and one half stays one half at any temperature.
+    if folds.iter().all(|(_, fold)| fold.info.scores["validation"].is_null()) {
+        temperature = held_out_temperature(&args.crossval)?;
+    }
     let bytes = Bundle::described(&bytes, |info| {
         info.threshold = threshold;
         info.temperature = temperature;
@@ -144,6 +149,19 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
         let lines = [threshold_words(&shown.info), temperature_words(&shown.info)];
         format!("{}\nthreshold    {}\ntemperature  {}", args.out.out.display(), lines[0], lines[1])
     })
+}
+
+/// The temperature that a cross-validation without validation data fitted on its held-out patients; 1 where it found none.
+fn held_out_temperature(crossval: &Path) -> Result<f32> {
+    #[derive(Deserialize)]
+    struct Found {
+        held_out_temperature: Option<HeldOutTemperature>,
+    }
+    let path = crossval.join("scores").join("scores.json");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let found: Found = serde_json::from_str(&text)
+        .with_context(|| format!("{}: no scores.json as `crossval` writes it", path.display()))?;
+    Ok(found.held_out_temperature.map_or(1.0, |t| t.temperature as f32))
 }
 
 /// What is read of a `scores.json`.
@@ -200,7 +218,8 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
             twice.patient
         );
     }
-    let scans: Vec<CalledScan<'_>> = scores.iter().flat_map(|s| &s.cases).map(called_scan).collect();
+    let scans: Vec<CalledScan<'_>> =
+        scores.iter().flat_map(|s| &s.cases).map(called_scan).collect::<Result<_>>()?;
     let fit = AreaFit::fit(&scans).context(
         "found no slices both with and without infection that have a classifier's probability and an infected area; right \
          would be scores of a classifier, an infection and a lung model together",
@@ -248,20 +267,25 @@ fn read_scores(path: &Path) -> Result<ScoredSlices> {
 }
 
 /// A case with those of its slices that have all that the fit needs.
-fn called_scan(case: &ScoredCase) -> CalledScan<'_> {
-    let slices = case.slice_areas.iter().map(|a| a.slice + 1).max().unwrap_or(0);
-    let (mut areas, mut with_lung) = (vec![0.0; slices], vec![false; slices]);
-    for marked in &case.slice_areas {
-        if let Some(area) = marked.of_largest_lung {
-            areas[marked.slice] = area;
-            with_lung[marked.slice] = true;
-        }
+fn called_scan(case: &ScoredCase) -> Result<CalledScan<'_>> {
+    let marked = &case.slice_areas;
+    if let Some((place, odd)) = marked.iter().enumerate().find(|(place, a)| a.slice != *place) {
+        anyhow::bail!(
+            "a scan of the patient {} has the slice {} where right would be {place}: the scores are not whole",
+            case.patient,
+            odd.slice
+        );
     }
+    let with_lung = |slice: usize| marked.get(slice).is_some_and(|a| a.of_largest_lung.is_some());
     let called =
-        case.slice_scores.iter().filter(|s| with_lung.get(s.slice) == Some(&true)).filter_map(|s| {
+        case.slice_scores.iter().filter(|s| with_lung(s.slice)).filter_map(|s| {
             Some(CalledSlice { slice: s.slice, probability: s.probability, infected: s.truth? })
         });
-    CalledScan { patient: &case.patient, called: called.collect(), areas }
+    Ok(CalledScan {
+        patient: &case.patient,
+        called: called.collect(),
+        areas: marked.iter().map(|a| a.of_largest_lung.unwrap_or(0.0)).collect(),
+    })
 }
 
 /// The bundles of all folds of a cross-validation.
@@ -305,7 +329,9 @@ fn threshold_words(info: &BundleInfo) -> String {
         _ if info.area.is_some() => {
             "chosen with the weights of the infected area, on the same slices".to_owned()
         }
-        Some(folds) => format!("median of {folds} folds, each chosen on its validation data"),
+        Some(folds) => {
+            format!("median of {folds} folds, each chosen on its validation data, where it had any")
+        }
         None => "chosen on validation data".to_owned(),
     };
     format!("{:.3}, {from}", info.threshold)
@@ -313,7 +339,12 @@ fn threshold_words(info: &BundleInfo) -> String {
 
 fn temperature_words(info: &BundleInfo) -> String {
     let from = match (info.threshold_folds, info.temperature == 1.0) {
-        (Some(folds), _) => format!(", median of {folds} folds"),
+        (Some(_), true) => ": not calibrated".to_owned(),
+        (Some(folds), _) => {
+            format!(
+                ", of {folds} folds: the median, or of their held-out patients where none had validation data"
+            )
+        }
         (None, true) => ": not calibrated".to_owned(),
         (None, false) => ", fitted on validation data".to_owned(),
     };

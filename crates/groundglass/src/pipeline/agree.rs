@@ -26,28 +26,41 @@ pub(super) fn agree(
     }
 }
 
-/// Where a lung network gives less than its threshold, but more than nothing: runs of pixels of canonical slices. They are
-/// thin rims, for the most part, so that they take little memory.
+/// Where a lung network gives at least the least probability that counts: runs of pixels of canonical slices, which are few
+/// where lungs are found in whole pieces.
 #[derive(Debug, Default)]
 pub(super) struct Doubtful {
-    slices: BTreeMap<usize, Vec<Range<usize>>>,
+    slices: BTreeMap<usize, Vec<Range<u32>>>,
 }
 
 impl Doubtful {
-    /// Takes in a slice: the runs of pixels that `is`.
-    pub(super) fn runs(labels: &[u8], is: impl Fn(u8) -> bool) -> Vec<Range<usize>> {
+    /// The runs of pixels of one slice that have any label, in the lungs or doubtful.
+    pub(super) fn runs(labels: &[u8]) -> Vec<Range<u32>> {
         let mut runs = Vec::new();
         let mut from = 0;
-        for same in labels.chunk_by(|a, b| is(*a) == is(*b)) {
-            if is(same[0]) {
-                runs.push(from..from + same.len());
+        for same in labels.chunk_by(|a, b| (*a != 0) == (*b != 0)) {
+            let to = from + same.len() as u32;
+            if same[0] != 0 {
+                runs.push(from..to);
             }
-            from += same.len();
+            from = to;
         }
+        runs.shrink_to_fit();
         runs
     }
 
-    pub(super) fn put(&mut self, z: usize, runs: Vec<Range<usize>>) {
+    /// 1 where a slice of so many pixels is doubtful or lung.
+    #[cfg(test)]
+    pub(super) fn slice(&self, z: usize, pixels: usize) -> Vec<u8> {
+        let mut mask = vec![0; pixels];
+        for run in self.slices.get(&z).into_iter().flatten() {
+            mask[run.start as usize..run.end as usize].fill(1);
+        }
+        mask
+    }
+
+    /// Takes in the runs of a slice.
+    pub(super) fn put(&mut self, z: usize, runs: Vec<Range<u32>>) {
         if !runs.is_empty() {
             self.slices.insert(z, runs);
         }
@@ -57,7 +70,7 @@ impl Doubtful {
 /// Lets the lungs grow through infection where they are doubtful.
 fn extend(lung: &mut LabelVolume, infection: &LabelVolume, map: &AxisMap, doubtful: &Doubtful) {
     let [_, h, w] = map.canonical_shape(lung.shape());
-    let slices: Vec<(&usize, &Vec<Range<usize>>)> = doubtful.slices.iter().collect();
+    let slices: Vec<(&usize, &Vec<Range<u32>>)> = doubtful.slices.iter().collect();
     for some in slices.chunks(SLICES_AT_ONCE) {
         let changed: Vec<(usize, Vec<u8>)> = some
             .par_iter()
@@ -66,7 +79,8 @@ fn extend(lung: &mut LabelVolume, infection: &LabelVolume, map: &AxisMap, doubtf
                 map.read_slice(lung, z, &mut in_lung);
                 map.read_slice(infection, z, &mut infected);
                 for run in runs {
-                    near[run.clone()].copy_from_slice(&infected[run.clone()]);
+                    let run = run.start as usize..run.end as usize;
+                    near[run.clone()].copy_from_slice(&infected[run]);
                 }
                 spread(&mut in_lung, &near, w);
                 (z, in_lung)
@@ -119,7 +133,7 @@ mod tests {
         };
         let lung = volume(["00100020", "00000000", "00000000", "00000000"]);
         let infection = volume(["01101001", "10000001", "00100000", "00000000"]);
-        let joined = |doubtful: &[(usize, Range<usize>)]| {
+        let joined = |doubtful: &[(usize, Range<u32>)]| {
             let (mut lung, mut infection) = (lung.clone(), infection.clone());
             let mut rims = Doubtful::default();
             doubtful.iter().for_each(|(z, run)| rims.put(*z, vec![run.clone()]));
@@ -150,9 +164,8 @@ mod tests {
 
     #[test]
     fn runs_are_what_lies_together() {
-        let is = |v| v == 2;
-        assert_eq!(Doubtful::runs(&[2, 2, 0, 1, 2], is), [0..2, 4..5]);
-        assert_eq!(Doubtful::runs(&[0, 1], is), []);
-        assert_eq!(Doubtful::runs(&[], is), []);
+        assert_eq!(Doubtful::runs(&[2, 1, 0, 0, 2]), [0..2, 4..5]);
+        assert_eq!(Doubtful::runs(&[0, 0]), []);
+        assert_eq!(Doubtful::runs(&[]), []);
     }
 }

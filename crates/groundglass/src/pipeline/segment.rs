@@ -47,14 +47,14 @@ pub(super) struct Place<'a> {
 }
 
 /// Predicts slices and puts them back on the stored grid; shows the probabilities of each. `through` says which slices
-/// the network sees, `counts` of which of them anything is kept. Beside the mask comes what lies below its threshold, but
-/// not below `doubtful`.
+/// the network sees, `counts` of which of them anything is kept. Beside the mask comes where the probability is at least
+/// `doubtful`, if that is asked for.
 pub(super) fn segment(
     model: &mut Model,
     input: &Prepared,
     place: Place<'_>,
     [through, counts]: [&[bool]; 2],
-    doubtful: f64,
+    doubtful: Option<f64>,
     progress: &Progress<'_>,
     mut seen: Option<&mut SeeSlice<'_>>,
 ) -> Result<(LabelVolume, Doubtful)> {
@@ -62,10 +62,9 @@ pub(super) fn segment(
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| through[input.ways[i].z]).collect();
     let threshold = model.bundle.info.threshold;
     let watched = seen.is_some();
-    let doubtful = doubtful as f32;
     let label = |p: f32| match p {
         p if p >= threshold => 1,
-        p if p >= doubtful => DOUBTFUL,
+        p if doubtful.is_some_and(|d| p >= d as f32) => DOUBTFUL,
         _ => 0,
     };
     let restore = |way: &SliceWay, probabilities: &[f32]| {
@@ -75,12 +74,12 @@ pub(super) fn segment(
         } else {
             (gg_imaging::restore_labels_slice(probabilities, way, label), Vec::new())
         };
-        let runs = Doubtful::runs(&labels, |v| v == DOUBTFUL);
-        runs.iter().for_each(|run| labels[run.clone()].fill(0));
+        let runs = if doubtful.is_some() { Doubtful::runs(&labels) } else { Vec::new() };
+        labels.iter_mut().for_each(|v| *v &= 1);
         (labels, full, runs)
     };
     let mut doubts = Doubtful::default();
-    let keep = |way: &SliceWay, (labels, full, runs): (Vec<u8>, Vec<f32>, Vec<Range<usize>>)| {
+    let keep = |way: &SliceWay, (labels, full, runs): (Vec<u8>, Vec<f32>, Vec<Range<u32>>)| {
         if counts[way.z] {
             doubts.put(way.z, runs);
             if let Some(seen) = &mut seen {
@@ -241,6 +240,40 @@ mod tests {
         let of = |a: usize, b: usize, c: usize| [a, b, c].map(|i| input.images[i].as_slice()).to_vec();
         let by_hand = predictors[0].predict(&[of(0, 1, 2), of(4, 5, 5), of(6, 6, 7)]).unwrap();
         assert_eq!(expected.into_iter().map(|(_, p)| p).collect::<Vec<_>>(), by_hand);
+    }
+
+    #[test]
+    fn masks_and_doubtful_lung_are_the_probabilities_whether_those_are_watched_or_not() {
+        let arithmetic = gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect());
+        let mut models = Models::new(arithmetic);
+        models.add(bundle(1), String::new()).unwrap();
+        let model = models.infection.as_mut().unwrap();
+        let (all, input) = (vec![true; 11], prepared());
+        let stop = Interrupt::default();
+        let progress = Progress::new(&|_, _| {}, 11, &stop);
+        let place = || Place { map: &AxisMap::IDENTITY, shape: [11, SIZE, SIZE] };
+        let mut probabilities = vec![0.0f32; 11 * SIZE * SIZE];
+        let mut see =
+            |z: usize, p: &[f32]| probabilities[z * SIZE * SIZE..][..SIZE * SIZE].copy_from_slice(p);
+        let through = [all.as_slice(), all.as_slice()];
+        let (mask, _) = segment(model, &input, place(), through, None, &progress, Some(&mut see)).unwrap();
+        let expected: Vec<u8> = probabilities.iter().map(|&p| u8::from(p >= 0.5)).collect();
+        assert_eq!(mask.data(), expected);
+        let mut sorted = probabilities.clone();
+        sorted.sort_by(f32::total_cmp);
+        let doubtful = f64::from(sorted[sorted.len() / 3]).min(0.49);
+        for watched in [false, true] {
+            let mut see = |_: usize, _: &[f32]| {};
+            let see = watched.then_some(&mut see as &mut SeeSlice<'_>);
+            let (mask, rims) =
+                segment(model, &input, place(), through, Some(doubtful), &progress, see).unwrap();
+            assert_eq!(mask.data(), expected);
+            let doubted = |p: &f32| u8::from(*p > 0.0 && f64::from(*p) >= doubtful);
+            let expected: Vec<u8> = probabilities.iter().map(doubted).collect();
+            let found: Vec<u8> = (0..11).flat_map(|z| rims.slice(z, SIZE * SIZE)).collect();
+            assert_eq!(found, expected);
+            assert!(expected.contains(&1) && expected.contains(&0));
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     /// Share of the patients outside the test fold on which thresholds and the best epoch are chosen.
     pub(crate) validation_share: f64,
     pub(crate) prepare: PrepareConfig,
-    /// What is done to masks; left out where it is the usual, so that older runs can still be resumed.
+    /// What is done to masks; left out where it is the usual.
     #[serde(default, skip_serializing_if = "CleanUp::is_usual")]
     pub(crate) clean: CleanUp,
     pub(crate) classify: TaskSettings,

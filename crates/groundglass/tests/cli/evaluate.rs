@@ -238,7 +238,13 @@ fn a_classifier_weighs_the_infected_area_after_it_was_fitted_and_asks_for_the_ma
             if before["slice_scores"][i]["probability"] == 0.0 {
                 continue; // a slice without lung is never called infected
             }
-            let area = before["slice_areas"][i]["of_largest_lung"].as_f64().unwrap();
+            let area_of = |i: usize| before["slice_areas"][i]["of_largest_lung"].as_f64().unwrap_or(0.0);
+            let reach = fit["neighbours"].as_u64().unwrap() as usize;
+            let last = before["slice_areas"].as_array().unwrap().len() - 1;
+            let near: Vec<usize> = (i.saturating_sub(reach)..=(i + reach).min(last)).collect();
+            let weight_of = |k: usize| (reach + 1 - i.abs_diff(k)) as f64;
+            let area = near.iter().map(|&k| weight_of(k) * area_of(k)).sum::<f64>()
+                / near.iter().map(|&k| weight_of(k)).sum::<f64>();
             let weight = |key: &str| fit[key].as_f64().unwrap();
             let odds = weight("network") * (network / (1.0 - network)).ln()
                 + weight("area") * (area / 1e-4 + 1.0).ln()
