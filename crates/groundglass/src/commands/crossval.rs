@@ -361,7 +361,8 @@ fn text(found: &CrossVal, out: &Path) -> String {
     if let Some(t) = &found.held_out_temperature {
         let [before, after] = t.nll_before_and_after;
         lines.push(format!(
-            "no fold had validation data: temperature {:.2} suits the held-out patients (log-likelihood per voxel -{before:.4};              -{after:.4} with that of the other folds)",
+            "no fold had validation data: temperature {:.2} suits the held-out patients (negative log-likelihood per voxel {before:.4}; \
+             {after:.4} with that of the other folds)",
             t.temperature
         ));
     }
