@@ -245,7 +245,7 @@ mod tests {
         let mut scan = |patient| {
             let mut scan = CalledScan { patient, areas: Vec::new(), called: Vec::new() };
             for slice in 0..100 {
-                let infected = (slice / run) % 3 == 0;
+                let infected = (slice / run).is_multiple_of(3);
                 let mut of = |right: f64| right * f64::from(u8::from(infected)) + (1.0 - right) * noise();
                 scan.called.push(CalledSlice { slice, probability: of(network) as f32, infected });
                 scan.areas.push(0.1 * of(area).powi(2));
