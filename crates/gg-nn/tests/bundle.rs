@@ -164,7 +164,7 @@ fn a_network_of_three_channels_predicts_what_it_sees_in_training() {
 #[test]
 fn a_bundle_from_before_int8_is_read_and_ranges_come_back_as_they_were() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
-    let old = with_text(&good, |t| t.replace("\\\"format_version\\\":2", "\\\"format_version\\\":1"));
+    let old = with_text(&good, |t| t.replace("\\\"format_version\\\":3", "\\\"format_version\\\":1"));
     let old = Bundle::from_bytes(&old).unwrap();
     assert_eq!((old.info.format_version, &old.info.int8), (1, &None));
     let int8 = Arithmetic { isa: Isa::detect(), precision: gg_nn::engine::Precision::Int8 };
@@ -186,11 +186,11 @@ fn what_cannot_be_used_is_refused_in_one_sentence() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
     let error = |bytes: &[u8]| Bundle::from_bytes(bytes).unwrap_err().to_string();
     let newer = with_text(&good, |t| {
-        t.replace("\\\"format_version\\\":2", "\\\"format_version\\\":3,\\\"more\\\":0")
+        t.replace("\\\"format_version\\\":3", "\\\"format_version\\\":4,\\\"more\\\":0")
     });
     assert_eq!(
         error(&newer),
-        "model bundle of format 3, this program reads up to 2; use a newer groundglass"
+        "model bundle of format 4, this program reads up to 3; use a newer groundglass"
     );
     let other = with_text(&good, |t| t.replace("\\\"base\\\":2", "\\\"base\\\":3"));
     assert_eq!(
@@ -230,10 +230,11 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
     let gone = text[from..to].replace('"', "\\\"");
     let old = with_text(&bytes, |t| {
         assert!(t.contains(&gone));
-        t.replace(&gone, "").replace("\\\"format_version\\\":2", "\\\"format_version\\\":1")
+        t.replace(&gone, "").replace("\\\"format_version\\\":3", "\\\"format_version\\\":1")
     });
     let read = Bundle::from_bytes(&old).unwrap();
-    assert_eq!(read.info, BundleInfo { format_version: 1, ..bundle.info.clone() });
+    let clean = gg_imaging::CleanUp { lung_smallest: 0.02, doubtful_lung: 1.0, ..Default::default() };
+    assert_eq!(read.info, BundleInfo { format_version: 1, clean, ..bundle.info.clone() });
     assert_eq!(read.weights, bundle.weights);
     // An interval makes it one of this format, and leaves the weights as they are stored.
     for precision in [Precision::F32, Precision::Bf16] {
