@@ -62,8 +62,8 @@ pub struct AugmentConfig {
     /// Largest standard deviation of the noise, as a share of the grey range.
     pub noise_share: f64,
     /// Probability that another training slice is drawn, whose lesions, if it has any, are laid into the lungs of this one,
-    /// which then shows infection; the lungs stay what they are, so that a lung network sees consolidation in many. Slices without a lung mask stay as they are. Left out where it changes nothing, so that
-    /// older runs can still be resumed.
+    /// which then shows infection; the lungs stay what they are, so that a lung network sees consolidation in many. Slices
+    /// without a lung mask stay as they are. Left out where it changes nothing.
     #[serde(skip_serializing_if = "is_zero")]
     pub lesion_mix: f64,
 }

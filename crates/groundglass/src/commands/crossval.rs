@@ -1,5 +1,6 @@
 //! `crossval`: every patient tested once by a network that never saw them. Each fold trains afresh, picks its thresholds
-//! on its own validation patients and is scored by `evaluate`; the pooled scores follow from all cases together.
+//! on its own validation patients, if it has any, and is scored by `evaluate`; the pooled scores follow from all cases
+//! together.
 
 use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_words};
 use super::train::train;
