@@ -15,14 +15,20 @@ use gg_report::{
 };
 use std::path::Path;
 
+/// What a page shows beside the scores.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// Truth and prediction on slices, of lungs and of infection.
+    pub(crate) comparisons: Vec<Vec<Comparison>>,
+    /// Slices that a classifier was right or wrong about.
+    pub(crate) examples: Vec<SlicePicture>,
+    /// Sentences under the last structure.
+    pub(crate) notes: Vec<String>,
+}
+
 /// Writes `report.html` and every figure as SVG and PNG.
-pub(crate) fn write(
-    dir: &Path,
-    scores: &Scores,
-    comparisons: Vec<Vec<Comparison>>,
-    examples: Vec<SlicePicture>,
-) -> Result<()> {
-    let mut comparisons = comparisons.into_iter();
+pub(crate) fn write(dir: &Path, scores: &Scores, beside: Beside) -> Result<()> {
+    let mut comparisons = beside.comparisons.into_iter();
     let mut segmentations = Vec::new();
     for (structure, section) in Structure::BOTH.into_iter().zip([&scores.lung, &scores.infection]) {
         let rows = comparisons.next().unwrap_or_default();
@@ -30,7 +36,10 @@ pub(crate) fn write(
             segmentations.push(segmentation(structure, section, scores, rows));
         }
     }
-    let classifications = classes::sections(scores, examples);
+    if let Some(last) = segmentations.last_mut() {
+        last.notes.extend(beside.notes);
+    }
+    let classifications = classes::sections(scores, beside.examples);
     let report = EvaluationReport {
         title: title(scores),
         summary: summary(scores),

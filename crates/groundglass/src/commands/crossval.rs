@@ -6,7 +6,7 @@ use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_
 use super::train::train;
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
-use crate::evaluation_page;
+use crate::evaluation_page::{self, Beside};
 use crate::failure::Usage;
 use crate::model_file::BUNDLE;
 use crate::output::{self, Staged};
@@ -122,7 +122,8 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     if let Some(fit) = &interval {
         output::write_json(&staged.path().join(INTERVAL), fit)?;
     }
-    evaluation_page::write(staged.path(), &found.scores, Vec::new(), Vec::new())?;
+    let notes = found.held_out_temperature.iter().map(temperature_words).collect();
+    evaluation_page::write(staged.path(), &found.scores, Beside { notes, ..Beside::default() })?;
     staged.commit()?;
     Ok(found)
 }
@@ -359,16 +360,18 @@ fn text(found: &CrossVal, out: &Path) -> String {
             c.negatives
         ));
     }
-    if let Some(t) = &found.held_out_temperature {
-        let [before, after] = t.nll_before_and_after;
-        lines.push(format!(
-            "no fold had validation data: temperature {:.2} suits the held-out patients (negative log-likelihood per voxel {before:.4}; \
-             {after:.4} with that of the other folds)",
-            t.temperature
-        ));
-    }
+    lines.extend(found.held_out_temperature.iter().map(temperature_words));
     lines.push(format!("report: {}", out.join(SCORES).join("report.html").display()));
     lines.join("\n")
+}
+
+fn temperature_words(t: &HeldOutTemperature) -> String {
+    let [before, after] = t.nll_before_and_after;
+    format!(
+        "No fold had validation data: temperature {:.2} suits the held-out patients (negative log-likelihood per voxel \
+         {before:.4}; {after:.4} with that of the other folds).",
+        t.temperature
+    )
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod truth;
 use super::{Context, data};
 use crate::analysis::PATIENTS_LEAK;
 use crate::args::EvaluateArgs;
-use crate::evaluation_page;
+use crate::evaluation_page::{self, Beside};
 use crate::manifest::Training;
 use crate::output::{self, Staged};
 use crate::pipeline::{self, Model, Models};
@@ -187,7 +187,12 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
     output::write_json(&dir.join("scores.json"), &scores)?;
     output::write_text(&dir.join("scores.csv"), &scoring_table::to_csv(&scores)?)?;
     let pictures = Pictures { compared, examples };
-    evaluation_page::write(dir, &scores, pictures.compared.clone(), pictures.examples.clone())?;
+    let beside = Beside {
+        comparisons: pictures.compared.clone(),
+        examples: pictures.examples.clone(),
+        notes: Vec::new(),
+    };
+    evaluation_page::write(dir, &scores, beside)?;
     staged.commit()?;
     Ok((scores, pictures))
 }
