@@ -92,6 +92,18 @@ pub enum DatasetError {
     },
 }
 
+impl DatasetError {
+    /// The case that a fault is of, and which of its files: `the CT`, `the lung mask` or `the infection mask`.
+    pub fn case(&self) -> Option<(&str, &'static str)> {
+        match self {
+            Self::Read { case, what, .. }
+            | Self::MaskShape { case, what, .. }
+            | Self::UnknownLabel { case, what, .. } => Some((case, what)),
+            _ => None,
+        }
+    }
+}
+
 /// A prepared cache that cannot be built or read.
 #[derive(Debug, Error)]
 pub enum CacheError {

@@ -27,7 +27,7 @@ pub use case::{Case, CtSource, MaskLabels, MaskSource};
 pub use dataset::{Dataset, DatasetSummary, Datasets};
 pub use error::{BatchError, CacheError, DatasetError};
 pub use layouts::Layout;
-pub use load::LoadedCase;
+pub use load::{LoadedCase, MASK_ELSEWHERE};
 pub use mask::{Binary, Laid, Structure, UnknownLabels, binary, labels_present, lay};
 pub use neighbours::neighbours;
 pub use sample::{MemorySamples, Sample, SampleInfo, SampleSource, Task};

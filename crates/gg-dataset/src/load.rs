@@ -66,6 +66,9 @@ fn read_error(case: &Case, what: &'static str, source: ReadError) -> DatasetErro
     DatasetError::Read { case: case.case_id.clone(), what, source: Box::new(source) }
 }
 
+/// Code of the remark on a mask whose header does not place it where its CT lies.
+pub const MASK_ELSEWHERE: &str = "mask_elsewhere";
+
 /// Reads a mask and lays it on the CT's stored grid.
 fn read_mask(
     case: &Case,
@@ -99,7 +102,7 @@ fn read_mask(
     if laid.apart_voxels.is_some_and(|apart| apart > APART_VOXELS) {
         let message =
             "a mask's header places it elsewhere than its CT; the voxels were matched by their indices";
-        warnings.push(Warning::new("mask_elsewhere", message));
+        warnings.push(Warning::new(MASK_ELSEWHERE, message));
     }
     Ok(laid.labels)
 }

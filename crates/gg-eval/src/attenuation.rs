@@ -65,6 +65,9 @@ pub struct Texture {
 /// Ends of the histogram; HU beyond stand in its end bins.
 const LOWEST_HU: i32 = -1024;
 const HIGHEST_HU: i32 = 3071;
+/// What a scanner's 16 bits can hold; HU beyond, which no scanner wrote, count as the nearest end.
+const LEAST_HU: f32 = -32_768.0;
+const MOST_HU: f32 = 32_767.0;
 /// Parts of one HU in which sums are kept.
 const FINE: f64 = 16.0;
 /// Lower end, upper end and width of the bins of the co-occurrence matrix.
@@ -142,6 +145,7 @@ impl Counts {
         for ((&v, _), to) in
             values.iter().zip(inside).zip(&mut levels).filter(|((v, i), _)| **i != 0 && v.is_finite())
         {
+            let v = v.clamp(LEAST_HU, MOST_HU);
             *to = level(v);
             self.voxels += 1;
             let fine = i128::from(rounded(f64::from(v) * FINE));
@@ -289,6 +293,15 @@ mod tests {
         // mean 1/4, variance 3/16, covariance 0 - 1/16
         assert!((t.correlation.unwrap() + 1.0 / 3.0).abs() < 1e-12);
         assert_eq!(texture(&[0; 4], 2), None);
+    }
+
+    #[test]
+    fn hu_that_no_scanner_wrote_count_as_the_end_of_16_bits() {
+        let mut hu = volume(&[-800.0; 8], 4);
+        hu.data_mut()[3] = 3e38;
+        let all = LabelVolume::from_vec([1, 2, 4], vec![1; 8]).unwrap();
+        let lung = attenuation(&hu, &all, &all, &AxisMap::IDENTITY).lung.unwrap();
+        assert_eq!(lung.mean_hu, (7.0 * -800.0 + 32_767.0) / 8.0);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
 
+mod doubts;
+
 use crate::interrupt::Interrupt;
 use crate::manifest::{Compute, LEAK, ModelUsed, Program, Training};
 use crate::output;
@@ -9,7 +11,7 @@ use anyhow::{Context as _, Result};
 use gg_eval::{Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, patient_score};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
-use gg_volume::{AxisMap, CtVolume, Grid, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
+use gg_volume::{AxisMap, Grid, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -150,34 +152,6 @@ pub(crate) struct SliceRow {
     pub(crate) positive: Option<bool>,
 }
 
-/// Healthy lung is mostly air; what is denser than this on average, in HU, and not called infected is none.
-const DENSEST_LUNG_HU: f64 = -300.0;
-
-/// A remark where what was called healthy lung cannot be lung, by its density. Only HU tell.
-fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVolume) -> Option<Warning> {
-    if ct.intensity.kind != IntensityKind::Hu {
-        return None;
-    }
-    let of_slice = |z: usize| {
-        let masks = lung.slice(z).iter().zip(infection.slice(z));
-        let healthy = ct.voxels.slice(z).iter().zip(masks).filter(|(_, (l, i))| **l != 0 && **i == 0);
-        healthy.fold((0.0, 0u64), |(sum, n), (v, _)| (sum + f64::from(*v), n + 1))
-    };
-    // The sums of the slices are added in their order, at any number of threads.
-    let slices: Vec<(f64, u64)> = (0..lung.shape()[0]).into_par_iter().map(of_slice).collect();
-    let (sum, n) = slices.into_iter().fold((0.0, 0u64), |(sum, n), (s, m)| (sum + s, n + m));
-    let mean = sum / n as f64;
-    (n > 0 && mean > DENSEST_LUNG_HU).then(|| {
-        Warning::new(
-            "lung_too_dense",
-            format!(
-                "what was taken for healthy lung has {mean:.0} HU on average, lung has -900 to -500: the lung mask is \
-                 wrong, and all that follows from it"
-            ),
-        )
-    })
-}
-
 /// What the user says besides the CT.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Said {
@@ -236,12 +210,13 @@ pub(crate) fn analyse(
     if let Some(map) = &sides {
         measured.extend(check_apex(&lung, map));
     }
-    measured.extend(dense_lungs(ct, &lung, &infection));
+    measured.extend(doubts::dense_lungs(ct, &lung, &infection));
+    measured.extend(doubts::unlikely(&burden, map.canonical_shape(ct.voxels.shape())[0]));
     add(&mut warnings, measured);
     let rows = rows(&found, models, sides, ct.voxels.shape());
     let classification = classification(&found, models);
     if let Some(classification) = &classification {
-        warnings.extend(contradiction(classification, &burden));
+        warnings.extend(doubts::contradiction(classification, &burden));
     }
     let patient = patient(&found, models, &burden);
     let interval = interval(models, &burden);
@@ -358,22 +333,6 @@ fn classification(found: &Findings, models: &Models) -> Option<Classification> {
         classified_slices: known.count(),
         probability_per_slice,
     })
-}
-
-/// A remark where the classifier and the infection mask give the whole scan opposite answers.
-fn contradiction(classification: &Classification, burden: &Burden) -> Option<Warning> {
-    /// Percent of the lungs from which on the mask is said to show infection: a few voxels are not worth a remark.
-    const SHOWS: f64 = 0.1;
-    let shown = burden.infection.percent_of_lung.map_or(burden.infection.amount.voxels > 0, |p| p >= SHOWS);
-    let message = match (classification.positive_slices, burden.infection.amount.voxels) {
-        _ if classification.classified_slices == 0 => return None,
-        (0, 1..) if shown => {
-            "the infection mask shows infection, but the classifier calls no slice positive".to_owned()
-        }
-        (n @ 1.., 0) => format!("the classifier calls {n} slices positive, but the infection mask is empty"),
-        _ => return None,
-    };
-    Some(Warning::new("classifier_contradicts_mask", message))
 }
 
 fn lung_part(burden: &Burden) -> Lung {

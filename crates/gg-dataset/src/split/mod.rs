@@ -153,6 +153,12 @@ pub enum SplitError {
         "case `{0}` of the data set does not stand in the split, right would be a split made of this data set"
     )]
     CaseMissing(String),
+    /// Two cases of one patient of the data set, of two patients in the split.
+    #[error(
+        "`{}` and `{}` are of one patient in the data set and of two in the split, right would be one for both",
+        .0[0], .0[1]
+    )]
+    PatientNamedTwice([String; 2]),
 }
 
 impl Split {
@@ -183,6 +189,32 @@ impl Split {
         let body = toml::to_string(self).map_err(|e| SplitError::Format(e.to_string()))?;
         let leak = if self.leaking() { "# patients leak between training and test\n" } else { "" };
         Ok(format!("{leak}{body}"))
+    }
+
+    /// Whether the split keeps together what a data set says is one patient. `cases` are a data set's cases with their
+    /// patients; a patient that the split knows by name has one place for all its cases anyway.
+    ///
+    /// # Errors
+    /// [`SplitError::PatientNamedTwice`].
+    pub fn keeps_patients<'a>(
+        &self,
+        cases: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<(), SplitError> {
+        if self.leaking() {
+            return Ok(());
+        }
+        let known: BTreeSet<&str> = self.cases.iter().map(|e| e.patient.as_str()).collect();
+        let of_case: BTreeMap<&str, &str> =
+            self.cases.iter().map(|e| (e.case.as_str(), e.patient.as_str())).collect();
+        let mut first: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+        for (case, patient) in cases.filter(|(_, patient)| !known.contains(patient)) {
+            let Some(&in_split) = of_case.get(case) else { continue };
+            let &mut (other, before) = first.entry(patient).or_insert((case, in_split));
+            if before != in_split {
+                return Err(SplitError::PatientNamedTwice([other, case].map(str::to_owned)));
+            }
+        }
+        Ok(())
     }
 
     /// Whether patients leak between training and test; every output must then say so.

@@ -144,6 +144,27 @@ fn a_split_holds_for_other_scans_of_its_patients() {
 }
 
 #[test]
+fn a_split_that_gives_one_patient_two_names_is_refused() {
+    let split = Split::by_patient(&cases(&[0, 1, 2]), 3, 1).unwrap();
+    let keeps =
+        |patients: [&'static str; 3]| split.keeps_patients(["c0", "c1", "c2"].into_iter().zip(patients));
+    assert_eq!(keeps(["p0", "p1", "p2"]), Ok(()));
+    assert_eq!(keeps(["other", "names", "altogether"]), Ok(()));
+    assert_eq!(keeps(["p1", "p1", "p1"]), Ok(()), "a name that the split knows has one place");
+    let torn = keeps(["x", "y", "x"]).unwrap_err();
+    assert_eq!(
+        torn.to_string(),
+        "`c0` and `c2` are of one patient in the data set and of two in the split, right would be one for both"
+    );
+    let by_slice = Split::by_slice(&cases(&[0, 1, 2]), 3, 1).unwrap();
+    assert_eq!(
+        by_slice.keeps_patients([("c0", "x"), ("c2", "x")].into_iter()),
+        Ok(()),
+        "it leaks, and says so"
+    );
+}
+
+#[test]
 fn a_split_by_slice_says_that_patients_leak() {
     let cases = cases(&[0, 1]);
     let split = Split::by_slice(&cases, 5, 1).unwrap();

@@ -198,7 +198,8 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
     let (table, left_out) = Table::new(cohort);
     if table.names.is_empty() {
         let why: Vec<String> = left_out.iter().map(|l| format!("{} ({})", l.name, l.reason)).collect();
-        return Err(CohortError::NoAttribute(why.join(", ")));
+        let why = if why.is_empty() { "no column is one".to_owned() } else { why.join(", ") };
+        return Err(CohortError::NoAttribute(why));
     }
 
     let all: Vec<usize> = (0..cohort.rows.len()).collect();

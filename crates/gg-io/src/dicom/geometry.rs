@@ -8,7 +8,7 @@
 //! Source: DICOM PS3.3 C.7.6.2.1.1. SliceThickness and SpacingBetweenSlices are not looked at: they often lie.
 
 use super::header::{Lost, SliceHeader};
-use crate::tilt::{TILT_DEGREES, tilted};
+use crate::tilt::{TILT_DEGREES, oblique, tilted};
 use crate::{ReadError, ReadOptions};
 use gg_volume::{Affine, Grid, Orientation, SpacingTrust, Warning};
 
@@ -142,6 +142,7 @@ pub(super) fn lay_out(
         layout.spacing_mm = Some([norm(z), row_mm, column_mm]);
     }
     remark_direction(&affine, &mut layout);
+    layout.warnings.extend(oblique(&affine, tilt_degrees(z, normal)));
     remark_shifts(slices, &affine, row_mm.min(column_mm), &mut layout);
     layout.affine = Some(affine);
     Ok(layout)
@@ -178,12 +179,16 @@ fn step(
     check_steps(&heights, usual_height, &lost, count, options, layout)?;
     let length = median(places.windows(2).map(|w| norm(minus(w[1], w[0]))).collect()).unwrap_or(0.0);
     let whole = minus(last, first);
-    let direction = with_length(whole, 1.0);
-    let degrees = dot(direction, normal).clamp(-1.0, 1.0).acos().to_degrees();
+    let degrees = tilt_degrees(whole, normal);
     if degrees > TILT_DEGREES {
         layout.warnings.push(tilted(degrees));
     }
     Ok(Some(with_length(whole, length)))
+}
+
+/// How far the way from slice to slice is off the normal of the slices, in degrees.
+fn tilt_degrees(way: [f64; 3], normal: [f64; 3]) -> f64 {
+    dot(with_length(way, 1.0), normal).clamp(-1.0, 1.0).acos().to_degrees()
 }
 
 /// How people count slices: from 0 at the feet, as in `slices.csv`.

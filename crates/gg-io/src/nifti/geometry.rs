@@ -9,7 +9,7 @@
 
 use super::header::{Checked, contradiction};
 use crate::ReadError;
-use crate::tilt::{TILT_DEGREES, tilted};
+use crate::tilt::{TILT_DEGREES, oblique, tilted};
 use gg_volume::{Affine, AffineError, Grid, SpacingTrust, Warning};
 use nifti::NiftiHeader;
 
@@ -120,9 +120,11 @@ pub(super) fn place(header: &Checked, warnings: &mut Vec<Warning>) -> Result<Pla
             "the slices are stored from head to feet; they are read from feet to head",
         ));
     }
-    if let Some(degrees) = ras.map(|r| r.tilt_degrees()).filter(|&d| affine.is_some() && d > TILT_DEGREES) {
-        warnings.push(tilted(degrees));
+    let tilt = ras.filter(|_| affine.is_some()).map_or(0.0, |r| r.tilt_degrees());
+    if tilt > TILT_DEGREES {
+        warnings.push(tilted(tilt));
     }
+    warnings.extend(affine.and_then(|a| oblique(&a, tilt)));
     let spacing_mm = spacing_xyz.map(|[x, y, z]| [z, y, x]);
     let doubt = match (affine, unit) {
         (None, _) => Some("the header codes no affine, so its spacing may be a default".to_owned()),

@@ -74,6 +74,13 @@ fn oddities_become_remarks() {
         },
         "reversed_z",
     );
+    odd(
+        |r| {
+            let (sin, cos) = 20f32.to_radians().sin_cos();
+            r.f32(280, 0.5 * cos).f32(284, -0.75 * sin).f32(296, 0.5 * sin).f32(300, 0.75 * cos);
+        },
+        "oblique",
+    );
     odd(|r| r.header[123] = 5, "unknown_unit");
     odd(|r| r.data.extend([1; 100]), "trailing_bytes");
     odd(

@@ -1,7 +1,7 @@
 //! Commands on data sets: making, preparing, splitting and auditing them.
 
 use super::options::{CacheArgs, OutArgs, ProfileName, ReadArgs, SettingsArgs, TaskName};
-use super::parse::{parse_correlation, parse_folds, parse_positive, parse_size};
+use super::parse::{parse_correlation, parse_count, parse_folds, parse_resamples, parse_size};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -88,8 +88,8 @@ pub(crate) struct AuditArgs {
     /// Seed of the splits and of training
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Number of bootstrap resamples behind each interval of `--measure`
-    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
+    /// Number of bootstrap resamples behind each interval of `--measure`, 10 to 100000
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_resamples)]
     pub(crate) resamples: usize,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
@@ -102,8 +102,8 @@ pub(crate) struct AuditArgs {
 pub(crate) struct PhantomArgs {
     #[command(flatten)]
     pub(crate) out: OutArgs,
-    /// Number of phantoms
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = parse_positive)]
+    /// Number of phantoms, at most 10000
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = parse_count)]
     pub(crate) count: usize,
     /// Seed of the set
     #[arg(long, default_value_t = 1)]

@@ -1,7 +1,7 @@
 //! What `paper` takes.
 
 use super::options::{CacheArgs, OutArgs, PrecisionName, ReadArgs, SettingsArgs};
-use super::parse::{parse_folds, parse_positive};
+use super::parse::{parse_folds, parse_resamples};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -34,8 +34,8 @@ pub(crate) struct PaperArgs {
     /// Seed of the splits and of training (default: the settings' seed)
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Number of bootstrap resamples behind each interval
-    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
+    /// Number of bootstrap resamples behind each interval, 10 to 100000
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_resamples)]
     pub(crate) resamples: usize,
     /// What the convolutions multiply while training; the weights stay fp32
     #[arg(long, value_enum, default_value = "fp32")]

@@ -13,8 +13,25 @@ pub(super) fn parse_positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "a whole number of 1 or more".to_owned())
 }
 
+/// Fewer bootstrap resamples than 10 make no interval; each takes memory.
+pub(super) fn parse_resamples(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (10..=100_000).contains(n));
+    n.ok_or_else(|| "a whole number from 10 to 100000".to_owned())
+}
+
+/// Phantoms of one set.
+pub(super) fn parse_count(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=10_000).contains(n));
+    n.ok_or_else(|| "a whole number from 1 to 10000".to_owned())
+}
+
 pub(super) fn parse_correlation(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|c| (0.5..=1.0).contains(c)).ok_or_else(|| "a number from 0.5 to 1".to_owned())
+}
+
+pub(super) fn parse_penalty(text: &str) -> Result<f64, String> {
+    let penalty = text.parse().ok().filter(|p: &f64| *p > 0.0 && p.is_finite());
+    penalty.ok_or_else(|| "a number above 0".to_owned())
 }
 
 pub(super) fn parse_folds(text: &str) -> Result<usize, String> {

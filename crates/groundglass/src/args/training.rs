@@ -3,7 +3,7 @@
 use super::options::{
     BundleArgs, CacheArgs, FoldArgs, OutArgs, PrecisionName, ReadArgs, SettingsArgs, TaskName,
 };
-use super::parse::parse_positive;
+use super::parse::parse_resamples;
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -83,8 +83,8 @@ pub(crate) struct EvaluateArgs {
     /// where the processor can, else fp32; fp32 on a GPU)
     #[arg(long, value_enum, conflicts_with = "pred")]
     pub(crate) precision: Option<PrecisionName>,
-    /// Number of bootstrap resamples behind each interval
-    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
+    /// Number of bootstrap resamples behind each interval, 10 to 100000
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_resamples)]
     pub(crate) resamples: usize,
 }
 
@@ -134,8 +134,8 @@ pub(crate) struct CrossvalArgs {
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) bundle: BundleArgs,
-    /// Number of bootstrap resamples behind each interval
-    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_positive)]
+    /// Number of bootstrap resamples behind each interval, 10 to 100000
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_resamples)]
     pub(crate) resamples: usize,
     /// Precision of training; weights are kept in fp32 in any case
     #[arg(long, value_enum, default_value = "fp32")]

@@ -176,7 +176,6 @@ fn many(
         step.inc();
     }
     step.finish();
-    output::leave(out, &[SUMMARY], |folder| folder.join(ANALYSIS).is_file())?;
     write_summary(out, &cases)?;
     Ok(cases)
 }

@@ -88,8 +88,9 @@ struct Optimism {
 pub(super) fn run(context: &Context, args: AuditArgs) -> Result<()> {
     if let Some(task) = args.measure {
         let out = args.out.out.clone();
+        let by_patient = patient_split(context, &args)?;
         output::claim(&out, args.out.force, &FILES)?;
-        let optimism = measure(context, &args, task)?;
+        let optimism = measure(context, &args, task, &by_patient)?;
         let audit = audit(context, &args, &out, Some(optimism))?;
         return answer(context, &audit, &out);
     }
@@ -111,7 +112,8 @@ fn audit(context: &Context, args: &AuditArgs, dir: &Path, optimism: Option<Optim
     output::check_apart(&args.out.out, &args.dataset)?;
     let (sets, warnings) = data::open(context, &args.dataset)?;
     let fold = FoldArgs { split: args.split.clone(), fold: None };
-    let split = data::choose(context, &sets, &fold, args.seed, 0.0)?.split;
+    // One that tears patients apart is told with the rest.
+    let split = data::choose_any(context, &sets, &fold, args.seed, 0.0)?.split;
     let all: Vec<_> = data::cases(&sets).collect();
     let step = context.console.step("reading slices", all.len() as u64);
     let mut cases = Vec::with_capacity(all.len());
@@ -206,20 +208,26 @@ fn finding(cases: &[AuditedCase], found: Duplicate) -> Finding {
     }
 }
 
+/// The split by patient that is compared with one by slice.
+fn patient_split(context: &Context, args: &AuditArgs) -> Result<Split> {
+    let (sets, _) = data::open(context, &args.dataset)?;
+    let chosen = FoldArgs { split: args.split.clone(), fold: None };
+    let split = data::choose(context, &sets, &chosen, args.seed, gg_dataset::VALIDATION_SHARE)?.split;
+    if split.leaking() {
+        bail!("--measure compares a split by patient with one by slice; the split given is by slice already");
+    }
+    Ok(split)
+}
+
 /// Trains and scores one recipe under a split by patient and under one by slice.
-fn measure(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Optimism> {
+fn measure(context: &Context, args: &AuditArgs, task: TaskName, by_patient: &Split) -> Result<Optimism> {
     let out = &args.out.out;
     let (sets, _) = data::open(context, &args.dataset)?;
     let cases: Vec<SplitCase> = data::with_slice_counts(&sets, &args.read.options())?;
-    let chosen = FoldArgs { split: args.split.clone(), fold: None };
-    let by_patient = data::choose(context, &sets, &chosen, args.seed, gg_dataset::VALIDATION_SHARE)?.split;
-    if by_patient.leaking() {
-        bail!("--measure compares a split by patient with one by slice; the split given is by slice already");
-    }
     let by_slice = Split::by_slice(&cases, by_patient.folds, args.seed)?;
     let cache = CacheArgs { cache: Some(out.join("cache")) };
     let mut values = Vec::new();
-    for (name, split) in [("patient", &by_patient), ("slice", &by_slice)] {
+    for (name, split) in [("patient", by_patient), ("slice", &by_slice)] {
         let file = out.join(format!("{name}-split.toml"));
         output::write_text(&file, &split.to_toml()?)?;
         let fold = FoldArgs { split: Some(file), fold: Some(args.fold) };

@@ -40,7 +40,7 @@ pub(super) fn measure(
 
 /// `models calibrate`.
 pub(super) fn run(context: &Context, args: &ModelsCalibrateArgs) -> Result<()> {
-    check_free(&args.out)?;
+    check_free(&args.out, &args.model, &args.dataset)?;
     let out = &args.out.out;
     let read = || -> Result<Bundle> { Ok(Bundle::from_bytes(&Bundle::read(&args.model)?)?) };
     let mut bundle = read().with_context(|| args.model.display().to_string())?;

@@ -8,18 +8,18 @@ use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
 use crate::evaluation_page::{self, Beside};
 use crate::failure::Usage;
-use crate::model_file::BUNDLE;
+use crate::model_file::{self, BUNDLE};
 use crate::output::{self, Staged};
 use crate::scoring::{self, Basis, CaseScores, Scores};
 use crate::scoring_table;
 use crate::settings::Settings;
 use crate::words::number;
-use anyhow::{Context as _, Result};
-use gg_dataset::{Split, SplitCase};
+use anyhow::{Context as _, Result, bail};
+use gg_dataset::{Split, SplitCase, Task};
 use gg_eval::{INTERVAL_LEVEL, IntervalFit, LogitCounts, Predicted, cross_fit};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The split in the folder of a cross-validation.
 const SPLIT: &str = "split.toml";
@@ -70,6 +70,23 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let settings = Settings::resolve(&args.settings)?;
     let seed = args.seed.unwrap_or(settings.seed);
     let split = choose_split(context, args, &sets, seed, settings.validation_share)?;
+    // Each fold's training is long: what it will need at its end is looked for before its beginning.
+    for fold in 0..split.folds {
+        if let Some(init) = &args.init {
+            model_file::read(&bundle_of(init, fold))?;
+        }
+        if let Some(lungs) = &args.lung {
+            let path = bundle_of(lungs, fold);
+            let (bundle, _) = model_file::read(&path)?;
+            if bundle.info.task != Task::Lung {
+                bail!(
+                    "{}: found a network for the task {}, right would be lung",
+                    path.display(),
+                    bundle.info.task.name()
+                );
+            }
+        }
+    }
     enter(args, &split_file, &split)?;
 
     let mut cases: Vec<CaseScores> = Vec::new();
@@ -248,7 +265,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
             name: None,
             bundle: args.bundle.clone(),
             precision: args.precision,
-            init: args.init.as_ref().map(|folds| folds.join(format!("fold-{fold}")).join("run").join(BUNDLE)),
+            init: args.init.as_ref().map(|folds| bundle_of(folds, fold)),
             cache: cache.clone(),
             fold: fold_args.clone(),
             settings: args.settings.clone(),
@@ -256,9 +273,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
         },
     )?;
     let mut model = vec![bundle];
-    if let Some(lungs) = &args.lung {
-        model.push(lungs.join(format!("fold-{fold}")).join("run").join(BUNDLE));
-    }
+    model.extend(args.lung.as_ref().map(|lungs| bundle_of(lungs, fold)));
     evaluate(
         context,
         &EvaluateArgs {
@@ -275,6 +290,11 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
         },
     )
     .with_context(|| format!("fold {fold}"))
+}
+
+/// The network of one fold in the folder of a cross-validation.
+fn bundle_of(crossval: &Path, fold: usize) -> PathBuf {
+    crossval.join(format!("fold-{fold}")).join("run").join(BUNDLE)
 }
 
 fn name(task: TaskName) -> &'static str {

@@ -49,6 +49,22 @@ pub(crate) fn choose(
     seed: u64,
     validation_share: f64,
 ) -> Result<Chosen> {
+    let chosen = choose_any(context, sets, args, seed, validation_share)?;
+    let cases = sets.cases().map(|c| (c.case_id.as_str(), c.patient.as_str()));
+    let named =
+        || args.split.as_ref().map_or_else(|| "the split".to_owned(), |path| path.display().to_string());
+    chosen.split.keeps_patients(cases).with_context(named)?;
+    Ok(chosen)
+}
+
+/// The same, of a split that may give one patient two names: what is trained and scored under it would leak.
+pub(crate) fn choose_any(
+    context: &Context,
+    sets: &Datasets,
+    args: &FoldArgs,
+    seed: u64,
+    validation_share: f64,
+) -> Result<Chosen> {
     let split = match &args.split {
         Some(path) => read_split(path)?,
         None => {
@@ -158,15 +174,22 @@ pub(crate) fn load(
     case: &gg_dataset::Case,
     read: &ReadArgs,
 ) -> Result<LoadedCase> {
-    set.load(case, &read.options()).map_err(|e| {
-        let place = match &case.ct {
-            CtSource::File(path) => path.display().to_string(),
-            CtSource::Slices(files) => {
-                files.first().and_then(|f| f.parent()).map_or(String::new(), |d| d.display().to_string())
-            }
-        };
-        anyhow!(e).context(format!("{} ({place})", case.case_id))
-    })
+    set.load(case, &read.options()).map_err(|e| at_fault(case, e))
+}
+
+/// A fault of a case with the file that has it.
+fn at_fault(case: &gg_dataset::Case, error: gg_dataset::DatasetError) -> anyhow::Error {
+    let masks = [("the lung mask", &case.lung), ("the infection mask", &case.infection)];
+    let what = error.case().map(|(_, what)| what);
+    let mask = masks.into_iter().find(|(name, _)| Some(*name) == what);
+    let mask = mask.and_then(|(_, own)| own.as_ref().or(case.combined.as_ref()));
+    let place = match mask.map_or(&case.ct, |mask| &mask.files) {
+        CtSource::File(path) => path.display().to_string(),
+        CtSource::Slices(files) => {
+            files.first().and_then(|f| f.parent()).map_or(String::new(), |d| d.display().to_string())
+        }
+    };
+    anyhow!(error).context(format!("{} ({place})", case.case_id))
 }
 
 /// Tables rarely say how many slices a volume has: the files do.
@@ -223,6 +246,14 @@ pub(crate) fn build_cache(
     match cache {
         Err(CacheError::Interrupted) => {
             Err(Interrupted("the prepared cases are kept; the next run goes on from them".into()).into())
+        }
+        Err(CacheError::Dataset(error)) => {
+            let is_at_fault =
+                |case: &&gg_dataset::Case| error.case().is_some_and(|(id, _)| id == case.case_id);
+            Err(match sets.cases().find(is_at_fault) {
+                Some(case) => at_fault(case, error),
+                None => anyhow!(error).context(dir.display().to_string()),
+            })
         }
         Err(error) => Err(error).with_context(|| dir.display().to_string()),
         Ok(cache) => {

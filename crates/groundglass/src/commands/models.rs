@@ -10,6 +10,7 @@ use crate::builtin;
 use crate::failure::Usage;
 use crate::manifest::{self, LEAK, Training};
 use crate::model_file;
+use crate::output;
 use crate::seen;
 use anyhow::{Context as _, Result};
 use gg_dataset::Task;
@@ -96,7 +97,7 @@ fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
 
 /// Puts an interval into a copy of a bundle; its weights stay as they are.
 fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
-    check_free(&args.out)?;
+    check_free(&args.out, &args.model, std::slice::from_ref(&args.interval))?;
     let (_, bytes) = find(&args.model)?;
     let file = || args.interval.display().to_string();
     let text = std::fs::read_to_string(&args.interval).with_context(|| format!("reading {}", file()))?;
@@ -110,7 +111,7 @@ fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
 
 /// Puts the medians of the folds' thresholds and temperatures into a copy of a bundle; its weights stay as they are.
 fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()> {
-    check_free(&args.out)?;
+    check_free(&args.out, &args.model, std::slice::from_ref(&args.crossval))?;
     let (bundle, bytes) = find(&args.model)?;
     if bundle.info.area.is_some() {
         anyhow::bail!(
@@ -200,7 +201,7 @@ struct MarkedSlice {
 
 /// Fits the weights of classifier and infected area, and puts them into a copy of a bundle; its weights stay as they are.
 fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
-    check_free(&args.out)?;
+    check_free(&args.out, &args.model, &args.scores)?;
     let (bundle, bytes) = find(&args.model)?;
     if bundle.info.task != Task::Classify {
         anyhow::bail!(
@@ -308,13 +309,12 @@ fn folds_of(dir: &Path) -> Result<Vec<(PathBuf, Bundle)>> {
     Ok(folds)
 }
 
-/// Refuses to write over a bundle unasked.
-pub(super) fn check_free(out: &OutBundle) -> Result<()> {
-    if out.out.exists() && !out.force {
-        let file = out.out.display();
-        return Err(Usage(format!("{file} exists; --force replaces it, or choose another name")).into());
-    }
-    Ok(())
+/// Refuses to write over a bundle unasked, and over an input or what is no bundle at any time.
+pub(super) fn check_free(out: &OutBundle, model: impl AsRef<Path>, inputs: &[PathBuf]) -> Result<()> {
+    let model = Some(model.as_ref())
+        .filter(|m| !builtin::BUNDLES.iter().any(|(task, _)| Path::new(task.name()) == *m));
+    let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).chain(model).collect();
+    output::check_file_free(&out.out, out.force, &inputs, |file| model_file::read(file).is_err())
 }
 
 fn write(bytes: &[u8], out: &Path) -> Result<Shown> {

@@ -28,7 +28,7 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
         ))
         .into());
     }
-    output::check_file_free(&args.out, args.force)?;
+    output::check_file_free(&args.out, args.force, &[], |file| data::read_split(file).is_err())?;
     let (sets, _) = data::open(context, &args.dataset)?;
     let cases = sets.split_cases();
     let stated: BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();

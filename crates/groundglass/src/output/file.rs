@@ -1,16 +1,46 @@
 //! Single files, each whole or absent.
 
+use crate::failure::Usage;
 use anyhow::{Context, Result, bail};
 use gg_report::Scene;
 use std::path::Path;
 
-/// Refuses to replace an existing file unless told to.
-pub(crate) fn check_file_free(dest: &Path, force: bool) -> Result<()> {
+/// Refuses to replace an existing file unless told to, and what a command reads at any time: an input, a file in a folder
+/// of inputs, and a file that is `other` than what would be written.
+pub(crate) fn check_file_free(
+    dest: &Path,
+    force: bool,
+    inputs: &[&Path],
+    other: impl Fn(&Path) -> bool,
+) -> Result<()> {
     if dest.is_dir() {
         bail!("{} is a folder; a file name is needed", dest.display());
     }
-    if dest.exists() && !force {
-        bail!("{} exists; --force replaces it", dest.display());
+    if !dest.exists() {
+        return Ok(());
+    }
+    let place = std::fs::canonicalize(dest);
+    let is_in = |input: &&&Path| {
+        place.as_ref().is_ok_and(|place| std::fs::canonicalize(input).is_ok_and(|i| place.starts_with(i)))
+    };
+    if let Some(input) = inputs.iter().find(is_in) {
+        let lies = if input.is_dir() {
+            format!("lies in the input {}", input.display())
+        } else {
+            "is an input".to_owned()
+        };
+        return Err(Usage(format!("{} {lies}; choose another name for the output", dest.display())).into());
+    }
+    if other(dest) {
+        bail!(
+            "{} holds something else than this command writes; it is left alone, choose another name for the output",
+            dest.display()
+        );
+    }
+    if !force {
+        return Err(
+            Usage(format!("{} exists; --force replaces it, or choose another name", dest.display())).into()
+        );
     }
     Ok(())
 }

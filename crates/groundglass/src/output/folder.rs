@@ -1,7 +1,8 @@
 //! Folders: claimed only when they are ours, built beside their place and renamed when whole.
 
-use super::marker::{MARKER, foreign, is_ours, is_partial, walk, write_marker};
+use super::marker::{MARKER, foreign, is_ours, is_partial, listed, walk, write_marker};
 use crate::failure::Usage;
+use crate::model_file::BUNDLE;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub(crate) struct Staged {
 impl Staged {
     /// Starts a folder that will replace `dest`.
     pub(crate) fn begin(dest: &Path, force: bool) -> Result<Self> {
+        check_single(dest)?;
         check_free(dest, force)?;
         let parent = parent_of(dest);
         fs::create_dir_all(&parent).with_context(|| format!("making {}", parent.display()))?;
@@ -113,6 +115,7 @@ fn can_be_swapped(dest: &Path) -> bool {
 /// Makes (or takes over) a folder that is filled in place, such as a training run. `files` are those that will be
 /// written there, besides folders with markers of their own.
 pub(crate) fn claim(dest: &Path, force: bool, files: &[&str]) -> Result<()> {
+    check_kind(dest, files)?;
     check_free(dest, force)?;
     if force && dest.is_dir() {
         clear(dest).with_context(|| format!("replacing {}", dest.display()))?;
@@ -124,30 +127,9 @@ pub(crate) fn claim(dest: &Path, force: bool, files: &[&str]) -> Result<()> {
 /// Enters a folder in which results are replaced one by one: what it holds stays there, and stays ours. `files` are
 /// those that will be written there, besides folders with markers of their own.
 pub(crate) fn share(dest: &Path, force: bool, files: &[&str]) -> Result<()> {
+    check_kind(dest, files)?;
     check_free(dest, force)?;
     fs::create_dir_all(dest).with_context(|| format!("making {}", dest.display()))?;
-    let before = fs::read_to_string(dest.join(MARKER)).unwrap_or_default();
-    let mut listed: Vec<String> = before.lines().skip(1).map(str::to_owned).collect();
-    listed.extend(files.iter().filter(|f| !before.lines().any(|line| line == **f)).map(|f| (*f).to_owned()));
-    write_marker(dest, &listed)
-}
-
-/// Removes from a shared folder what earlier results left there, but `files` and the marked folders that `keep` takes.
-/// Where the user has put a file there, nothing is removed.
-pub(crate) fn leave(dest: &Path, files: &[&str], keep: impl Fn(&Path) -> bool) -> Result<()> {
-    let failed = || format!("clearing {}", dest.display());
-    if !foreign(dest)?.is_empty() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(dest).with_context(failed)? {
-        let path = entry.with_context(failed)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if is_partial(&name) || files.contains(&name.as_str()) || (is_ours(&path) && keep(&path)) {
-            continue;
-        }
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.with_context(failed)?;
-    }
     write_marker(dest, &files.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>())
 }
 
@@ -219,6 +201,57 @@ pub(crate) fn check_free(dest: &Path, force: bool) -> Result<()> {
     }
 }
 
+/// Refuses a folder of results of another kind, as its marker lists them: `files` are those of this one.
+fn check_kind(dest: &Path, files: &[&str]) -> Result<()> {
+    match listed(dest).iter().find(|file| !files.contains(&file.as_str())) {
+        None => Ok(()),
+        Some(other) => bail!(
+            "{} holds what another command wrote ({other}), which is left alone; choose another folder, or remove it first",
+            dest.display()
+        ),
+    }
+}
+
+/// Refuses to replace one result for which others would go that took long: those of several cases or folds below it, or
+/// a network.
+fn check_single(dest: &Path) -> Result<()> {
+    let held = if listed(dest).iter().any(|file| file == BUNDLE) {
+        format!("a training ({BUNDLE})")
+    } else if let Some(below) = first_marked(dest)? {
+        format!("several results, such as {}", below.strip_prefix(dest).unwrap_or(&below).display())
+    } else {
+        return Ok(());
+    };
+    bail!("{} holds {held}, which is left alone; choose another folder, or remove it first", dest.display())
+}
+
+/// The first folder below a folder, at any depth, that has a marker.
+fn first_marked(dir: &Path) -> Result<Option<PathBuf>> {
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    let listing = || format!("opening {}", dir.display());
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(dir).with_context(listing)? {
+        let entry = entry.with_context(listing)?;
+        if entry.file_type().with_context(listing)?.is_dir()
+            && !is_partial(&entry.file_name().to_string_lossy())
+        {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    for folder in folders {
+        if is_ours(&folder) {
+            return Ok(Some(folder));
+        }
+        if let Some(below) = first_marked(&folder)? {
+            return Ok(Some(below));
+        }
+    }
+    Ok(None)
+}
+
 /// Refuses an output folder that holds an input: replacing the one would take away the other.
 pub(crate) fn check_apart(dest: &Path, inputs: &[PathBuf]) -> Result<()> {
     let Ok(dest_whole) = fs::canonicalize(dest) else { return Ok(()) }; // it is not there yet
@@ -256,6 +289,33 @@ mod tests {
         assert!(Staged::begin(&dest, true).is_err());
         assert!(claim(&dest, true, &[]).is_err());
         assert!(dest.join("thesis.txt").exists());
+    }
+
+    #[test]
+    fn results_of_another_kind_or_of_several_cases_are_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        // A cross-validation that was stopped: what it holds lies two folders down.
+        claim(&at("cv"), false, &["split.toml"]).unwrap();
+        claim(&at("cv/fold-0/run"), false, &[BUNDLE]).unwrap();
+        fs::write(at("cv/fold-0/run").join(BUNDLE), "weights").unwrap();
+        for refused in [
+            Staged::begin(&at("cv"), true).err().unwrap(),
+            Staged::begin(&at("cv/fold-0/run"), true).err().unwrap(),
+            claim(&at("cv"), true, &["report.html"]).unwrap_err(),
+            share(&at("cv"), true, &["summary.csv"]).unwrap_err(),
+        ] {
+            assert!(refused.to_string().contains("left alone"), "{refused}");
+        }
+        assert!(at("cv/fold-0/run").join(BUNDLE).is_file());
+        claim(&at("cv"), true, &["split.toml"]).unwrap();
+        assert!(!at("cv/fold-0").exists(), "its own kind makes room");
+        // What a killed program left inside is no result.
+        results(Staged::begin(&at("out"), false).unwrap(), "old");
+        fs::create_dir(at("out/.groundglass-partial-x")).unwrap();
+        write_marker(&at("out/.groundglass-partial-x"), &[]).unwrap();
+        results(Staged::begin(&at("out"), true).unwrap(), "new");
+        assert_eq!(fs::read_to_string(at("out/a")).unwrap(), "new");
     }
 
     #[test]

@@ -24,6 +24,12 @@ pub(crate) fn is_ours(dest: &Path) -> bool {
     dest.join(MARKER).is_file()
 }
 
+/// What the marker of a folder lists; nothing where it has none.
+pub(super) fn listed(dir: &Path) -> Vec<String> {
+    let marker = fs::read_to_string(dir.join(MARKER)).unwrap_or_default();
+    marker.lines().skip(1).map(str::to_owned).collect()
+}
+
 pub(super) fn write_marker(dir: &Path, files: &[String]) -> Result<()> {
     let path = dir.join(MARKER);
     let lines: Vec<&str> = std::iter::once(MARKED).chain(files.iter().map(String::as_str)).collect();
@@ -56,12 +62,11 @@ pub(super) fn foreign(dir: &Path) -> Result<Vec<String>> {
     walk(dir, &mut |file| {
         // The innermost marked folder says.
         let folder = Path::new(&file).ancestors().skip(1).find(|f| is_ours(&dir.join(f)));
-        let listed = folder.is_some_and(|folder| {
+        let written = folder.is_some_and(|folder| {
             let name = Path::new(&file).strip_prefix(folder).unwrap_or(Path::new("")).to_string_lossy();
-            let marker = fs::read_to_string(dir.join(folder).join(MARKER)).unwrap_or_default();
-            marker.lines().skip(1).any(|pattern| matches(pattern, &name))
+            listed(&dir.join(folder)).iter().any(|pattern| matches(pattern, &name))
         });
-        if !listed {
+        if !written {
             found.push(file);
         }
     })

@@ -1,12 +1,12 @@
 //! Output folders: claimed only when they are ours, built beside their place and renamed when whole.
 //!
 //! A marker in each folder lists the files that groundglass wrote there. `--force` replaces those; a folder that holds
-//! any other file is refused as a whole.
+//! any other file is refused as a whole, as is one that holds what another command took long to make.
 
 mod file;
 mod folder;
 mod marker;
 
 pub(crate) use file::{check_file_free, write_drawing, write_json, write_picture, write_text};
-pub(crate) use folder::{Staged, check_apart, check_free, claim, leave, parent_of, share, sweep};
+pub(crate) use folder::{Staged, check_apart, check_free, claim, parent_of, share, sweep};
 pub(crate) use marker::is_ours;

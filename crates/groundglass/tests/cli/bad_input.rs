@@ -368,6 +368,10 @@ fn a_training_that_cannot_be_is_refused_before_anything_is_prepared() {
         groundglass(&[&["train"][..], &args].concat()).refused(1, &words);
         assert!(!dir.path().join("cache").exists(), "slices were prepared first");
     }
+    let thesis = foreign.join("thesis.txt");
+    let init = ["train", "lung", set, "--out", arg(&out), "--set", "prepare.size=16", "--init", arg(&thesis)];
+    groundglass(&init).refused(1, &["thesis.txt"]);
+    assert!(!out.exists(), "a folder stands in the way of the next try");
 }
 
 #[test]
@@ -396,6 +400,16 @@ fn wrong_usage_exits_with_2() {
         &["analyze", ct, "--out", out, "--series", "1"],
     ] {
         groundglass(args).refused(2, &["error"]);
+    }
+    for (args, word) in [
+        (&["phantom", "--count", "99999999999"][..], "1 to 10000"),
+        (&["evaluate", set, "--pred", set, "--resamples", "99999999999"], "10 to 100000"),
+        (&["evaluate", set, "--pred", set, "--resamples", "1"], "10 to 100000"),
+        (&["explain", ct, "--slice", "3", "--outcome", "died"], "cannot be used with"),
+        (&["explain", "--table", ct, "--outcome", "died", "--slice", "3"], "cannot be used with"),
+        (&["explain", "--table", ct, "--outcome", "died", "--penalty", "0"], "above 0"),
+    ] {
+        groundglass(&[args, &["--out", out]].concat()).refused(2, &[word]);
     }
     assert!(!dir.path().join("out").exists());
 }

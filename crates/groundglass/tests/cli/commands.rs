@@ -145,7 +145,7 @@ fn convert_keeps_values_and_geometry() {
     let b = gg_io::read_ct(&nifti, &options).unwrap().value.ct;
     assert_eq!(a.voxels, b.voxels);
     assert_eq!(a.grid.orientation(), b.grid.orientation());
-    groundglass(&["convert", arg(&series), arg(&nifti)]).refused(1, &["--force"]);
+    groundglass(&["convert", arg(&series), arg(&nifti)]).refused(2, &["--force"]);
 }
 
 #[test]
@@ -247,6 +247,33 @@ fn audit_finds_one_scan_under_two_names_and_passes_an_honest_split() {
             .unwrap()
             .contains("look like one scan under two patients")
     );
+}
+
+#[test]
+fn a_split_that_names_one_patient_twice_is_audited_and_not_trained_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let (set, split) = (at("set"), at("split.toml"));
+    groundglass(&["phantom", "--out", arg(&set), "--count", "4", "--size", "32x32x16"]).ok();
+    groundglass(&["split", arg(&set), "--folds", "2", "--out", arg(&split)]).ok();
+    // The data set learns that two of its patients are one, who is on both sides of the split.
+    let text = fs::read_to_string(&split).unwrap();
+    let fold_of =
+        |patient: &str| text.split("[[case]]").find(|c| c.contains(patient)).unwrap().contains("fold = 0");
+    let other =
+        (2..=4).map(|i| format!("patient-00{i}")).find(|p| fold_of(p) != fold_of("patient-001")).unwrap();
+    let table = fs::read_to_string(set.join("metadata.csv")).unwrap();
+    fs::write(set.join("metadata.csv"), table.replace(&other, "anna").replace("patient-001", "anna"))
+        .unwrap();
+
+    let out = at("audit");
+    groundglass(&["audit", arg(&set), "--split", arg(&split), "--out", arg(&out)]).refused(1, &["leaks"]);
+    assert_eq!(json(&out.join("audit.json"))["patients_in_several_places"].as_array().unwrap().len(), 1);
+    let mut train = vec!["train", "lung", arg(&set), "--split", arg(&split)];
+    let run = at("run");
+    train.extend(["--fold", "0", "--out", arg(&run), "--set", "prepare.size=16"]);
+    let ran = groundglass(&train).refused(1, &["split.toml", "of one patient in the data set and of two"]);
+    assert!(!ran.stderr.contains("anna") && !run.exists(), "{}", ran.stderr);
 }
 
 #[test]

@@ -18,7 +18,14 @@ fn crossval_tests_every_patient_once_and_goes_on_where_it_was_stopped() {
     };
     run("lung", "lung", &[]).ok();
     let lungs = dir.path().join("lung");
+    // What the folds will need is looked for before the first is trained.
+    let nowhere = dir.path().join("nowhere");
+    run("infection", "infection", &["--lung", arg(&nowhere)]).refused(1, &["nowhere", "no such file"]);
+    assert!(!dir.path().join("infection").exists());
     let ran = run("infection", "infection", &["--lung", arg(&lungs)]).ok();
+    let wrong = dir.path().join("infection");
+    run("infection", "other", &["--lung", arg(&wrong)])
+        .refused(1, &["task infection", "right would be lung"]);
     assert!(ran.stdout.contains("tested by a network that never saw them"), "{}", ran.stdout);
 
     let root = dir.path().join("infection");

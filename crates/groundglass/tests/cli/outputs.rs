@@ -53,6 +53,46 @@ fn force_removes_no_file_that_groundglass_did_not_write() {
     f.analyze(&ct, &result, &["--force"]).ok();
     groundglass(&train).ok();
     f.analyze(&ct, &batch, &[arg(&ct), "--force"]).ok();
+    // Nor does a result take the place of one of another kind.
+    f.analyze(&ct, &result, &[arg(&ct), "--force"]).refused(1, &["what another command wrote"]);
+    f.analyze(&ct, &run, &["--force"]).refused(1, &["a training (model.safetensors)"]);
+    assert!(result.join("report.html").is_file() && run.join("model.safetensors").is_file());
+}
+
+#[test]
+fn a_file_that_is_an_input_or_of_another_kind_is_never_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let ct = f.ct();
+    let at = |name: &str| dir.path().join(name);
+    let set = at("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "2", "--size", "32x32x16"]).ok();
+    let bytes = fs::read(&ct).unwrap();
+    let own = at("own.nii.gz");
+    fs::write(&own, &bytes).unwrap();
+    groundglass(&["convert", arg(&own), arg(&own), "--force"]).refused(2, &["is an input"]);
+    assert!(fs::read(&own).unwrap() == bytes);
+
+    let notes = at("notes.toml");
+    fs::write(&notes, "years = \"of work\"").unwrap();
+    let split = |out: &Path| groundglass(&["split", arg(&set), "--folds", "2", "--out", arg(out), "--force"]);
+    split(&notes).refused(1, &["notes.toml", "something else"]);
+    assert_eq!(fs::read_to_string(&notes).unwrap(), "years = \"of work\"");
+    split(&set.join("metadata.csv")).refused(1, &["metadata.csv", "something else"]);
+    for _ in 0..2 {
+        split(&set.join("new.toml")).ok();
+    }
+
+    let bundle = f.bundle("lung");
+    let calibrate = |model: &Path, out: &Path| {
+        groundglass(&["models", "calibrate", arg(model), arg(&set), "--out", arg(out), "--force"])
+    };
+    let copy = at("copy.safetensors");
+    fs::copy(&bundle, &copy).unwrap();
+    calibrate(&copy, &copy).refused(2, &["is an input"]);
+    calibrate(&copy, &set.join("new.toml")).refused(2, &["lies in the input"]);
+    calibrate(&copy, &notes).refused(1, &["notes.toml", "something else"]);
+    assert!(fs::read(&copy).unwrap() == fs::read(&bundle).unwrap());
 }
 
 #[test]
@@ -144,20 +184,15 @@ fn a_finished_batch_says_which_results_are_an_earlier_ones() {
     fs::write(&bad, "no gzip").unwrap();
     let f = Fixture::get();
     let (ct, out) = (f.ct(), dir.path().join("out"));
-    f.analyze(&ct, &out, &[]).ok();
-    f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--force"]).ok();
-    assert!(!out.join("report.html").exists(), "the single result made room for the batch");
+    f.analyze(&ct, &out, &[arg(&ct), arg(&ct)]).ok();
     f.analyze(&ct, &out, &[arg(&bad), "--force"]).refused(1, &["1 of 2 CTs"]);
     let expected = [("case-001", "analysed"), ("case-002", "failed"), ("case-003", "earlier")];
     assert_eq!(statuses(&out), expected.map(|(case, status)| (case.to_owned(), status.to_owned())));
     let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
     assert!(summary.contains("not gzip; its folder holds the result of an earlier run"), "{summary}");
     assert!(out.join("case-002/report.html").is_file() && out.join("case-003/report.html").is_file());
-    f.analyze(&ct, &out, &["--force"]).ok();
-    assert!(
-        !out.join("case-001").exists() && !out.join("summary.csv").exists(),
-        "one result replaces a batch"
-    );
+    f.analyze(&ct, &out, &["--force"]).refused(1, &["several results", "case-001"]);
+    assert!(out.join("case-001/report.html").is_file() && out.join("summary.csv").is_file());
 }
 
 /// A limit on file size makes writes fail in their middle, as a full disk does.

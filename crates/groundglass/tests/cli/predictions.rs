@@ -132,6 +132,29 @@ fn a_prediction_whose_header_places_it_elsewhere_is_refused() {
 }
 
 #[test]
+fn a_true_mask_whose_header_places_it_elsewhere_is_remarked() {
+    let dir = tempfile::tempdir().unwrap();
+    let [set, out] = ["set", "out"].map(|n| dir.path().join(n));
+    groundglass(&["phantom", "--out", arg(&set), "--count", "2", "--size", "32x32x16"]).ok();
+    let pred = dir.path().join("pred");
+    fs::create_dir_all(pred.join("lung_mask")).unwrap();
+    let mask = |root: &Path, i: usize| root.join("lung_mask").join(format!("{}.nii.gz", case_id(i)));
+    for i in 0..2 {
+        fs::copy(mask(&set, i), mask(&pred, i)).unwrap();
+    }
+    let (labels, mut grid) =
+        gg_io::read_labels(&mask(&set, 1), &gg_io::ReadOptions::default()).unwrap().value;
+    let affine = grid.affine.unwrap();
+    let [x, y, z] = affine.origin();
+    grid.affine = Some(Affine::new(affine.columns(), [x + 60.0, y, z]).unwrap());
+    gg_io::write_labels_nifti(&mask(&set, 1), &labels, &grid).unwrap();
+    let args = ["evaluate", arg(&set), "--pred", arg(&pred), "--resamples", "20", "--out", arg(&out)];
+    let ran = groundglass(&args).ok();
+    assert!(ran.stderr.contains("in 1 of 2 cases (phantom-002)"), "{}", ran.stderr);
+    assert_eq!(json(&out.join("scores.json"))["warnings"][0]["code"], "mask_elsewhere");
+}
+
+#[test]
 fn a_prediction_without_a_place_is_matched_by_its_indices_with_a_remark() {
     let dir = tempfile::tempdir().unwrap();
     let (labels, grid) = truth("lung_mask", 0);

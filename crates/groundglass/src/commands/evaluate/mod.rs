@@ -3,6 +3,7 @@
 mod comparisons;
 mod part;
 mod predictions;
+mod remarks;
 mod truth;
 
 use super::{Context, data};
@@ -135,7 +136,11 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
         context.console.warn(&warning.message);
         warnings.push(warning);
     }
-    for message in count_missing(&mut scored) {
+    if let Some(warning) = remarks::elsewhere(&scored) {
+        context.console.warn(&warning.message);
+        warnings.push(warning);
+    }
+    for message in remarks::count_missing(&mut scored) {
         context.console.warn(&message);
         warnings.push(Warning::new("prediction_missing", message));
     }
@@ -384,40 +389,6 @@ fn keep_slices(labels: &LabelVolume, map: &AxisMap, slices: &[usize]) -> Result<
         map.read_slice(labels, z, out);
     }
     Ok(Volume::from_vec([slices.len(), h, w], values)?)
-}
-
-/// Cases named in a remark; more of them are counted.
-const NAMED_CASES: usize = 5;
-
-/// Where some cases have a prediction of a structure and others none, those count as Dice 0; says so.
-fn count_missing(scored: &mut [Scored]) -> Vec<String> {
-    let mut messages = Vec::new();
-    for (i, structure) in Structure::BOTH.into_iter().enumerate() {
-        if scored.iter().all(|s| s.case.of(structure).is_none()) {
-            continue;
-        }
-        let of = scored.len();
-        let mut names = Vec::new();
-        for Scored { case, missing } in scored.iter_mut() {
-            let Some(scores) = missing[i].take() else { continue };
-            match structure {
-                Structure::Lung => case.lung = Some(scores),
-                Structure::Infection => case.infection = Some(scores),
-            }
-            names.push(case.case_id.clone());
-        }
-        if !names.is_empty() {
-            let n = names.len();
-            let more = if n > NAMED_CASES { format!(" and {} more", n - NAMED_CASES) } else { String::new() };
-            names.truncate(NAMED_CASES);
-            messages.push(format!(
-                "{n} of {of} cases have a true {} mask and no predicted one ({}{more}): each counts as Dice 0",
-                structure.name(),
-                names.join(", ")
-            ));
-        }
-    }
-    messages
 }
 
 fn summary(scores: &Scores, out: &Path) -> String {

@@ -48,6 +48,7 @@ pub(super) fn run(context: &Context, args: &ExplainArgs, table: &Path, outcome: 
     let asked = Asked { outcome, patient: args.patient.as_deref(), attributes: &args.attributes };
     let read = rows.cohort(&asked).with_context(|| table.display().to_string())?;
     warnings.extend(remarks(&read));
+    warnings.extend(read.spoilt.iter().cloned());
     let config = CohortConfig {
         penalty: args.penalty,
         resamples: args.resamples,

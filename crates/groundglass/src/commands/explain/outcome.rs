@@ -33,6 +33,8 @@ pub(super) struct Read {
     pub(super) patient: Option<String>,
     /// Columns that are no numbers.
     pub(super) left_out: Vec<LeftOut>,
+    /// Remarks on columns of numbers that a few other values kept out.
+    pub(super) spoilt: Vec<String>,
     /// Rows without an outcome, and rows of CTs that were not analysed: it failed, or the folder is an earlier run's.
     pub(super) without_outcome: usize,
     pub(super) not_analysed: usize,
@@ -116,7 +118,7 @@ impl Table {
         let rows: Vec<&Vec<String>> = analysed.iter().copied().filter(|r| !is_missing(&r[outcome])).collect();
         let [negative, positive] = classes(asked.outcome, rows.iter().map(|r| r[outcome].as_str()))?;
 
-        let mut left_out = Vec::new();
+        let (mut left_out, mut spoilt) = (Vec::new(), Vec::new());
         let mut taken: Vec<(usize, Vec<Option<f64>>)> = Vec::new();
         let candidates: Vec<usize> = match asked.attributes {
             [] => (0..self.columns.len())
@@ -132,13 +134,37 @@ impl Table {
             let values: Vec<Option<Option<f64>>> = rows.iter().map(|r| number(&r[i])).collect();
             match values.iter().filter(|v| v.is_none()).count() {
                 0 => taken.push((i, values.into_iter().flatten().collect())),
-                words => left_out.push(LeftOut {
-                    name: self.columns[i].clone(),
-                    reason: format!("{words} of {} values are no numbers", rows.len()),
-                }),
+                words => {
+                    let name = self.columns[i].clone();
+                    if !asked.attributes.is_empty() {
+                        bail!(
+                            "{words} of {} values of the attribute `{name}` are no numbers; right would be numbers, or nothing where \
+                             unknown",
+                            rows.len()
+                        );
+                    }
+                    if words < rows.len() / 2 {
+                        spoilt.push(format!(
+                            "the column `{name}` is left out for {words} of {} values that are no numbers",
+                            rows.len()
+                        ));
+                    }
+                    let reason = format!("{words} of {} values are no numbers", rows.len());
+                    left_out.push(LeftOut { name, reason });
+                }
             }
         }
         let case = self.column(CASE);
+        if taken.is_empty() && !left_out.is_empty() {
+            let why: Vec<String> = left_out.iter().map(|l| format!("{} ({})", l.name, l.reason)).collect();
+            bail!("no attribute is left: {}; right would be a column of numbers", why.join(", "));
+        }
+        if let Some(case) = case {
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = rows.iter().find(|row| !seen.insert(row[case].as_str())) {
+                bail!("the table has two rows of the case `{}`; right would be one", twice[case]);
+            }
+        }
         let patients = rows.iter().enumerate().map(|(i, row)| match (patient, case) {
             (Some(p), _) if !is_missing(&row[p]) => format!("patient {}", row[p]),
             (_, Some(c)) => format!("case {}", row[c]),
@@ -155,6 +181,7 @@ impl Table {
             negative,
             patient: patient.map(|p| self.columns[p].clone()),
             left_out,
+            spoilt,
             without_outcome: analysed.len() - rows.len(),
             not_analysed: self.rows.len() - analysed.len(),
         })
@@ -224,6 +251,26 @@ mod tests {
         assert_eq!(read.cohort.outcomes, [false, true]);
         assert_eq!(read.cohort.patients, ["patient p1", "patient p1"]);
         assert_eq!(read.left_out[0].name, "sex");
+    }
+
+    #[test]
+    fn a_value_that_is_no_number_is_refused_in_a_named_attribute_and_remarked_elsewhere() {
+        let rows: String = (0..6).map(|i| format!("c{i},{i}.5,{i},{}\n", i % 2)).collect();
+        let spoilt = table(&format!("case_id,percent,age,died\n{rows}c6,<0.1,6,1\n"));
+        let read = spoilt.cohort(&ASKED).unwrap();
+        assert!(
+            read.spoilt[0].contains("`percent`") && read.spoilt[0].contains("`<0.1`"),
+            "{:?}",
+            read.spoilt
+        );
+        let named = Asked { attributes: &["percent".to_owned()], ..ASKED };
+        let error = spoilt.cohort(&named).err().unwrap().to_string();
+        assert!(error.contains("1 of 7 values of the attribute `percent`"), "{error}");
+        let alone = table("case_id,percent,died\na,<1,1\nb,2,0\nc,3,0\n").cohort(&ASKED).err().unwrap();
+        assert!(alone.to_string().contains("percent (1 of 3 values are no numbers)"), "{alone}");
+        let twice =
+            table(&format!("case_id,percent,age,died\n{rows}c5,9,9,1\n")).cohort(&ASKED).err().unwrap();
+        assert!(twice.to_string().contains("two rows of the case `c5`"), "{twice}");
     }
 
     #[test]

@@ -104,13 +104,13 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             .console
             .say(format!("there is nothing to resume at {}; the training starts", args.out.out.display()));
     }
+    let init = args.init.as_deref().map(|path| first_weights(path, &chosen, &cache)).transpose()?;
     enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, &processor)?)?;
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
     let scans = |samples: &[usize]| samples.iter().map(scan).collect();
     let (train_scans, val_scans) = (scans(&train_samples), scans(&val_samples));
     let cases =
         |samples: &[usize]| samples.iter().map(|&i| cache.infos()[i].case).collect::<BTreeSet<_>>().len();
-    let init = args.init.as_deref().map(|path| first_weights(path, &chosen, &cache)).transpose()?;
     let graph = of_task.network.graph()?;
     let threads = rayon::current_num_threads();
     let positives = counts(&cache, &train_samples, task);

@@ -1,0 +1,113 @@
+//! Remarks on an analysis whose numbers look wrong.
+
+use super::Classification;
+use gg_eval::Burden;
+use gg_volume::{CtVolume, IntensityKind, LabelVolume, Warning};
+use rayon::prelude::*;
+use std::ops::RangeInclusive;
+
+/// Lungs of adults, from a breath out to a breath in, in ml: well beyond what total lung capacities reach.
+const LUNG_ML: RangeInclusive<f64> = 500.0..=10_000.0;
+/// Fewer slices show no whole chest.
+const FEWEST_SLICES_OF_A_CHEST: usize = 3;
+/// More than this share of the lungs, in percent, is hardly ever infected.
+const HIGHEST_PERCENT: f64 = 90.0;
+/// Healthy lung is mostly air; what is denser than this on average, in HU, and not called infected is none.
+const DENSEST_LUNG_HU: f64 = -300.0;
+
+/// A remark where what was called healthy lung cannot be lung, by its density. Only HU tell.
+pub(super) fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVolume) -> Option<Warning> {
+    if ct.intensity.kind != IntensityKind::Hu {
+        return None;
+    }
+    let of_slice = |z: usize| {
+        let masks = lung.slice(z).iter().zip(infection.slice(z));
+        let healthy = ct.voxels.slice(z).iter().zip(masks).filter(|(_, (l, i))| **l != 0 && **i == 0);
+        healthy.fold((0.0, 0u64), |(sum, n), (v, _)| (sum + f64::from(v.clamp(-32_768.0, 32_767.0)), n + 1))
+    };
+    // The sums of the slices are added in their order, at any number of threads.
+    let slices: Vec<(f64, u64)> = (0..lung.shape()[0]).into_par_iter().map(of_slice).collect();
+    let (sum, n) = slices.into_iter().fold((0.0, 0u64), |(sum, n), (s, m)| (sum + s, n + m));
+    let mean = sum / n as f64;
+    (n > 0 && mean > DENSEST_LUNG_HU).then(|| {
+        Warning::new(
+            "lung_too_dense",
+            format!(
+                "what was taken for healthy lung has {mean:.0} HU on average, lung has -900 to -500: the lung mask is \
+                 wrong, and all that follows from it"
+            ),
+        )
+    })
+}
+
+/// Lungs that are much smaller or larger than those of adults, or infected nearly everywhere: more often the mask, the spacing
+/// or the input is wrong than the patient so rare.
+pub(super) fn unlikely(burden: &Burden, slices: usize) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let whole = slices >= FEWEST_SLICES_OF_A_CHEST;
+    if let Some(ml) = burden.lung.ml.filter(|ml| whole && *ml > 0.0 && !LUNG_ML.contains(ml)) {
+        found.push(Warning::new(
+            "lung_volume_unlikely",
+            format!(
+                "{ml:.0} ml of lung were found, lungs of adults in a whole chest CT hold {:.0} to {:.0}: look at the lung mask, \
+                 the spacing and what of the chest the CT shows before any number is used",
+                LUNG_ML.start(),
+                LUNG_ML.end()
+            ),
+        ));
+    }
+    if let Some(percent) = burden.infection.percent_of_lung.filter(|p| *p > HIGHEST_PERCENT) {
+        found.push(Warning::new(
+            "burden_unlikely",
+            format!(
+                "{percent:.0} % of the lung were found infected, rarely seen even in the gravest disease: look at the CT and at both masks \
+                 before the number is used"
+            ),
+        ));
+    }
+    found
+}
+
+/// A remark where the classifier and the infection mask give the whole scan opposite answers.
+pub(super) fn contradiction(classification: &Classification, burden: &Burden) -> Option<Warning> {
+    /// Percent of the lungs from which on the mask is said to show infection: a few voxels are not worth a remark.
+    const SHOWS: f64 = 0.1;
+    let shown = burden.infection.percent_of_lung.map_or(burden.infection.amount.voxels > 0, |p| p >= SHOWS);
+    let message = match (classification.positive_slices, burden.infection.amount.voxels) {
+        _ if classification.classified_slices == 0 => return None,
+        (0, 1..) if shown => {
+            "the infection mask shows infection, but the classifier calls no slice positive".to_owned()
+        }
+        (n @ 1.., 0) => format!("the classifier calls {n} slices positive, but the infection mask is empty"),
+        _ => return None,
+    };
+    Some(Warning::new("classifier_contradicts_mask", message))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use gg_volume::{Grid, SpacingTrust, Volume};
+
+    /// A volume of so many slices that is lung all over, of which every nth voxel is infected.
+    fn codes(slices: usize, spacing_mm: f64, nth: usize) -> Vec<String> {
+        let shape = [slices, 10, 10];
+        let lung = Volume::filled(shape, 1u8);
+        let values = (0..slices * 100).map(|i| u8::from(i % nth == 0)).collect();
+        let infection = Volume::from_vec(shape, values).unwrap();
+        let spacing_mm = Some([spacing_mm; 3]);
+        let grid = Grid { shape, spacing_mm, affine: None, trust: SpacingTrust::Trusted };
+        let burden = gg_eval::burden(&lung, &infection, &grid, None).value;
+        unlikely(&burden, slices).into_iter().map(|w| w.code.to_string()).collect()
+    }
+
+    #[test]
+    fn lungs_of_an_unlikely_volume_or_burden_are_remarked() {
+        assert_eq!(codes(10, 15.0, 2), Vec::<String>::new(), "3.4 litres");
+        assert_eq!(codes(10, 7.0, 2), ["lung_volume_unlikely"]);
+        assert_eq!(codes(10, 25.0, 2), ["lung_volume_unlikely"]);
+        assert_eq!(codes(2, 7.0, 2), Vec::<String>::new(), "two slices are no chest");
+        assert_eq!(codes(10, 15.0, 1), ["burden_unlikely"]);
+    }
+}
