@@ -239,7 +239,7 @@ fn the_attribute_that_makes_an_outcome_ranks_first_and_a_shuffled_outcome_is_exp
     let none = dir.path().join("none");
     run("stage", &none, &[]).refused(1, &["3 different values", "right would be two"]);
     run("sex", &none, &[]).refused(1, &["no column `sex`"]);
-    run("died", &none, &["--penalty", "0"]).refused(1, &["penalty is 0"]);
+    run("died", &none, &["--penalty", "0"]).refused(2, &["a number above 0"]);
     assert!(!none.exists());
     assert_eq!(truth.len(), N);
 }
