@@ -65,9 +65,6 @@ pub struct Texture {
 /// Ends of the histogram; HU beyond stand in its end bins.
 const LOWEST_HU: i32 = -1024;
 const HIGHEST_HU: i32 = 3071;
-/// What a scanner's 16 bits can hold; HU beyond, which no scanner wrote, count as the nearest end.
-const LEAST_HU: f32 = -32_768.0;
-const MOST_HU: f32 = 32_767.0;
 /// Parts of one HU in which sums are kept.
 const FINE: f64 = 16.0;
 /// Lower end, upper end and width of the bins of the co-occurrence matrix.
@@ -108,6 +105,11 @@ pub fn attenuation(
     Attenuation { lung: sums.lung.tissue(), infection: sums.infection.tissue() }
 }
 
+/// HU beyond what a scanner's 16 bits can hold, which no scanner wrote, as the nearest that they can.
+pub fn plausible_hu(hu: f32) -> f32 {
+    hu.clamp(f32::from(i16::MIN), f32::from(i16::MAX))
+}
+
 #[derive(Default)]
 struct Sums {
     lung: Counts,
@@ -145,7 +147,7 @@ impl Counts {
         for ((&v, _), to) in
             values.iter().zip(inside).zip(&mut levels).filter(|((v, i), _)| **i != 0 && v.is_finite())
         {
-            let v = v.clamp(LEAST_HU, MOST_HU);
+            let v = plausible_hu(v);
             *to = level(v);
             self.voxels += 1;
             let fine = i128::from(rounded(f64::from(v) * FINE));

@@ -44,7 +44,7 @@ mod zones;
 pub use agreement::{BlandAltman, bland_altman};
 pub use anatomy::check_apex;
 pub use area_fit::{AreaFit, CalledScan, CalledSlice, Stacked};
-pub use attenuation::{Attenuation, Texture, Tissue, attenuation};
+pub use attenuation::{Attenuation, Texture, Tissue, attenuation, plausible_hu};
 pub use bootstrap::{Interval, bootstrap_by_group};
 pub use burden::{Amount, Burden, Infected, Part, Sides, burden};
 pub use by_burden::{ByBurden, INFECTED_PERCENT, ScoredVolume, by_burden};

@@ -1,7 +1,7 @@
 //! Remarks on an analysis whose numbers look wrong.
 
 use super::Classification;
-use gg_eval::Burden;
+use gg_eval::{Burden, plausible_hu};
 use gg_volume::{CtVolume, IntensityKind, LabelVolume, Warning};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
@@ -23,7 +23,7 @@ pub(super) fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVo
     let of_slice = |z: usize| {
         let masks = lung.slice(z).iter().zip(infection.slice(z));
         let healthy = ct.voxels.slice(z).iter().zip(masks).filter(|(_, (l, i))| **l != 0 && **i == 0);
-        healthy.fold((0.0, 0u64), |(sum, n), (v, _)| (sum + f64::from(v.clamp(-32_768.0, 32_767.0)), n + 1))
+        healthy.fold((0.0, 0u64), |(sum, n), (v, _)| (sum + f64::from(plausible_hu(*v)), n + 1))
     };
     // The sums of the slices are added in their order, at any number of threads.
     let slices: Vec<(f64, u64)> = (0..lung.shape()[0]).into_par_iter().map(of_slice).collect();
