@@ -5,9 +5,10 @@
 //! on (stacking: Wolpert, Neural Networks 1992;5:241). Weights below zero are not taken: a term that would count against
 //! its own meaning is left out.
 //!
-//! Infection seldom ends within a slice: the area is the mean over the slice and up to [`FARTHEST`] neighbours on each side,
-//! with weights that fall to the sides, as far as that tells slices of patients apart best that a fit has not seen. What is measured
-//! is the highest of these few, and so a little too high.
+//! Infection seldom ends within a slice: the area is the mean over the slice and its neighbours, with weights that fall to the sides,
+//! as far as that tells slices of patients apart best that a fit has not seen. How far is a share of the slices with lung, not a number
+//! of slices: the lungs are about as high in everyone, slices are 1 to 10 mm thick. What is measured is the highest of the few shares
+//! in [`REACHES`], and so a little too high.
 
 use crate::logistic::Logistic;
 use crate::roc::roc_curve;
@@ -21,8 +22,10 @@ const PENALTY: f64 = 1.0;
 /// Probabilities are kept this far from 0 and 1 before their logit.
 const MARGIN: f64 = 1e-4;
 
-/// More neighbours on a side would reach from one part of the lungs to another where slices are thick.
-const FARTHEST: usize = 2;
+/// Shares of the slices with lung that are tried: a twentieth is about one of the lungs' segments.
+const REACHES: [f64; 6] = [0.0, 0.01, 0.02, 0.03, 0.04, 0.05];
+/// Most neighbours on each side in fits of earlier versions, which counted slices.
+const MOST_NEIGHBOURS: usize = 2;
 
 /// Weights of a classifier's logit and of the infected area.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,9 +35,12 @@ pub struct AreaFit {
     pub network: f64,
     /// Weight of the logarithm of the infected area.
     pub area: f64,
-    /// Neighbours on each side over which that area is a mean.
+    /// Neighbours on each side over which that area is a mean, in fits of earlier versions; 0 since there is `reach`.
     #[serde(default)]
     pub neighbours: usize,
+    /// How far to each side that mean reaches, as a share of the slices with lung.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub reach: f64,
     /// Log-odds without either.
     pub offset: f64,
     /// Slices of the fit.
@@ -44,6 +50,10 @@ pub struct AreaFit {
     /// What the two say of patients that the fit has not seen; `None` where there are too few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Stacked>,
+}
+
+fn is_zero(reach: &f64) -> bool {
+    *reach == 0.0
 }
 
 /// AUROC over the slices of all patients, each scored by a fit on the others.
@@ -65,6 +75,8 @@ pub struct CalledScan<'a> {
     pub patient: &'a str,
     /// Of every slice from one end to the other: infected voxels as a share of the lung voxels in the slice that has most.
     pub areas: Vec<f64>,
+    /// How many of these slices hold lung.
+    pub with_lung: usize,
     /// The slices that the fit takes.
     pub called: Vec<CalledSlice>,
 }
@@ -93,23 +105,23 @@ impl AreaFit {
     /// Fits the slices of scans; `None` where they are all of one kind.
     pub fn fit(scans: &[CalledScan<'_>]) -> Option<Self> {
         let mut best: Option<Self> = None;
-        for neighbours in 0..=FARTHEST {
-            let slices = rows(scans, neighbours);
+        for reach in REACHES {
+            let slices = rows(scans, reach);
             let measured = fit_on_others(&slices);
             let higher = |best: &Self| match (best.measured, measured) {
                 (Some(old), Some(new)) => new.both > old.both,
                 _ => false,
             };
             if best.as_ref().is_none_or(higher) {
-                best = Some(Self { neighbours, measured, ..Self::weigh(&slices)? });
+                best = Some(Self { reach, measured, ..Self::weigh(&slices)? });
             }
         }
         best
     }
 
-    /// The infected areas of a scan's slices as they are weighed: means over neighbours.
-    pub fn areas(&self, areas: &[f64]) -> Vec<f64> {
-        around(areas, self.neighbours)
+    /// The infected areas of a scan's slices as they are weighed: means over neighbours. `with_lung` of the slices hold lung.
+    pub fn areas(&self, areas: &[f64], with_lung: usize) -> Vec<f64> {
+        around(areas, self.neighbours as f64 + self.reach * with_lung as f64)
     }
 
     /// Whether the classifier has a say at all.
@@ -127,10 +139,12 @@ impl AreaFit {
                 self.network, self.area, self.offset
             ));
         }
-        (self.neighbours > FARTHEST).then(|| {
+        let farthest = REACHES[REACHES.len() - 1];
+        (self.neighbours > MOST_NEIGHBOURS || !(0.0..=farthest).contains(&self.reach)).then(|| {
             format!(
-                "an infected area over {} neighbours on each side; right would be at most {FARTHEST}",
-                self.neighbours
+                "an infected area over {} neighbours and {} of the slices with lung on each side; right would be at most \
+                 {MOST_NEIGHBOURS} and {farthest}",
+                self.neighbours, self.reach
             )
         })
     }
@@ -158,6 +172,7 @@ impl AreaFit {
             network: weights[0],
             area: weights[1],
             neighbours: 0,
+            reach: 0.0,
             offset,
             slices: slices.len(),
             patients: patients.len(),
@@ -185,11 +200,13 @@ fn log_area(area: f64) -> f64 {
     ((area + FLOOR) / FLOOR).ln()
 }
 
-/// Means over neighbours with weights that fall to the sides by equal steps; at the ends, over those there are.
-fn around(areas: &[f64], neighbours: usize) -> Vec<f64> {
+/// Means over neighbours with weights that fall to the sides by equal steps, to nothing at one slice beyond `far`; at the ends, over
+/// those there are.
+fn around(areas: &[f64], far: f64) -> Vec<f64> {
+    let whole = far.ceil() as usize;
     let mean = |i: usize| {
-        let near = i.saturating_sub(neighbours)..(i + neighbours + 1).min(areas.len());
-        let weighed = near.map(|k| ((neighbours + 1 - i.abs_diff(k)) as f64, areas[k]));
+        let near = i.saturating_sub(whole)..(i + whole + 1).min(areas.len());
+        let weighed = near.map(|k| ((far + 1.0 - i.abs_diff(k) as f64).max(0.0), areas[k]));
         let (weight, sum) =
             weighed.fold((0.0, 0.0), |(w, s), (weight, area)| (w + weight, s + weight * area));
         sum / weight
@@ -197,9 +214,9 @@ fn around(areas: &[f64], neighbours: usize) -> Vec<f64> {
     (0..areas.len()).map(mean).collect()
 }
 
-fn rows<'a>(scans: &[CalledScan<'a>], neighbours: usize) -> Vec<Row<'a>> {
+fn rows<'a>(scans: &[CalledScan<'a>], reach: f64) -> Vec<Row<'a>> {
     let of_scan = |scan: &CalledScan<'a>| {
-        let areas = around(&scan.areas, neighbours);
+        let areas = around(&scan.areas, reach * scan.with_lung as f64);
         let patient = scan.patient;
         let row = |s: &CalledSlice| {
             let area = *areas.get(s.slice)?;
@@ -243,7 +260,7 @@ mod tests {
             (state >> 33) as f64 / (1u64 << 31) as f64
         };
         let mut scan = |patient| {
-            let mut scan = CalledScan { patient, areas: Vec::new(), called: Vec::new() };
+            let mut scan = CalledScan { patient, areas: Vec::new(), with_lung: 100, called: Vec::new() };
             for slice in 0..100 {
                 let infected = (slice / run).is_multiple_of(3);
                 let mut of = |right: f64| right * f64::from(u8::from(infected)) + (1.0 - right) * noise();
@@ -261,7 +278,7 @@ mod tests {
         let measured = fit.measured.unwrap();
         assert!(fit.network > 0.0 && fit.area > 0.0);
         assert!(measured.both > measured.network && measured.both > measured.area, "{measured:?}");
-        assert_eq!((fit.slices, fit.patients, fit.neighbours), (400, 4, 0));
+        assert_eq!((fit.slices, fit.patients, fit.reach), (400, 4, 0.0));
         let blind = AreaFit::fit(&scans(0.0, 0.5, 1)).unwrap();
         assert!(blind.network < 0.1 * fit.network.max(blind.area), "{blind:?}");
     }
@@ -269,13 +286,24 @@ mod tests {
     #[test]
     fn neighbours_are_asked_where_infection_runs_through_many_slices() {
         let fit = AreaFit::fit(&scans(0.0, 0.3, 10)).unwrap();
-        assert_eq!(fit.neighbours, FARTHEST);
-        let near = AreaFit { neighbours: 1, ..fit.clone() }.areas(&[0.0, 0.4, 0.0, 0.0]);
-        let expected = [0.4 / 3.0, 0.2, 0.1, 0.0];
-        assert!(near.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{near:?}");
-        assert_eq!(AreaFit { neighbours: 0, ..fit.clone() }.areas(&[0.1, 0.2]), [0.1, 0.2]);
-        assert_eq!(fit.areas(&[0.3]), [0.3]);
-        assert!(AreaFit { neighbours: 3, ..fit }.fault().is_some());
+        assert!((0.02..=0.05).contains(&fit.reach) && fit.neighbours == 0, "{fit:?}");
+        let of = |neighbours, reach| AreaFit { neighbours, reach, ..fit.clone() };
+        let close = |found: &[f64], right: &[f64]| {
+            assert!(found.iter().zip(right).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
+        };
+        let areas = [0.0, 0.4, 0.0, 0.0];
+        // One slice to each side, said in either way; half of one, with a weight of a third beside one.
+        close(&of(1, 0.0).areas(&areas, 4), &[0.4 / 3.0, 0.2, 0.1, 0.0]);
+        close(&of(0, 0.05).areas(&areas, 20), &[0.4 / 3.0, 0.2, 0.1, 0.0]);
+        close(&of(0, 0.05).areas(&areas, 10), &[0.1, 0.24, 0.08, 0.0]);
+        assert_eq!(of(0, 0.0).areas(&[0.1, 0.2], 2), [0.1, 0.2]);
+        assert_eq!(fit.areas(&[0.3], 1), [0.3]);
+        assert!(
+            of(3, 0.0).fault().is_some()
+                && of(0, 0.06).fault().is_some()
+                && of(0, f64::NAN).fault().is_some()
+        );
+        assert_eq!((of(2, 0.0).fault(), of(0, 0.05).fault()), (None, None));
     }
 
     #[test]
@@ -285,7 +313,7 @@ mod tests {
         assert!(fit.probability(0.5, 0.1) > fit.probability(0.5, 0.01));
         assert!(fit.probability(0.9, 0.01) > fit.probability(0.1, 0.01));
         assert!((0.0..=1.0).contains(&fit.probability(0.0, 0.0)) && fit.probability(1.0, 1.0) <= 1.0);
-        let slices = rows(&scans, fit.neighbours);
+        let slices = rows(&scans, fit.reach);
         let mean = slices.iter().map(|s| f64::from(fit.probability(s.probability, s.area))).sum::<f64>();
         let infected = slices.iter().filter(|s| s.infected).count() as f64;
         assert!((mean - infected).abs() < 2.0, "{mean} of {infected}");

@@ -5,6 +5,7 @@
 
 use crate::calibration::{CALIBRATION_FORMAT, Calibration};
 use crate::checkpoint::{BEST_TEXT, State};
+use crate::ensemble::Member;
 use crate::net::{Graph, NetConfig, NetError};
 use crate::store::{Precision, StoreError, decode, encode, named, with_text, write_whole};
 use crate::weights::{Weights, WeightsError};
@@ -16,9 +17,12 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Version of the file's format that this program writes, and the newest that it reads. Format 1 has no temperature, no
-/// interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the usual clean-up.
-pub const BUNDLE_FORMAT: u32 = 3;
+/// Newest version of the file's format that this program reads, and the one it writes for several networks and for an infected area
+/// over a share of the slices. Format 1 has no
+/// temperature, no interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the usual clean-up.
+pub const BUNDLE_FORMAT: u32 = 4;
+/// The version that it writes for all else, so that earlier programs read it too.
+const SINGLE_FORMAT: u32 = 3;
 /// Larger files are no bundles; nothing of them is read.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 
@@ -71,6 +75,9 @@ pub struct BundleInfo {
     /// Ranges for prediction in int8, since format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8: Option<Calibration>,
+    /// The networks whose mean answers, where there are several, since format 4; each has its own temperature, ranges and manifest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
 }
 
 fn uncalibrated() -> f32 {
@@ -127,7 +134,7 @@ impl Bundle {
         weights: &Weights,
         precision: Precision,
     ) -> Result<(Self, Vec<u8>), BundleError> {
-        info.format_version = BUNDLE_FORMAT;
+        info.format_version = format_of(&info);
         let (rounded, _) = decode(&encode(named(weights), precision, "")?)?;
         info.weights_sha256 = weights_sha256(&rounded);
         let bundle = Self { info, weights: rounded };
@@ -211,8 +218,8 @@ impl Bundle {
     /// As [`Bundle::from_bytes`], and a description that does not suit the weights.
     pub fn described(bytes: &[u8], change: impl FnOnce(&mut BundleInfo)) -> Result<Vec<u8>, BundleError> {
         let mut bundle = Self::from_bytes(bytes)?;
-        bundle.info.format_version = BUNDLE_FORMAT;
         change(&mut bundle.info);
+        bundle.info.format_version = format_of(&bundle.info);
         bundle.check()?;
         let text =
             serde_json::to_string(&bundle.info).map_err(|e| BundleError::Description(e.to_string()))?;
@@ -229,7 +236,20 @@ impl Bundle {
 
     fn check(&self) -> Result<(), BundleError> {
         let graph = self.graph()?;
-        self.weights.check(&graph)?;
+        let networks = self.networks();
+        for network in &networks {
+            network.weights.check(&graph)?;
+            if let Some(c) = network.int8 {
+                check_ranges(c)?;
+            }
+        }
+        let arrays: usize = networks.iter().map(|n| n.weights.tensors.len()).sum();
+        if arrays != self.weights.tensors.len() || networks.iter().any(|n| !usable(n.temperature)) {
+            return Err(BundleError::Description(format!(
+                "{} networks whose weights or temperatures are not all their own",
+                networks.len()
+            )));
+        }
         if let Some(fault) = self.info.prepare.fault() {
             return Err(BundleError::Description(fault));
         }
@@ -241,14 +261,6 @@ impl Bundle {
                 self.info.task.name()
             )));
         }
-        if let Some(c) = &self.info.int8
-            && (c.version > CALIBRATION_FORMAT || c.ranges.values().flatten().any(|v| !v.is_finite()))
-        {
-            return Err(BundleError::Description(format!(
-                "int8 calibration of format {}, right would be finite ranges of format {CALIBRATION_FORMAT}",
-                c.version
-            )));
-        }
         if !(self.info.threshold > 0.0 && self.info.threshold < 1.0) {
             let found = self.info.threshold;
             return Err(BundleError::Description(format!(
@@ -256,7 +268,7 @@ impl Bundle {
             )));
         }
         let found = self.info.temperature;
-        if !(LOWEST_TEMPERATURE..=HIGHEST_TEMPERATURE).contains(&f64::from(found)) {
+        if !usable(found) {
             return Err(BundleError::Description(format!(
                 "temperature {found}, right would be {LOWEST_TEMPERATURE} to {HIGHEST_TEMPERATURE}"
             )));
@@ -288,6 +300,25 @@ impl Bundle {
         }
         Ok(())
     }
+}
+
+fn format_of(info: &BundleInfo) -> u32 {
+    let reaches = info.area.as_ref().is_some_and(|area| area.reach > 0.0);
+    if info.members.is_empty() && !reaches { SINGLE_FORMAT } else { BUNDLE_FORMAT }
+}
+
+fn usable(temperature: f32) -> bool {
+    (LOWEST_TEMPERATURE..=HIGHEST_TEMPERATURE).contains(&f64::from(temperature))
+}
+
+fn check_ranges(c: &Calibration) -> Result<(), BundleError> {
+    if c.version <= CALIBRATION_FORMAT && c.ranges.values().flatten().all(|v| v.is_finite()) {
+        return Ok(());
+    }
+    Err(BundleError::Description(format!(
+        "int8 calibration of format {}, right would be finite ranges of format {CALIBRATION_FORMAT}",
+        c.version
+    )))
 }
 
 /// Since this format, the clean-up of masks knows doubtful lung.

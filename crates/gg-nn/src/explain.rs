@@ -76,6 +76,12 @@ pub fn last_maps(graph: &Graph) -> Option<usize> {
 /// # Errors
 /// A picture of another size than the model's preparation says; a network without a convolution.
 pub fn grad_cam(bundle: &Bundle, picture: &[&[u8]]) -> Result<GradCam, EngineError> {
+    if !bundle.info.members.is_empty() {
+        return Err(EngineError::Failed(format!(
+            "found {} networks in the model, right would be a bundle of one of them: Grad-CAM is of one network",
+            bundle.info.members.len()
+        )));
+    }
     let graph = bundle.graph()?;
     let side = bundle.info.prepare.size;
     let values: Vec<f32> = picture.iter().flat_map(|s| s.iter()).map(|&v| f32::from(v) / 255.0).collect();

@@ -10,7 +10,8 @@ pub const PREDICT_BATCH: usize = 8;
 
 /// A bundle ready to predict.
 pub struct Predictor {
-    engine: Box<dyn Engine>,
+    /// One, or several whose mean answers, each with what its logits are divided by.
+    networks: Vec<(Box<dyn Engine>, f32)>,
     size: usize,
     channels: usize,
     batch: usize,
@@ -46,18 +47,22 @@ impl Predictor {
         let on = on.into();
         let graph = bundle.graph()?;
         let in_fp32 = on.gpu.is_none() && on.arithmetic.precision == Precision::Fp32;
-        let mut engine: Box<dyn Engine> = match (on.arithmetic.precision, &bundle.info.int8) {
-            (Precision::Int8, _) if on.gpu.is_some() => return Err(EngineError::GpuInt8),
-            (Precision::Int8, Some(ranges)) => {
-                Box::new(Int8Engine::new(graph.clone(), on.arithmetic.isa, ranges)?)
-            }
-            (Precision::Int8, None) => return Err(EngineError::NoCalibration),
-            _ => engine_for(&graph, on),
-        };
+        let mut networks: Vec<(Box<dyn Engine>, f32)> = Vec::new();
+        for network in bundle.networks() {
+            let mut engine: Box<dyn Engine> = match (on.arithmetic.precision, network.int8) {
+                (Precision::Int8, _) if on.gpu.is_some() => return Err(EngineError::GpuInt8),
+                (Precision::Int8, Some(ranges)) => {
+                    Box::new(Int8Engine::new(graph.clone(), on.arithmetic.isa, ranges)?)
+                }
+                (Precision::Int8, None) => return Err(EngineError::NoCalibration),
+                _ => engine_for(&graph, on.clone()),
+            };
+            engine.set_weights(&network.weights)?;
+            networks.push((engine, network.temperature));
+        }
         let batch = if in_fp32 { PREDICT_BATCH / 2 } else { PREDICT_BATCH };
-        engine.set_weights(&bundle.weights)?;
         Ok(Self {
-            engine,
+            networks,
             size: bundle.info.prepare.size,
             channels: graph.in_channels(),
             batch,
@@ -68,12 +73,12 @@ impl Predictor {
 
     /// Name of the engine, for manifests.
     pub fn engine_name(&self) -> &str {
-        self.engine.name()
+        self.networks[0].0.name()
     }
 
     /// How the engine computes, for manifests.
     pub fn arithmetic(&self) -> Arithmetic {
-        self.engine.arithmetic()
+        self.networks[0].0.arithmetic()
     }
 
     /// Slices that the network sees at once: 1, or an odd number of neighbours with the predicted one in the middle.
@@ -89,7 +94,7 @@ impl Predictor {
 
     /// Gives back the memory that is kept from one call to the next; the weights stay.
     pub fn release(&mut self) {
-        self.engine.release();
+        self.networks.iter_mut().for_each(|(engine, _)| engine.release());
     }
 
     /// Calibrated probabilities of pictures: one per pixel, or one per slice for a classifier. Each picture is the prepared slice
@@ -121,10 +126,29 @@ impl Predictor {
             out.iter_mut().zip(slice).for_each(|(o, &v)| *o = f32::from(v) / 255.0);
         });
         let images = Images { values: &values, n: pictures.len(), height: size, width: size };
-        let logits = predict_logits(self.engine.as_mut(), &images, self.mirror)?;
+        let logits = self.mean_logits(&images)?;
         let per_picture = logits.len() / pictures.len();
         let calibrated = |z: &f32| sigmoid(z / self.temperature);
         Ok(logits.par_chunks_exact(per_picture).map(|z| z.iter().map(calibrated).collect()).collect())
+    }
+}
+
+impl Predictor {
+    /// Logits of one network as they are; of several the mean of what each says, divided by its temperature.
+    fn mean_logits(&mut self, images: &Images<'_>) -> Result<Vec<f32>, EngineError> {
+        if let [(engine, _)] = &mut self.networks[..] {
+            return predict_logits(engine.as_mut(), images, self.mirror);
+        }
+        let share = 1.0 / self.networks.len() as f32;
+        let mut sum = Vec::new();
+        for (engine, temperature) in &mut self.networks {
+            let logits = predict_logits(engine.as_mut(), images, self.mirror)?;
+            engine.release();
+            let factor = share / *temperature;
+            sum.resize(logits.len(), 0.0f32);
+            sum.par_iter_mut().zip(&logits).for_each(|(s, z)| *s += factor * z);
+        }
+        Ok(sum)
     }
 }
 

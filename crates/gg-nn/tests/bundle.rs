@@ -31,6 +31,7 @@ fn info() -> BundleInfo {
         licence: "MIT OR Apache-2.0".into(),
         weights_sha256: String::new(),
         int8: None,
+        members: Vec::new(),
     }
 }
 
@@ -39,6 +40,7 @@ fn area() -> gg_eval::AreaFit {
         network: 0.5,
         area: 1.0,
         neighbours: 1,
+        reach: 0.0,
         offset: -2.0,
         slices: 10,
         patients: 2,
@@ -186,11 +188,11 @@ fn what_cannot_be_used_is_refused_in_one_sentence() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
     let error = |bytes: &[u8]| Bundle::from_bytes(bytes).unwrap_err().to_string();
     let newer = with_text(&good, |t| {
-        t.replace("\\\"format_version\\\":3", "\\\"format_version\\\":4,\\\"more\\\":0")
+        t.replace("\\\"format_version\\\":3", "\\\"format_version\\\":5,\\\"more\\\":0")
     });
     assert_eq!(
         error(&newer),
-        "model bundle of format 4, this program reads up to 3; use a newer groundglass"
+        "model bundle of format 5, this program reads up to 4; use a newer groundglass"
     );
     let other = with_text(&good, |t| t.replace("\\\"base\\\":2", "\\\"base\\\":3"));
     assert_eq!(
@@ -355,4 +357,71 @@ proptest! {
             prop_assert_eq!(loaded.weights, bundle.weights);
         }
     }
+}
+
+/// Models of several networks, in a file of one.
+#[test]
+fn several_networks_answer_with_the_mean_of_what_each_says_at_its_own_temperature() {
+    let single = |seed: u64, temperature: f32| {
+        let name = format!("infection-{seed}");
+        let info = BundleInfo { name, temperature, threshold: 0.2 + 0.1 * seed as f32, ..info() };
+        Bundle::new(info, &Weights::init(&net(), seed).unwrap(), Precision::F32).unwrap().0
+    };
+    let bundles = [single(1, 0.5), single(2, 1.0), single(3, 2.0)];
+    let (joined, all) = join(&bundles, "three").unwrap();
+    let (_, bytes) = Bundle::new(joined, &all, Precision::F32).unwrap();
+    let joined = Bundle::from_bytes(&bytes).unwrap();
+    assert_eq!((joined.info.threshold, joined.info.members.len()), (0.4, 3));
+    assert!(joined.info.interval.is_none() && !joined.has_int8());
+    assert_eq!(joined.info.members[1].weights_sha256, bundles[1].info.weights_sha256);
+
+    let side = 32;
+    let picture: Vec<u8> = (0..side * side).map(|i| (i * 37 % 251) as u8).collect();
+    let arithmetic = Arithmetic::fp32(Isa::detect());
+    let predict = |bundle: &Bundle| {
+        let mut predictor = Predictor::load(bundle, arithmetic).unwrap();
+        predictor.predict(&[vec![&picture[..]]]).unwrap().remove(0)
+    };
+    let singles: Vec<Vec<f32>> = bundles.iter().map(predict).collect();
+    let logit = |p: f32| (f64::from(p) / (1.0 - f64::from(p))).ln();
+    let mut spread = 0.0f64;
+    for (i, found) in predict(&joined).into_iter().enumerate() {
+        let mean = singles.iter().map(|s| logit(s[i])).sum::<f64>() / 3.0;
+        assert!((logit(found) - mean).abs() < 1e-4, "pixel {i}");
+        spread = spread.max((logit(singles[0][i]) - mean).abs());
+    }
+    assert!(spread > 0.1, "the networks say different things");
+
+    let refused = |bundles: &[Bundle], words: &str| {
+        let error = join(bundles, "x").unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    refused(&bundles[..1], "found 1 networks");
+    refused(&[bundles[0].clone(), bundles[0].clone()], "the same weights");
+    refused(&[joined.clone(), bundles[0].clone()], "several networks");
+    let with = |change: &dyn Fn(&mut BundleInfo)| {
+        let mut other = bundles[1].clone();
+        change(&mut other.info);
+        [bundles[0].clone(), other]
+    };
+    refused(&with(&|i| i.task = Task::Lung), "their task");
+    refused(&with(&|i| i.prepare.clahe_clip += 1.0), "how slices are prepared");
+    refused(&with(&|i| i.mirror = true), "mirror images");
+    refused(&with(&|i| i.area = Some(area())), "infected area");
+}
+
+#[test]
+fn a_bundle_of_several_networks_with_arrays_too_many_or_few_is_refused() {
+    let single =
+        |seed: u64| Bundle::new(info(), &Weights::init(&net(), seed).unwrap(), Precision::F32).unwrap().0;
+    let (joined, all) = join(&[single(1), single(2)], "two").unwrap();
+    let mut more = all.clone();
+    more.tensors.insert("networks.2.x".into(), Tensor::filled(&[1], 0.0));
+    assert!(Bundle::new(joined.clone(), &more, Precision::F32).is_err());
+    let mut fewer = all.clone();
+    fewer.tensors.pop_last();
+    assert!(Bundle::new(joined.clone(), &fewer, Precision::F32).is_err());
+    let mut hot = joined;
+    hot.members[1].temperature = f32::INFINITY;
+    assert!(Bundle::new(hot, &all, Precision::F32).is_err());
 }

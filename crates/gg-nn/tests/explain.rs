@@ -136,6 +136,7 @@ fn brightness(channels: usize) -> Bundle {
         licence: "none".into(),
         weights_sha256: String::new(),
         int8: None,
+        members: Vec::new(),
     };
     Bundle::new(info, &weights, Precision::F32).unwrap().0
 }

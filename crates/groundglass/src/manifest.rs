@@ -3,8 +3,8 @@
 use crate::settings::Settings;
 use gg_dataset::Task;
 pub(crate) use gg_io::sha256_hex as sha256;
-use gg_nn::Bundle;
 use gg_nn::engine::Arithmetic;
+use gg_nn::{Bundle, BundleInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -110,9 +110,16 @@ pub(crate) struct PartCounts {
 }
 
 impl Training {
-    /// The manifest of a bundle; `None` where another program made it.
+    /// The manifest of a bundle of one network; `None` where another program made it.
     pub(crate) fn of(bundle: &Bundle) -> Option<Self> {
         serde_json::from_value(bundle.info.manifest.clone()).ok()
+    }
+
+    /// The manifests of all networks of a bundle, as far as they are known.
+    pub(crate) fn all_of(info: &BundleInfo) -> Vec<Self> {
+        let members = info.members.iter().map(|m| &m.manifest);
+        let all = std::iter::once(&info.manifest).chain(members);
+        all.filter_map(|manifest| serde_json::from_value(manifest.clone()).ok()).collect()
     }
 
     /// Whether weights were learnt from this patient.

@@ -23,6 +23,15 @@ pub(crate) fn read(path: &Path) -> Result<(Bundle, Vec<u8>)> {
     read().map_err(|error| instead(path, error)).with_context(|| path.display().to_string())
 }
 
+/// [`read`] for what needs one network alone.
+pub(crate) fn read_single(path: &Path) -> Result<(Bundle, Vec<u8>)> {
+    let (bundle, bytes) = read(path)?;
+    match bundle.info.members.len() {
+        0 => Ok((bundle, bytes)),
+        n => bail!("{}: found {n} networks in one bundle, right would be a bundle of one", path.display()),
+    }
+}
+
 /// [`read`] for an argument of `--model`, which may have swallowed a CT.
 pub(crate) fn read_named(path: &Path) -> Result<(Bundle, Vec<u8>)> {
     let run = path.join(BUNDLE).is_file() || path.join(CHECKPOINT).is_file();

@@ -92,7 +92,8 @@ impl Findings {
     pub(crate) fn weighed(&self, fit: Option<&AreaFit>) -> impl Fn(usize, f32) -> f32 {
         let largest = self.slices.iter().map(|s| s.lung_voxels).max().unwrap_or(0).max(1);
         let areas: Vec<f64> = self.slices.iter().map(|s| s.infected_voxels as f64 / largest as f64).collect();
-        let areas = fit.map(|fit| fit.areas(&areas));
+        let with_lung = self.slices.iter().filter(|s| s.lung_voxels > 0).count();
+        let areas = fit.map(|fit| fit.areas(&areas, with_lung));
         move |z, probability| match fit.zip(areas.as_ref()) {
             _ if self.slices[z].lung_voxels == 0 => 0.0,
             Some((fit, areas)) => fit.probability(probability, areas[z]),
@@ -178,7 +179,7 @@ impl Models {
         }
         let Arithmetic { isa, .. } = self.on.arithmetic;
         let on_cpu = self.on.gpu.is_none();
-        let in_bytes = self.or_int8 && on_cpu && isa.has_vnni() && bundle.info.int8.is_some();
+        let in_bytes = self.or_int8 && on_cpu && isa.has_vnni() && bundle.has_int8();
         let on =
             if in_bytes { Arithmetic { isa, precision: Precision::Int8 }.into() } else { self.on.clone() };
         let streams = if !is_asked(&bundle) {

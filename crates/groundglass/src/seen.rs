@@ -1,7 +1,7 @@
 //! Whether a model was trained on what it is now asked about: what it says there tells nothing about new patients.
 
 use crate::manifest::Training;
-use crate::pipeline::Models;
+use crate::pipeline::{Model, Models};
 use gg_dataset::Task;
 use gg_volume::Warning;
 
@@ -20,18 +20,19 @@ pub(crate) struct Asked {
     pub(crate) scan: String,
 }
 
-/// How the models were trained, where their bundles say.
-pub(crate) fn trainings(models: &Models) -> Vec<(Task, Training)> {
-    models.all().filter_map(|m| Some((m.bundle.info.task, Training::of(&m.bundle)?))).collect()
+/// How the networks of each model were trained, where its bundle says.
+pub(crate) fn trainings(models: &Models) -> Vec<(Task, Vec<Training>)> {
+    let of = |m: &Model| (m.bundle.info.task, Training::all_of(&m.bundle.info));
+    models.all().map(of).collect()
 }
 
 /// One remark for each model and each way in which it knows some of the cases: the scan itself, or a patient's name.
-pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<Warning> {
+pub(crate) fn warnings(trainings: &[(Task, Vec<Training>)], asked: &[Asked]) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    for (task, training) in trainings {
+    for (task, networks) in trainings {
         let (task, all) = (task.name(), asked.len());
         let (same, others): (Vec<_>, Vec<_>) =
-            asked.iter().partition(|a| training.train_scans.contains(&a.scan));
+            asked.iter().partition(|a| networks.iter().any(|n| n.train_scans.contains(&a.scan)));
         let scans = |known: usize| match (known, all) {
             (0, _) => None,
             (_, 1) => Some("this very scan: what it says here".to_owned()),
@@ -41,14 +42,15 @@ pub(crate) fn warnings(trainings: &[(Task, Training)], asked: &[Asked]) -> Vec<W
             let message = format!("the {task} model was trained on {scans} tells nothing about new patients");
             warnings.push(Warning::new(SCAN, message));
         }
-        let chosen = others.iter().filter(|a| training.val_scans.contains(&a.scan)).count();
+        let chosen = others.iter().filter(|a| networks.iter().any(|n| n.val_scans.contains(&a.scan))).count();
         if let Some(scans) = scans(chosen) {
             let message =
                 format!("the {task} model was chosen by {scans} may be better than on new patients");
             warnings.push(Warning::new(CHOSEN, message));
         }
-        let named =
-            others.iter().filter(|a| a.patient.as_ref().is_some_and(|p| training.knows_patient(p))).count();
+        let known =
+            |a: &&&Asked| a.patient.as_ref().is_some_and(|p| networks.iter().any(|n| n.knows_patient(p)));
+        let named = others.iter().filter(known).count();
         let cases = match (named, all) {
             (0, _) => continue,
             (_, 1) => "a patient of this name".to_owned(),
@@ -108,7 +110,7 @@ mod tests {
 
     fn codes(cases: &[(Option<&str>, &str)]) -> Vec<String> {
         let cases: Vec<Asked> = cases.iter().map(|&(patient, scan)| asked(patient, scan)).collect();
-        warnings(&[(Task::Lung, training("x"))], &cases).into_iter().map(|w| w.code).collect()
+        warnings(&[(Task::Lung, vec![training("x")])], &cases).into_iter().map(|w| w.code).collect()
     }
 
     #[test]
@@ -120,7 +122,7 @@ mod tests {
         assert_eq!(codes(&[(None, "s9")]), ["chosen_on_this_scan"]);
         assert_eq!(codes(&[(None, "s3"), (Some("bert"), "s9")]), ["chosen_on_this_scan"]);
         let both = warnings(
-            &[(Task::Lung, training("x"))],
+            &[(Task::Lung, vec![training("y"), training("x")])],
             &[("anna", "s1"), ("anna", "s2"), ("bert", "s3")].map(|(p, scan)| asked(Some(p), scan)),
         );
         assert!(both.iter().all(|w| tells_of_training(std::slice::from_ref(w))) && !tells_of_training(&[]));
@@ -148,6 +150,10 @@ mod tests {
         assert!(old.knows_patient("anna") && old.train_scans.is_empty());
         let mut models = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()));
         crate::builtin::fill(&mut models).unwrap();
-        assert_eq!(trainings(&models).len(), 3, "the models in the box say how they were trained");
+        assert_eq!(
+            trainings(&models).iter().filter(|(_, networks)| networks.len() == 1).count(),
+            3,
+            "the models in the box say how they were trained"
+        );
     }
 }

@@ -60,6 +60,8 @@ pub(crate) enum ModelsAction {
     SetArea(ModelsSetAreaArgs),
     /// Write a copy of a bundle with the median threshold and temperature of a cross-validation's folds
     SetThreshold(ModelsSetThresholdArgs),
+    /// Write one bundle of several networks, whose mean answers
+    Join(ModelsJoinArgs),
 }
 
 /// Where a command that copies a bundle writes the copy.
@@ -138,6 +140,23 @@ pub(crate) struct ModelsSetThresholdArgs {
     /// Folder of a finished `crossval` of the same task
     #[arg(value_name = "DIR")]
     pub(crate) crossval: PathBuf,
+    #[command(flatten)]
+    pub(crate) out: OutBundle,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass models join cv/infection/fold-*/run/model.safetensors --out five.safetensors\n\nThe logits of each \
+    network, divided by its temperature, go into a mean; the threshold is the median of theirs (`models set-threshold` gives another). Each \
+    network costs its own time. On patients whom any of them was trained on, the mean is no score, and every result says so."
+)]
+pub(crate) struct ModelsJoinArgs {
+    /// Bundles of one task, network and preparation, e.g. those of a cross-validation's folds; at least two
+    #[arg(value_name = "BUNDLE", required = true, num_args = 2..)]
+    pub(crate) models: Vec<PathBuf>,
+    /// Name of the model in all outputs (default: task and number of networks)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) out: OutBundle,
 }

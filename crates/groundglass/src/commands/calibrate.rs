@@ -4,6 +4,7 @@ use super::models::check_free;
 use super::{Context, data};
 use crate::args::ModelsCalibrateArgs;
 use crate::manifest::Training;
+use crate::model_file;
 use anyhow::{Context as _, Result, anyhow, bail};
 use gg_dataset::{BatchLoader, LoaderConfig, SampleSource, Task};
 use gg_nn::engine::{Arithmetic, CpuEngine, Engine, Images, Isa};
@@ -42,8 +43,7 @@ pub(super) fn measure(
 pub(super) fn run(context: &Context, args: &ModelsCalibrateArgs) -> Result<()> {
     check_free(&args.out, &args.model, &args.dataset)?;
     let out = &args.out.out;
-    let read = || -> Result<Bundle> { Ok(Bundle::from_bytes(&Bundle::read(&args.model)?)?) };
-    let mut bundle = read().with_context(|| args.model.display().to_string())?;
+    let (mut bundle, _) = model_file::read_single(&args.model)?;
     let training = Training::of(&bundle).ok_or_else(|| {
         anyhow!("the bundle does not say which patients it was trained on")
             .context(args.model.display().to_string())
@@ -73,7 +73,7 @@ pub(super) fn run(context: &Context, args: &ModelsCalibrateArgs) -> Result<()> {
 }
 
 /// The smallest way to store weights that keeps all bits.
-fn store_of(weights: &Weights) -> Precision {
+pub(super) fn store_of(weights: &Weights) -> Precision {
     let all = || {
         weights.tensors.iter().filter(|(name, _)| !name.contains(".running_")).flat_map(|(_, t)| &t.values)
     };

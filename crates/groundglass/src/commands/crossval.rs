@@ -73,7 +73,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     // Each fold's training is long: what it will need at its end is looked for before its beginning.
     for fold in 0..split.folds {
         if let Some(init) = &args.init {
-            model_file::read(&bundle_of(init, fold))?;
+            model_file::read_single(&bundle_of(init, fold))?;
         }
         if let Some(lungs) = &args.lung {
             let path = bundle_of(lungs, fold);

@@ -3,8 +3,8 @@
 use super::Context;
 use super::crossval::HeldOutTemperature;
 use crate::args::{
-    ModelsAction, ModelsArgs, ModelsSetAreaArgs, ModelsSetIntervalArgs, ModelsSetThresholdArgs,
-    ModelsShowArgs, OutBundle,
+    ModelsAction, ModelsArgs, ModelsJoinArgs, ModelsSetAreaArgs, ModelsSetIntervalArgs,
+    ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
 };
 use crate::builtin;
 use crate::failure::Usage;
@@ -42,6 +42,8 @@ struct Row {
 struct Shown {
     #[serde(flatten)]
     row: Row,
+    #[serde(skip)]
+    has_int8: bool,
     info: BundleInfo,
 }
 
@@ -53,6 +55,7 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
         ModelsAction::SetInterval(args) => set_interval(context, &args),
         ModelsAction::SetArea(args) => set_area(context, &args),
         ModelsAction::SetThreshold(args) => set_threshold(context, &args),
+        ModelsAction::Join(args) => join(context, &args),
     }
 }
 
@@ -91,7 +94,7 @@ fn list(context: &Context) -> Result<()> {
 
 fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
     let (bundle, bytes) = find(&args.model)?;
-    let shown = Shown { row: row(&bundle, &bytes)?, info: bundle.info };
+    let shown = Shown { row: row(&bundle, &bytes)?, has_int8: bundle.has_int8(), info: bundle.info };
     context.answer(&shown, || text(&shown))
 }
 
@@ -150,6 +153,18 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
         let lines = [threshold_words(&shown.info), temperature_words(&shown.info)];
         format!("{}\nthreshold    {}\ntemperature  {}", args.out.out.display(), lines[0], lines[1])
     })
+}
+
+/// Puts several networks into one bundle.
+fn join(context: &Context, args: &ModelsJoinArgs) -> Result<()> {
+    check_free(&args.out, &args.models[0], &args.models[1..])?;
+    let read = |path: &PathBuf| Ok(model_file::read_single(path)?.0);
+    let bundles: Vec<Bundle> = args.models.iter().map(read).collect::<Result<_>>()?;
+    let name = || format!("{}-of-{}", bundles[0].info.task.name(), bundles.len());
+    let (info, weights) = gg_nn::join(&bundles, &args.name.clone().unwrap_or_else(name))?;
+    let (_, bytes) = Bundle::new(info, &weights, super::calibrate::store_of(&weights))?;
+    let shown = write(&bytes, &args.out.out)?;
+    context.answer(&shown, || text(&shown))
 }
 
 /// The temperature that a cross-validation without validation data fitted on its held-out patients; 1 where it found none.
@@ -227,7 +242,7 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
     )?;
     let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
     for scan in &scans {
-        let areas = fit.areas(&scan.areas);
+        let areas = fit.areas(&scan.areas, scan.with_lung);
         probabilities.extend(scan.called.iter().map(|s| fit.probability(s.probability, areas[s.slice])));
         labels.extend(scan.called.iter().map(|s| s.infected));
     }
@@ -286,6 +301,7 @@ fn called_scan(case: &ScoredCase) -> Result<CalledScan<'_>> {
         patient: &case.patient,
         called: called.collect(),
         areas: marked.iter().map(|a| a.of_largest_lung.unwrap_or(0.0)).collect(),
+        with_lung: marked.iter().filter(|a| a.of_largest_lung.is_some()).count(),
     })
 }
 
@@ -321,11 +337,12 @@ fn write(bytes: &[u8], out: &Path) -> Result<Shown> {
     gg_io::atomic_write(out, |file| file.write_all(bytes))
         .with_context(|| format!("writing {}", out.display()))?;
     let bundle = Bundle::from_bytes(bytes)?;
-    Ok(Shown { row: row(&bundle, bytes)?, info: bundle.info })
+    Ok(Shown { row: row(&bundle, bytes)?, has_int8: bundle.has_int8(), info: bundle.info })
 }
 
 fn threshold_words(info: &BundleInfo) -> String {
     let from = match info.threshold_folds {
+        None if !info.members.is_empty() => format!("median of those of its {} networks", info.members.len()),
         _ if info.area.is_some() => {
             "chosen with the weights of the infected area, on the same slices".to_owned()
         }
@@ -345,6 +362,7 @@ fn temperature_words(info: &BundleInfo) -> String {
                 ", of {folds} folds: the median, or of their held-out patients where none had validation data"
             )
         }
+        (None, true) if !info.members.is_empty() => ", each network has its own".to_owned(),
         (None, true) => ": not calibrated".to_owned(),
         (None, false) => ", fitted on validation data".to_owned(),
     };
@@ -377,6 +395,9 @@ fn area_words(info: &BundleInfo) -> String {
         )
     });
     let mean = match fit.neighbours {
+        0 if fit.reach > 0.0 => {
+            format!(", a mean over {:.0} % of the slices with lung to each side", 100.0 * fit.reach)
+        }
         0 => String::new(),
         1 => ", a mean with the neighbour on each side".to_owned(),
         n => format!(", a mean with {n} neighbours on each side"),
@@ -409,19 +430,22 @@ fn row(bundle: &Bundle, bytes: &[u8]) -> Result<Row> {
     Ok(Row {
         task: info.task,
         name: info.name.clone(),
-        network: info.net.summary(),
+        network: match info.members.len() {
+            0 => info.net.summary(),
+            n => format!("{n} x {}", info.net.summary()),
+        },
         size: info.prepare.size,
         threshold: info.threshold,
         parameters: bundle.weights.tensors.values().map(|t| t.values.len()).sum(),
         bytes: bytes.len(),
-        leaking: Training::of(bundle).is_some_and(|t| t.leaking),
+        leaking: Training::all_of(info).iter().any(|t| t.leaking),
         licence: info.licence.clone(),
         sha256: manifest::sha256(bytes),
     })
 }
 
 fn text(shown: &Shown) -> String {
-    let Shown { row, info } = shown;
+    let Shown { row, info, .. } = shown;
     let mut lines = vec![
         format!("{} ({})", row.name, row.task.name()),
         format!("network      {}, {} parameters, {} bytes", row.network, row.parameters, row.bytes),
@@ -436,18 +460,46 @@ fn text(shown: &Shown) -> String {
         lines.push(format!("area         {}", area_words(info)));
     }
     lines.extend(info.labels.iter().map(|(k, v)| format!("label {k}      {v}")));
-    if let Ok(trained) = serde_json::from_value::<Training>(info.manifest.clone()) {
-        let p = &trained.parts;
-        lines.push(format!(
-            "trained on   {} slices of {} cases; validation {} slices of {} cases; {} cases of the split held out",
-            p.train_samples,
-            p.train_cases,
-            p.val_samples,
-            p.val_cases,
-            p.test_cases
-        ));
-        lines.push(format!(
-            "repeat       {}, seed {}, fold {}, best epoch {}, {} steps, data {}, split {}",
+    if !info.members.is_empty() {
+        lines.push(format!("networks     {}, whose mean answers", info.members.len()));
+    }
+    let names = std::iter::once(&info.name).chain(info.members.iter().map(|m| &m.name));
+    let manifests = std::iter::once(&info.manifest).chain(info.members.iter().map(|m| &m.manifest));
+    for (name, manifest) in names.zip(manifests) {
+        lines.extend(training_lines(info, name, manifest));
+    }
+    lines.push(match (shown.has_int8, &info.int8) {
+        (true, Some(c)) => format!("int8         calibrated on {} slices", c.slices),
+        (true, None) => "int8         each network is calibrated".to_owned(),
+        (false, _) if info.members.is_empty() => {
+            "int8         no calibration; `models calibrate` adds it".to_owned()
+        }
+        (false, _) => {
+            "int8         not every network is calibrated; `models calibrate` does it before `models join`"
+                .to_owned()
+        }
+    });
+    match info.members.is_empty() {
+        true => lines.push(format!("scores       {}", info.scores)),
+        false => lines.extend(info.members.iter().map(|m| format!("scores       {}: {}", m.name, m.scores))),
+    }
+    lines.push(format!("licence      {}", row.licence));
+    lines.push(format!("sha256       {}", row.sha256));
+    lines.join("\n")
+}
+
+/// What one network was trained on, where its manifest is ours.
+fn training_lines(info: &BundleInfo, name: &str, manifest: &serde_json::Value) -> Vec<String> {
+    let Ok(trained) = serde_json::from_value::<Training>(manifest.clone()) else { return Vec::new() };
+    let p = &trained.parts;
+    let whose = if info.members.is_empty() { String::new() } else { format!("{name}: ") };
+    let mut lines = vec![
+        format!(
+            "trained on   {whose}{} slices of {} cases; validation {} slices of {} cases; {} cases of the split held out",
+            p.train_samples, p.train_cases, p.val_samples, p.val_cases, p.test_cases
+        ),
+        format!(
+            "repeat       {whose}{}, seed {}, fold {}, best epoch {}, {} steps, data {}, split {}",
             trained.program,
             trained.seed,
             trained.fold,
@@ -455,19 +507,12 @@ fn text(shown: &Shown) -> String {
             trained.steps,
             short(&trained.data_sha256),
             short(&trained.split_sha256)
-        ));
-        if trained.leaking {
-            lines.push(format!("warning      {LEAK}"));
-        }
+        ),
+    ];
+    if trained.leaking {
+        lines.push(format!("warning      {whose}{LEAK}"));
     }
-    lines.push(match &info.int8 {
-        Some(c) => format!("int8         calibrated on {} slices", c.slices),
-        None => "int8         no calibration; `models calibrate` adds it".to_owned(),
-    });
-    lines.push(format!("scores       {}", info.scores));
-    lines.push(format!("licence      {}", row.licence));
-    lines.push(format!("sha256       {}", row.sha256));
-    lines.join("\n")
+    lines
 }
 
 fn short(hash: &str) -> &str {

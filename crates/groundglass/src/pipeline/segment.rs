@@ -185,6 +185,7 @@ mod tests {
             licence: "none".into(),
             weights_sha256: String::new(),
             int8: None,
+            members: Vec::new(),
         };
         Bundle::new(info, &weights, gg_nn::Precision::F32).unwrap().0
     }

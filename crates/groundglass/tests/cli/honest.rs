@@ -3,7 +3,7 @@
 use crate::run::{Fixture, TINY, arg, groundglass, json};
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
@@ -116,6 +116,63 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
             .stderr
             .is_empty()
     );
+    the_folds_answer_together(dir.path(), &set);
+}
+
+/// The networks of all folds in one bundle: a model like any other, which knows every patient of theirs.
+fn the_folds_answer_together(dir: &Path, set: &Path) {
+    let path = |name: &str| dir.join(name);
+    let fold = |task: &str, k: usize| path(&format!("{task}/fold-{k}/run/model.safetensors"));
+    let join = |bundles: &[PathBuf], out: &str, more: &[&str]| {
+        let mut args = vec!["models", "join"];
+        args.extend(bundles.iter().map(|b| arg(b)));
+        let out = path(out);
+        args.extend(["--out", arg(&out)]);
+        args.extend(more);
+        groundglass(&args)
+    };
+    let folds: Vec<PathBuf> = (0..4).map(|k| fold("infection", k)).collect();
+    join(&folds[..1], "x", &[]).refused(2, &["2 values required"]);
+    join(&[fold("lung", 0), folds[0].clone()], "x", &[]).refused(1, &["differ in their task"]);
+    join(&[folds[0].clone(), folds[0].clone()], "x", &[]).refused(1, &["the same weights"]);
+    assert!(!path("x").exists());
+    let shown = join(&folds, "four.safetensors", &["--name", "infection-4-folds"]).ok().stdout;
+    for words in
+        ["networks     4", "trained on   infection-fold3", "median of those of its 4 networks", "4 x U-Net"]
+    {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    join(&folds, "four.safetensors", &[]).refused(2, &["--force"]);
+    let four = path("four.safetensors");
+    join(&[four.clone(), folds[0].clone()], "x", &[]).refused(1, &["found 4 networks in one bundle"]);
+
+    let analysis = |ct: &str, models: &[&Path], out: &str, threads: &str| {
+        let (ct, out) = (set.join(ct), path(out));
+        let mut args = vec!["analyze", arg(&ct), "--threads", threads, "--out", arg(&out), "--model"];
+        args.extend(models.iter().map(|m| arg(m)));
+        groundglass(&args).ok();
+        (json(&out.join("analysis.json")), fs::read(out.join("infection_mask.nii.gz")).unwrap())
+    };
+    let ct = "ct_scans/phantom-001.nii.gz";
+    let (together, mask) = analysis(ct, &[&four], "together", "2");
+    assert_eq!(mask, analysis(ct, &[&four], "alone", "1").1, "the same bytes at any number of threads");
+    let percents: Vec<f64> = (0..4)
+        .map(|k| {
+            let (one, _) = analysis(ct, &[&folds[k]], &format!("fold {k}"), "2");
+            one["infection"]["voxels"].as_f64().unwrap_or(0.0)
+        })
+        .collect();
+    let found = together["infection"]["voxels"].as_f64().unwrap_or(0.0);
+    assert!(percents.iter().any(|p| *p != found), "{percents:?} {found}");
+    // Three of the four were trained on this scan; they are one model, which says so once.
+    let told = together["warnings"].to_string();
+    assert_eq!(told.matches("trained_on_this_scan").count(), 1, "{told}");
+    let (set, out) = (arg(set), path("begun"));
+    let mut args = vec!["train", "infection", set, "--init", arg(&four), "--out", arg(&out)];
+    args.extend(TINY);
+    groundglass(&args).refused(1, &["found 4 networks in one bundle"]);
+    groundglass(&["models", "calibrate", arg(&four), set, "--out", arg(&path("x"))])
+        .refused(1, &["found 4 networks in one bundle"]);
 }
 
 #[test]

@@ -133,10 +133,10 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
     data::say_left_out(context, &scan.skipped);
     let ct = &scan.ct;
     let asked = Asked { patient: None, scan: scan.sha256.clone() };
-    let trainings: Vec<(Task, Training)> =
+    let trainings: Vec<(Task, Vec<Training>)> =
         seen::trainings(&models).into_iter().filter(|(task, _)| *task == Task::Classify).collect();
     warnings.extend(seen::warnings(&trainings, &[asked]));
-    if trainings.iter().any(|(_, t)| t.leaking) {
+    if trainings.iter().flat_map(|(_, networks)| networks).any(|t| t.leaking) {
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
     let sides = args

@@ -226,7 +226,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
 /// The model whose weights a training begins with. One that knows a patient held out here would make every score of
 /// the training worthless, so it is refused.
 fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bundle> {
-    let (bundle, _) = model_file::read(path)?;
+    let (bundle, _) = model_file::read_single(path)?;
     let Some(training) = Training::of(&bundle) else {
         bail!(
             "{} does not say which patients it was trained on, so that it cannot be told whether one of them is held out \
@@ -323,7 +323,7 @@ fn write_bundle(
         })
     });
     let info = BundleInfo {
-        format_version: gg_nn::BUNDLE_FORMAT,
+        format_version: gg_nn::BUNDLE_FORMAT, // replaced by the least that has all
         name: args.name.clone().unwrap_or_else(default_name),
         task,
         net: settings.task(task).network.clone(),
@@ -341,6 +341,7 @@ fn write_bundle(
         licence: args.bundle.licence.clone(),
         weights_sha256: String::new(),
         int8: Some(int8),
+        members: Vec::new(),
     };
     Bundle::save(path, info, &outcome.weights, store)
         .with_context(|| format!("writing {}", path.display()))?;
