@@ -8,7 +8,7 @@ use crate::hash::{sha256_hex, together};
 use crate::input::{Pictures, left_out};
 use crate::scan::{self, Found};
 use crate::{Format, ReadError, ReadOptions, Scan};
-use gg_volume::{Grid, LabelVolume, Volume, Warned, Warning};
+use gg_volume::{Grid, LabelVolume, Volume, Warned, Warning, correlation};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ fn breaks(values: &[f32], [count, rows, columns]: [usize; 3]) -> Option<Warning>
     let mut before = slices.next()?;
     let mut breaks = Vec::new();
     for (i, slice) in slices.enumerate() {
-        if correlation(&before, &slice).is_some_and(|r| r < ONE_SCAN) {
+        if correlation(before.iter().copied().zip(slice.iter().copied())).is_some_and(|r| r < ONE_SCAN) {
             breaks.push(i);
         }
         before = slice;
@@ -102,20 +102,6 @@ fn breaks(values: &[f32], [count, rows, columns]: [usize; 3]) -> Option<Warning>
             count
         ),
     ))
-}
-
-/// Pearson's; `None` where one side has no contrast.
-fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
-    let n = a.len().min(b.len()) as f64;
-    let (mean_a, mean_b) = (a.iter().sum::<f64>() / n, b.iter().sum::<f64>() / n);
-    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
-    for (a, b) in a.iter().zip(b) {
-        let (a, b) = (a - mean_a, b - mean_b);
-        ab += a * b;
-        aa += a * a;
-        bb += b * b;
-    }
-    (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
 }
 
 struct Stack {
