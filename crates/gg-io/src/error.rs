@@ -162,6 +162,17 @@ pub enum ReadError {
     },
     /// Images of another modality only.
     #[error("found {0} images; groundglass reads CT")]
+    /// Projections and no slice.
+    #[error(
+        "no CT slice: {}, the first is {first}; right would be the slices that {} made from",
+        counted(*.images, "projection"), if *.images == 1 { "it was" } else { "they were" }
+    )]
+    Projections {
+        /// Number of them.
+        images: usize,
+        /// What the first is.
+        first: &'static str,
+    },
     OtherModality(&'static str),
     /// Several series and no choice.
     #[error("the folder holds {} CT series; choose one with --series:\n{}", .0.len(), series_table(.0))]
@@ -185,6 +196,12 @@ pub enum ReadError {
     SeveralPatients(usize),
     /// Slices are missing.
     #[error(
+    /// Slices of several frames of reference under one series.
+    #[error(
+        "the slices of one series lie in {0} frames of reference, so that their positions cannot be compared; a scan lies in one, \
+         sort the files apart or export the series again"
+    )]
+    SeveralFrames(usize),
         "the series has a gap: {gap_mm:.3} mm between slices {} and {} (counted from 0) where {step_mm:.3} mm are usual, \
          and no unreadable file that belongs there; --allow-gaps reads it all the same",
         .between[0], .between[1]

@@ -8,6 +8,7 @@ use super::geometry::{Layout, lay_out, same_positions, sort};
 use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_header};
 use super::pixels::{Decoded, decode};
 use super::remarks::{oddities, remarks, unread_objects, warn_lost};
+use super::rescale::rescale_jump;
 use super::series::{Series, choose, group};
 use super::transfer_syntax::Codec;
 use crate::error::counted;
@@ -149,6 +150,11 @@ impl Headers {
         }
         if self.left_out.contains(&Skip::Colour) {
             return Err(ReadError::OtherModality("colour"));
+        let is_projection = |s: &&Skip| matches!(s, Skip::Projection(_));
+        if let Some(Skip::Projection(name)) = self.left_out.iter().find(is_projection) {
+            let images = self.left_out.iter().filter(is_projection).count();
+            return Err(ReadError::Projections { images, first: name });
+        }
         }
         let skipped = self.left_out.len();
         Err(match (paths, self.skipped.as_slice()) {
@@ -191,11 +197,13 @@ fn load(
     let results: Vec<_> =
         voxels.par_chunks_mut(size).zip(&slices).map(|(out, s)| load_slice(&paths[s.file], s, out)).collect();
     let (kept, hashes, decoded) = keep_good(paths, slices, results, &mut voxels, size, skipped, &mut lost)?;
+    let jump = rescale_jump(&kept, &voxels, size);
     voxels.truncate(kept.len() * size);
     fill_padding(&mut voxels, size, &decoded)?;
     let layout = lay_out(&kept, &lost, options)?;
     warn_lost(&kept, &lost, warnings);
     warnings.extend(layout.warnings.iter().cloned());
+    warnings.extend(jump);
     warnings.extend(remarks(&kept));
     let shape = [kept.len(), rows, columns];
     let volume = Volume::from_vec(shape, voxels).map_err(|e| ReadError::MixedSlices(e.to_string()))?;

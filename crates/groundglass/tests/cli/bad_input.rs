@@ -1,6 +1,6 @@
 //! Refused input: one clear sentence, the right exit code, nothing half-written.
 
-use crate::dicom_edit::{self, IMAGE_TYPE, PATIENT_ID, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
+use crate::dicom_edit::{self, FRAME, IMAGE_TYPE, PATIENT_ID, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
 use crate::nifti_edit;
 use crate::run::{Fixture, Ran, arg, groundglass};
 use std::fs;
@@ -166,6 +166,23 @@ fn slices_of_two_patients_in_one_series_are_refused_without_their_ids() {
 fn dicom_without_an_image_of_a_ct_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (series, files) = dicom_edit::series(dir.path());
+#[test]
+fn slices_of_several_frames_of_reference_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    files[8..].iter().for_each(|f| dicom_edit::set(f, FRAME, "2.25.99"));
+    let ran = refused(&series, &["phantom-001: ", "lie in 2 frames of reference", "sort the files apart"]);
+    assert!(!ran.stderr.contains("2.25."), "{}", ran.stderr);
+}
+
+#[test]
+fn projections_in_the_place_of_slices_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    files.iter().for_each(|f| dicom_edit::set(f, IMAGE_TYPE, "DERIVED\\SECONDARY\\AXIAL\\MIP"));
+    refused(&series, &["no CT slice: 16 projections", "maximum intensity projection (MIP)"]);
+}
+
     files.iter().for_each(|f| dicom_edit::set(f, IMAGE_TYPE, "ORIGINAL\\PRIMARY\\LOCALIZER"));
     refused(&series, &["no CT image", "16 localizers"]);
 }
