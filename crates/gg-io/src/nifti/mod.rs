@@ -13,7 +13,8 @@
 //! * `read`, `write`: the two ways as a whole.
 //!
 //! Judge in doubtful cases is nibabel 5 (golden set `golden/io/nifti.safetensors`): slope 0 or NaN means unscaled,
-//! the sform wins over the qform, qfac other than -1 counts as 1, `vox_offset` is obeyed.
+//! the sform wins over the qform, qfac other than -1 counts as 1, `vox_offset` is obeyed. Where nibabel picks one of two
+//! forms whose axes contradict each other, neither is believed here.
 
 mod geometry;
 mod header;

@@ -96,7 +96,7 @@ fn oddities_become_remarks() {
 #[test]
 fn the_sform_wins_over_the_qform_as_in_nibabel() {
     let mut raw = ct();
-    raw.i16(252, 1).f32(268, 500.0);
+    raw.i16(252, 1).f32(264, 1.0).f32(268, 500.0); // a half turn about z, as the sform says
     assert_eq!(read(&raw.bytes()).unwrap().value.ct.grid.affine.unwrap().origin(), [0.0; 3]);
 }
 
