@@ -275,7 +275,7 @@ fn image_kind(o: &InMemDicomObject) -> ImageKind {
             return ImageKind::Projection("a maximum intensity projection (MIP)");
         }
         if words == ["PROJECTION", "IMAGE"] {
-            return ImageKind::Projection("a projection");
+            return ImageKind::Projection("a PROJECTION IMAGE, as ImageType says");
         }
         if words == ["AVERAGE"] || words == ["MEAN"] {
             found = ImageKind::Average;

@@ -50,7 +50,7 @@ fn projections_in_the_place_of_slices() {
         ("DERIVED\\SECONDARY\\AXIAL\\CSA MIP THICK", "a maximum intensity projection (MIP)"),
         ("DERIVED\\SECONDARY\\REFORMATTED\\MIN_IP", "a minimum intensity projection (MinIP)"),
         ("DERIVED\\PRIMARY\\MINIP", "a minimum intensity projection (MinIP)"),
-        ("DERIVED\\SECONDARY\\PROJECTION IMAGE", "a projection"),
+        ("DERIVED\\SECONDARY\\PROJECTION IMAGE", "a PROJECTION IMAGE, as ImageType says"),
     ] {
         let series = Series::edited(|_, o| set(o, tags::IMAGE_TYPE, VR::CS, kind));
         check(
