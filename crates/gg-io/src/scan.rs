@@ -1,6 +1,6 @@
 //! What every reader does at the end: the kind of the grey values, the trust in the spacing, remarks on the slices.
 
-use crate::intensity::{Labels, contradiction, detect, labels};
+use crate::intensity::{LIKE_ATTENUATION, Labels, contradiction, detect, labels};
 use crate::{ReadError, ReadOptions, Scan};
 use gg_volume::{CtVolume, Grid, Intensity, IntensityKind, SpacingTrust, Volume, Warning};
 use rayon::prelude::*;
@@ -59,11 +59,14 @@ fn remark(ct: &CtVolume, labels: Option<&Labels>, warnings: &mut Vec<Warning>) {
         }
     };
     if ct.intensity.kind == IntensityKind::Unknown {
-        add(
-            "unknown_intensity",
+        let attenuation = ct.intensity.reasons.iter().any(|r| r == LIKE_ATTENUATION);
+        let message = if attenuation {
+            "the values are neither HU nor grey: they may be attenuation in 1/cm; right would be HU (air -1000, water 0), or \
+             --intensity where you know what they are"
+        } else {
             "the kind of the grey values could not be told; state it with --intensity if you know it"
-                .to_owned(),
-        );
+        };
+        add("unknown_intensity", message.to_owned());
     }
     if let Some(labels) = labels {
         add("looks_like_mask", format!("the input may be no CT: {}", labels.words()));

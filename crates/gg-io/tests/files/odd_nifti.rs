@@ -257,3 +257,18 @@ fn a_choice_of_series_is_for_dicom_alone() {
         assert!(error.to_string().contains("DICOM folder, and this is a NIfTI file"), "{error}");
     }
 }
+#[test]
+fn attenuation_is_said_to_be_none_of_the_kinds() {
+    let mut raw = ct();
+    let hu = |i: usize| f32::from(i16::from_le_bytes([raw.data[2 * i], raw.data[2 * i + 1]]));
+    let per_cm: Vec<u8> = (0..1024).flat_map(|i| (0.19 * (1.0 + hu(i) / 1000.0)).to_le_bytes()).collect();
+    raw.i16(70, 16).i16(72, 32).data = per_cm;
+    let read = read(&raw.bytes()).unwrap();
+    assert_eq!(read.value.ct.intensity.kind, IntensityKind::Unknown);
+    let said = read.warnings.iter().find(|w| w.code == "unknown_intensity").unwrap();
+    assert!(said.message.contains("attenuation in 1/cm; right would be HU"), "{}", said.message);
+    let stated = ReadOptions { intensity: Some(IntensityKind::UnitRange), ..ReadOptions::default() };
+    let read = read_as("ct.nii", &raw.bytes(), &stated).unwrap();
+    assert_eq!((read.value.ct.intensity.kind, codes(&read)), (IntensityKind::UnitRange, Vec::new()));
+}
+
