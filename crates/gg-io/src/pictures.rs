@@ -193,6 +193,9 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, ReadError> {
 }
 
 fn decode_within(bytes: &[u8], most: u64) -> Result<DynamicImage, ReadError> {
+    if bytes.is_empty() {
+        return Err(ReadError::Picture("the file is empty".to_owned()));
+    }
     let format = format_of(bytes).ok_or_else(|| {
         ReadError::Picture("its first bytes are not those of a PNG, JPEG or TIFF file".to_owned())
     })?;

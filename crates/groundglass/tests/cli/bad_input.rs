@@ -26,7 +26,9 @@ fn a_truncated_gzip_file_is_refused() {
     let bytes = fs::read(Fixture::get().ct()).unwrap();
     let path = dir.path().join("ct.nii.gz");
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    refused(&path, &["ct.nii.gz"]);
+    refused(&path, &["ct.nii.gz: the file is truncated: ", "right would be all of the file"]);
+    fs::write(&path, &bytes[..20]).unwrap();
+    refused(&path, &["ct.nii.gz: the gzip data is damaged: the file ends early; right would be all of it"]);
 }
 
 #[test]
@@ -92,7 +94,9 @@ fn empty_folders_and_missing_paths_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    refused(&empty, &["empty"]);
+    refused(&empty, &["empty: the folder is empty; a CT is a NIfTI file, a folder of DICOM files"]);
+    fs::write(empty.join("ct.nii.gz"), "").unwrap();
+    refused(&empty, &["empty (`ct.nii.gz`): the file is empty; groundglass reads NIfTI-1"]);
     refused(&dir.path().join("nowhere"), &["nowhere"]);
 }
 
@@ -163,10 +167,6 @@ fn slices_of_two_patients_in_one_series_are_refused_without_their_ids() {
 }
 
 #[test]
-fn dicom_without_an_image_of_a_ct_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let (series, files) = dicom_edit::series(dir.path());
-#[test]
 fn slices_of_several_frames_of_reference_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (series, files) = dicom_edit::series(dir.path());
@@ -183,6 +183,10 @@ fn projections_in_the_place_of_slices_are_refused() {
     refused(&series, &["no CT slice: 16 projections", "maximum intensity projection (MIP)"]);
 }
 
+#[test]
+fn dicom_without_an_image_of_a_ct_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
     files.iter().for_each(|f| dicom_edit::set(f, IMAGE_TYPE, "ORIGINAL\\PRIMARY\\LOCALIZER"));
     refused(&series, &["no CT image", "16 localizers"]);
 }
