@@ -34,3 +34,4 @@ pub use nifti::{write_ct_nifti, write_labels_nifti};
 pub use numbering::PictureSeries;
 pub use options::{Format, ReadOptions, Scan, SeriesSummary};
 pub use read::{read_ct, read_ct_files, read_labels, read_labels_files};
+pub use scan::Holes;

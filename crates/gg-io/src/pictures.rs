@@ -6,7 +6,7 @@
 use crate::error::counted;
 use crate::hash::{sha256_hex, together};
 use crate::input::{Pictures, left_out};
-use crate::scan::{self, Found};
+use crate::scan::{self, Finished, Found};
 use crate::{Format, ReadError, ReadOptions, Scan};
 use gg_volume::{Grid, LabelVolume, Volume, Warned, Warning, correlation};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
@@ -40,11 +40,11 @@ pub(crate) fn read_ct(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned
     warnings.extend(breaks(&values, shape));
     let voxels = Volume::from_vec(shape, values).map_err(|e| ReadError::Picture(e.to_string()))?;
     let found = Found { voxels, grid: Grid::unknown(shape, NO_SPACING), doubt: None };
-    let (ct, labels) = scan::finish(found, options, &mut warnings)?;
+    let Finished { ct, labels, holes } = scan::finish(found, options, &mut warnings)?;
     let left_out = |path: &PathBuf| skipped.iter().any(|(p, _)| p == path);
     let slice_files = paths.iter().enumerate().filter(|(_, p)| !left_out(p)).map(|(i, _)| i).collect();
     Ok(Warned::new(
-        Scan { ct, format: Format::SlicePictures, sha256, skipped, slice_files, labels },
+        Scan { ct, format: Format::SlicePictures, sha256, skipped, slice_files, holes, labels },
         warnings,
     ))
 }

@@ -6,7 +6,7 @@ use super::geometry::{self, Placed};
 use super::header::{self, Checked, FIRST_VOXEL, HEADER_BYTES, contradiction};
 use super::source::{Source, fill, read_up_to};
 use super::voxels::{PIECE, convert};
-use crate::scan::{self, Found};
+use crate::scan::{self, Finished, Found};
 use crate::{Format, ReadError, ReadOptions, Scan};
 use gg_volume::{Grid, LabelVolume, SpacingTrust, Volume, Warned, Warning};
 use std::fs::File;
@@ -55,10 +55,18 @@ pub(crate) fn read_ct_from(
     let Streamed { header, placed, mut warnings, sha256, facts } = read;
     let voxels = volume(header.shape, values)?;
     let found = Found { voxels, grid: placed.grid, doubt: placed.doubt };
-    let (ct, labels) = scan::finish(found, options, &mut warnings)?;
+    let Finished { ct, labels, holes } = scan::finish(found, options, &mut warnings)?;
     Ok((
         Warned::new(
-            Scan { ct, format: Format::Nifti, sha256, skipped: Vec::new(), slice_files: Vec::new(), labels },
+            Scan {
+                ct,
+                format: Format::Nifti,
+                sha256,
+                skipped: Vec::new(),
+                slice_files: Vec::new(),
+                holes,
+                labels,
+            },
             warnings,
         ),
         facts,
