@@ -30,7 +30,7 @@ pub use guard::panic_is_guarded;
 pub use hash::{hex, sha256_hex};
 pub use inspect::{Inspection, VolumeFacts, inspect};
 pub use intensity::detect_intensity;
-pub use nifti::{write_ct_nifti, write_labels_nifti};
+pub use nifti::{is_own_nifti, write_ct_nifti, write_labels_nifti};
 pub use numbering::PictureSeries;
 pub use options::{Format, ReadOptions, Scan, SeriesSummary};
 pub use read::{read_ct, read_ct_files, read_labels, read_labels_files};

@@ -27,4 +27,4 @@ pub(crate) use header::is_nifti_header;
 pub(crate) use read::{NiftiFacts, read_ct, read_ct_from, read_labels};
 pub(crate) use source::GZIP_MAGIC;
 pub(crate) use write::write_ct_to;
-pub use write::{write_ct_nifti, write_labels_nifti};
+pub use write::{is_own_nifti, write_ct_nifti, write_labels_nifti};
