@@ -62,7 +62,9 @@ pub enum ReadError {
         limit: usize,
     },
     /// Fewer bytes than the header promises.
-    #[error("the file is truncated: {found} bytes of image data, and the header promises {wanted}")]
+    #[error(
+        "the file is truncated: {found} bytes of image data, and the header promises {wanted}; right would be all of the file"
+    )]
     Truncated {
         /// Bytes of image data that the header promises.
         wanted: u64,
@@ -160,6 +162,17 @@ pub enum ReadError {
         /// Those that were skipped on purpose.
         skipped: usize,
     },
+    /// Projections and no slice.
+    #[error(
+        "no CT slice: {}, the first is {first}; right would be the slices that {} made from",
+        counted(*.images, "projection"), if *.images == 1 { "it was" } else { "they were" }
+    )]
+    Projections {
+        /// Number of them.
+        images: usize,
+        /// What the first is.
+        first: &'static str,
+    },
     /// Images of another modality only.
     #[error("found {0} images; groundglass reads CT")]
     OtherModality(&'static str),
@@ -183,6 +196,12 @@ pub enum ReadError {
          of one person, sort the files apart"
     )]
     SeveralPatients(usize),
+    /// Slices of several frames of reference under one series.
+    #[error(
+        "the slices of one series lie in {0} frames of reference, so that their positions cannot be compared; a scan lies in one, \
+         sort the files apart or export the series again"
+    )]
+    SeveralFrames(usize),
     /// Slices are missing.
     #[error(
         "the series has a gap: {gap_mm:.3} mm between slices {} and {} (counted from 0) where {step_mm:.3} mm are usual, \
@@ -221,6 +240,13 @@ pub enum ReadError {
     /// A DICOM object that cannot be parsed, or lacks what a CT image needs.
     #[error("the DICOM object cannot be used: {0}")]
     Dicom(String),
+}
+
+impl ReadError {
+    /// A file without a byte, whatever it is called.
+    pub(crate) fn empty_file() -> Self {
+        Self::UnknownFormat { found: "the file is empty".to_owned() }
+    }
 }
 
 /// Why an output was not written. Nothing half-written stays behind.

@@ -53,20 +53,16 @@ pub(crate) fn look(path: &Path) -> Result<Input, ReadError> {
     if std::fs::metadata(path)?.is_dir() {
         return look_into(path);
     }
+    if std::fs::metadata(path)?.len() == 0 {
+        return Err(ReadError::empty_file());
+    }
     match kind(path)? {
         Kind::Nifti => Ok(Input::Nifti(path.to_owned(), Vec::new())),
         Kind::Dicom => Ok(Input::Dicom),
         Kind::Picture => {
             Ok(Input::Pictures(Pictures { files: vec![path.to_owned()], ..Pictures::default() }))
         }
-        Kind::Other => Err(ReadError::UnknownFormat {
-            found: if std::fs::metadata(path)?.len() == 0 {
-                "the file is empty"
-            } else {
-                "the file is of no known kind"
-            }
-            .to_owned(),
-        }),
+        Kind::Other => Err(ReadError::UnknownFormat { found: "the file is of no known kind".to_owned() }),
     }
 }
 
@@ -142,7 +138,15 @@ fn look_into(folder: &Path) -> Result<Input, ReadError> {
             Err(refused.map_or(ReadError::EmptyFolder, |kind| ReadError::Io(kind.into())))
         }
         (None, true) => {
-            Err(ReadError::UnknownFormat { found: format!("none of the folder's {files} files is a CT") })
+            let is_empty = |f: &&PathBuf| std::fs::metadata(f).is_ok_and(|m| m.len() == 0);
+            let empty = match others.iter().filter(is_empty).count() {
+                0 => String::new(),
+                n if n == files => " (all are empty)".to_owned(),
+                n => format!(" ({n} are empty)"),
+            };
+            Err(ReadError::UnknownFormat {
+                found: format!("none of the folder's {files} files is a CT{empty}"),
+            })
         }
     }
 }

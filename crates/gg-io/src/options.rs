@@ -1,6 +1,7 @@
 //! What a caller may say about an input, and what reading gives.
 
 use crate::intensity::Labels;
+use crate::scan::Holes;
 use gg_volume::{CtVolume, IntensityKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -61,6 +62,8 @@ pub struct Scan {
     /// For each stored slice, the index of its file in the list of files that was read (for `read_ct_files` the list
     /// that the caller gave), so that labels of files can be laid on slices; empty where one file holds all slices.
     pub slice_files: Vec<usize>,
+    /// Where it held no finite numbers; the lowest value stands there now.
+    pub holes: Option<Holes>,
     /// The labels, where it certainly holds labels and no grey values.
     pub(crate) labels: Option<Labels>,
 }

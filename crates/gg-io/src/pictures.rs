@@ -6,9 +6,9 @@
 use crate::error::counted;
 use crate::hash::{sha256_hex, together};
 use crate::input::{Pictures, left_out};
-use crate::scan::{self, Found};
+use crate::scan::{self, Finished, Found};
 use crate::{Format, ReadError, ReadOptions, Scan};
-use gg_volume::{Grid, LabelVolume, Volume, Warned, Warning};
+use gg_volume::{Grid, LabelVolume, Volume, Warned, Warning, correlation};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::path::PathBuf;
@@ -40,11 +40,11 @@ pub(crate) fn read_ct(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned
     warnings.extend(breaks(&values, shape));
     let voxels = Volume::from_vec(shape, values).map_err(|e| ReadError::Picture(e.to_string()))?;
     let found = Found { voxels, grid: Grid::unknown(shape, NO_SPACING), doubt: None };
-    let (ct, labels) = scan::finish(found, options, &mut warnings)?;
+    let Finished { ct, labels, holes } = scan::finish(found, options, &mut warnings)?;
     let left_out = |path: &PathBuf| skipped.iter().any(|(p, _)| p == path);
     let slice_files = paths.iter().enumerate().filter(|(_, p)| !left_out(p)).map(|(i, _)| i).collect();
     Ok(Warned::new(
-        Scan { ct, format: Format::SlicePictures, sha256, skipped, slice_files, labels },
+        Scan { ct, format: Format::SlicePictures, sha256, skipped, slice_files, holes, labels },
         warnings,
     ))
 }
@@ -86,7 +86,7 @@ fn breaks(values: &[f32], [count, rows, columns]: [usize; 3]) -> Option<Warning>
     let mut before = slices.next()?;
     let mut breaks = Vec::new();
     for (i, slice) in slices.enumerate() {
-        if correlation(&before, &slice).is_some_and(|r| r < ONE_SCAN) {
+        if correlation(before.iter().copied().zip(slice.iter().copied())).is_some_and(|r| r < ONE_SCAN) {
             breaks.push(i);
         }
         before = slice;
@@ -102,20 +102,6 @@ fn breaks(values: &[f32], [count, rows, columns]: [usize; 3]) -> Option<Warning>
             count
         ),
     ))
-}
-
-/// Pearson's; `None` where one side has no contrast.
-fn correlation(a: &[f64], b: &[f64]) -> Option<f64> {
-    let n = a.len().min(b.len()) as f64;
-    let (mean_a, mean_b) = (a.iter().sum::<f64>() / n, b.iter().sum::<f64>() / n);
-    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
-    for (a, b) in a.iter().zip(b) {
-        let (a, b) = (a - mean_a, b - mean_b);
-        ab += a * b;
-        aa += a * a;
-        bb += b * b;
-    }
-    (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
 }
 
 struct Stack {
@@ -207,6 +193,9 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, ReadError> {
 }
 
 fn decode_within(bytes: &[u8], most: u64) -> Result<DynamicImage, ReadError> {
+    if bytes.is_empty() {
+        return Err(ReadError::Picture("the file is empty".to_owned()));
+    }
     let format = format_of(bytes).ok_or_else(|| {
         ReadError::Picture("its first bytes are not those of a PNG, JPEG or TIFF file".to_owned())
     })?;

@@ -1,8 +1,8 @@
 //! What every reader does at the end: the kind of the grey values, the trust in the spacing, remarks on the slices.
 
-use crate::intensity::{Labels, contradiction, detect, labels};
+use crate::intensity::{LIKE_ATTENUATION, Labels, contradiction, detect, labels};
 use crate::{ReadError, ReadOptions, Scan};
-use gg_volume::{CtVolume, Grid, Intensity, IntensityKind, SpacingTrust, Volume, Warning};
+use gg_volume::{CtVolume, Grid, Intensity, IntensityKind, LabelVolume, SpacingTrust, Volume, Warning};
 use rayon::prelude::*;
 
 /// Why the spacing of a mask is not used.
@@ -24,15 +24,45 @@ pub(crate) struct Found {
     pub(crate) doubt: Option<String>,
 }
 
-/// Decides what the grey values are and whether the spacing may be used, and remarks on what is odd. Gives the labels too,
-/// where the volume holds labels and no grey values: the search for them looks at every voxel and is done once.
+/// A volume that is read.
+pub(crate) struct Finished {
+    pub(crate) ct: CtVolume,
+    /// The labels, where the volume holds labels and no grey values: the search for them looks at every voxel and is done once.
+    pub(crate) labels: Option<Labels>,
+    /// Where it held no finite numbers.
+    pub(crate) holes: Option<Holes>,
+}
+
+/// The voxels of a volume that held no finite number: one bit a voxel, in stored order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Holes(Vec<u64>);
+
+impl Holes {
+    fn none(voxels: usize) -> Self {
+        Self(vec![0; voxels.div_ceil(u64::BITS as usize)])
+    }
+
+    fn add(&mut self, voxel: usize) {
+        self.0[voxel / 64] |= 1 << (voxel % 64);
+    }
+
+    /// How many of them lie where the mask of the volume is not 0.
+    pub fn count_in(&self, mask: &LabelVolume) -> usize {
+        let of_word = |(word, mask): (&u64, &[u8])| {
+            (0..mask.len()).filter(|&i| word >> i & 1 == 1 && mask[i] != 0).count()
+        };
+        self.0.iter().zip(mask.data().chunks(64)).filter(|(word, _)| **word != 0).map(of_word).sum()
+    }
+}
+
+/// Decides what the grey values are and whether the spacing may be used, and remarks on what is odd.
 pub(crate) fn finish(
     found: Found,
     options: &ReadOptions,
     warnings: &mut Vec<Warning>,
-) -> Result<(CtVolume, Option<Labels>), ReadError> {
+) -> Result<Finished, ReadError> {
     let Found { mut voxels, mut grid, doubt } = found;
-    fill_non_finite(&mut voxels, warnings)?;
+    let holes = fill_non_finite(&mut voxels, warnings)?;
     let labels = labels(&voxels);
     let intensity = match options.intensity {
         Some(stated) => {
@@ -48,7 +78,7 @@ pub(crate) fn finish(
     grid.trust = trust(&grid, doubt, intensity.kind, options);
     let ct = CtVolume { voxels, grid, intensity };
     remark(&ct, labels.as_ref(), warnings);
-    Ok((ct, labels))
+    Ok(Finished { ct, labels, holes })
 }
 
 /// Adds the remarks that hold for every format, unless the reader made them already.
@@ -59,11 +89,14 @@ fn remark(ct: &CtVolume, labels: Option<&Labels>, warnings: &mut Vec<Warning>) {
         }
     };
     if ct.intensity.kind == IntensityKind::Unknown {
-        add(
-            "unknown_intensity",
+        let attenuation = ct.intensity.reasons.iter().any(|r| r == LIKE_ATTENUATION);
+        let message = if attenuation {
+            "the values are neither HU nor grey: they may be attenuation in 1/cm; right would be HU (air -1000, water 0), or \
+             --intensity where you know what they are"
+        } else {
             "the kind of the grey values could not be told; state it with --intensity if you know it"
-                .to_owned(),
-        );
+        };
+        add("unknown_intensity", message.to_owned());
     }
     if let Some(labels) = labels {
         add("looks_like_mask", format!("the input may be no CT: {}", labels.words()));
@@ -119,23 +152,28 @@ fn trust(grid: &Grid, doubt: Option<String>, kind: IntensityKind, options: &Read
     }
 }
 
-/// Padding as NaN or infinity becomes the lowest value there is.
-fn fill_non_finite(voxels: &mut Volume<f32>, warnings: &mut Vec<Warning>) -> Result<(), ReadError> {
+/// Padding as NaN or infinity becomes the lowest value there is. Gives its places.
+fn fill_non_finite(
+    voxels: &mut Volume<f32>,
+    warnings: &mut Vec<Warning>,
+) -> Result<Option<Holes>, ReadError> {
     let bad: usize =
         voxels.data().par_chunks(PART).map(|part| part.iter().filter(|v| !v.is_finite()).count()).sum();
     if bad == 0 {
-        return Ok(());
+        return Ok(None);
     }
     let lowest = voxels.data().iter().copied().filter(|v| v.is_finite()).fold(f32::INFINITY, f32::min);
     if !lowest.is_finite() {
         return Err(ReadError::NoFiniteValue);
     }
-    for v in voxels.data_mut().iter_mut().filter(|v| !v.is_finite()) {
+    let mut holes = Holes::none(voxels.len());
+    for (i, v) in voxels.data_mut().iter_mut().enumerate().filter(|(_, v)| !v.is_finite()) {
         *v = lowest;
+        holes.add(i);
     }
     let message = format!("{bad} voxels are not finite numbers; they were set to the lowest value, {lowest}");
     warnings.push(Warning::new("non_finite_values", message));
-    Ok(())
+    Ok(Some(holes))
 }
 
 /// Slices equal to the one stored before, counted from 0 at the feet where that is known; a slice of one value
@@ -157,6 +195,20 @@ fn repeated_slices(ct: &CtVolume) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holes_are_counted_where_the_mask_is() {
+        let mut mask = LabelVolume::filled([1, 2, 65], 0);
+        let mut holes = Holes::none(mask.len());
+        assert_eq!(holes.0.len(), 3);
+        for i in [0, 63, 64, 129] {
+            holes.add(i);
+        }
+        mask.data_mut()[60..70].fill(2);
+        assert_eq!(holes.count_in(&mask), 2);
+        mask.data_mut()[129] = 1;
+        assert_eq!(holes.count_in(&mask), 3);
+    }
 
     #[test]
     fn labels_are_whole_numbers_of_one_byte() {

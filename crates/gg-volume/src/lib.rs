@@ -8,6 +8,7 @@
 
 mod affine;
 mod axis_map;
+mod correlation;
 mod ct;
 mod grid;
 mod intensity;
@@ -16,6 +17,7 @@ mod warned;
 
 pub use affine::{Affine, AffineError, Orientation};
 pub use axis_map::AxisMap;
+pub use correlation::correlation;
 pub use ct::CtVolume;
 pub use grid::{Grid, SpacingTrust};
 pub use intensity::{Intensity, IntensityKind};

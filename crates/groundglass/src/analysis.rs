@@ -206,6 +206,7 @@ pub(crate) fn analyse(
     let lung = found.lung.take().context("a lung model is needed to analyse a CT")?;
     let infection = found.infection.take().context("an infection model is needed to analyse a CT")?;
     let mut measured = Vec::new();
+    measured.extend(doubts::holes(scan.holes.as_ref(), &lung)?);
     let burden = burden(&lung, &infection, &ct.grid, sides.as_ref()).drain_into(&mut measured);
     if let Some(map) = &sides {
         measured.extend(check_apex(&lung, map));

@@ -35,12 +35,24 @@ fn sentence(error: &anyhow::Error) -> String {
     for cause in error.chain() {
         let text = cause.to_string();
         let part = system.map_or_else(|| text.clone(), |e| text.replace(&e.to_string(), &gg_io::io_words(e)));
-        if !parts.iter().any(|said| said.contains(&part)) {
-            parts.retain(|said| !part.contains(said));
+        if !parts.iter().any(|said| repeats(said, &part)) {
+            parts.retain(|said| !repeats(&part, said));
             parts.push(part);
         }
     }
     parts.join(": ")
+}
+
+/// Whether a text says what `part` says: holds it in whole words, and a single word at one of its ends, for a path may be
+/// called like any word of a sentence.
+fn repeats(text: &str, part: &str) -> bool {
+    let word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    let single = part.chars().all(char::is_alphanumeric);
+    text.match_indices(part).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + part.len()..]);
+        let whole = !word(before.chars().next_back()) && !word(after.chars().next());
+        whole && (!single || before.is_empty() || after.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -56,5 +68,9 @@ mod tests {
         assert_eq!(sentence(&error), "writing x: disk");
         let error = Err::<(), _>(std::io::Error::from_raw_os_error(2)).context("opening x").unwrap_err();
         assert_eq!(sentence(&error.context("x")), "opening x: there is no such file or folder");
+        for path in ["empty", "le"] {
+            let error = anyhow::anyhow!("the file is empty; right would be a CT").context(path);
+            assert_eq!(sentence(&error), format!("{path}: the file is empty; right would be a CT"));
+        }
     }
 }

@@ -158,11 +158,19 @@ pub enum CohortError {
         negative: usize,
     },
     /// Nothing to explain with.
-    #[error("no attribute is left: {0}")]
+    #[error("no attribute is left: {0}; right would be a column of numbers that differ")]
     NoAttribute(String),
     /// The penalty is no number above 0.
     #[error("the penalty is {0}, right would be a number above 0")]
     Penalty(String),
+}
+
+impl CohortError {
+    /// None was left of these.
+    pub fn no_attribute(left_out: &[LeftOut]) -> Self {
+        let why: Vec<String> = left_out.iter().map(|l| format!("{} ({})", l.name, l.reason)).collect();
+        Self::NoAttribute(if why.is_empty() { "no column is one".to_owned() } else { why.join(", ") })
+    }
 }
 
 /// Fewest patients of each class: below, nobody can be held out.
@@ -197,9 +205,7 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
     }
     let (table, left_out) = Table::new(cohort);
     if table.names.is_empty() {
-        let why: Vec<String> = left_out.iter().map(|l| format!("{} ({})", l.name, l.reason)).collect();
-        let why = if why.is_empty() { "no column is one".to_owned() } else { why.join(", ") };
-        return Err(CohortError::NoAttribute(why));
+        return Err(CohortError::no_attribute(&left_out));
     }
 
     let all: Vec<usize> = (0..cohort.rows.len()).collect();

@@ -115,3 +115,14 @@ fn too_few_cases_are_said_so_and_one_class_is_refused() {
     one.outcomes.pop();
     assert!(matches!(explain_cohort(&one, CohortConfig::default()), Err(CohortError::Lengths { .. })));
 }
+
+#[test]
+fn a_cohort_without_an_attribute_says_which_were_left_out_and_why() {
+    let mut c = cohort(20, |v| v[0] - 10.0, 2);
+    c.names.truncate(1);
+    c.rows.iter_mut().for_each(|row| *row = vec![Some(4.0)]);
+    let error = explain_cohort(&c, CohortConfig::default()).unwrap_err().to_string();
+    let why = "percent (all cases have the same value)";
+    assert_eq!(error, format!("no attribute is left: {why}; right would be a column of numbers that differ"));
+    assert!(CohortError::no_attribute(&[]).to_string().contains("left: no column is one; right would be"));
+}

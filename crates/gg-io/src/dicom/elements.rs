@@ -14,12 +14,13 @@ use dicom_transfer_syntax_registry::entries;
 use std::io::{Read, Seek, SeekFrom};
 
 /// The elements that are read, and no others. None of them but the id says who the patient is or when they were scanned.
-const WANTED: [Tag; 30] = [
+const WANTED: [Tag; 31] = [
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
     tags::MODALITY,
     tags::PATIENT_ID, // to see slices of two persons in one series; compared as a hash
     tags::SERIES_INSTANCE_UID, // to group slices; compared, never shown
+    tags::FRAME_OF_REFERENCE_UID, // to know whether positions can be compared; compared, never shown
     tags::SERIES_NUMBER,
     tags::INSTANCE_NUMBER,
     tags::IMAGE_POSITION_PATIENT,

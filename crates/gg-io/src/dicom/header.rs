@@ -58,6 +58,8 @@ impl Lost {
 pub(super) enum Skip {
     /// A localizer (scout) image.
     Localizer,
+    /// Extreme values or sums along rays through a slab; what it is.
+    Projection(&'static str),
     /// Many frames in one object.
     MultiFrame,
     /// A picture in colours.
@@ -73,6 +75,7 @@ impl Skip {
     pub(super) fn words(&self) -> String {
         match self {
             Self::Localizer => "a localizer, not a slice".to_owned(),
+            Self::Projection(name) => format!("{name}, not a slice"),
             Self::MultiFrame => "an enhanced multi-frame object; single-frame CT images are read".to_owned(),
             Self::Colour => "a colour picture, not a CT image".to_owned(),
             Self::Modality(name) => format!("found {name}, CT expected"),
@@ -106,6 +109,8 @@ pub(super) struct SliceHeader {
     pub series: String,
     /// SHA-256 of the patient's id, compared only; `None` where the file does not say.
     pub patient: Option<String>,
+    /// The frame of reference of the position, compared only; `None` where the file does not say.
+    pub frame: Option<String>,
     pub series_number: Option<i64>,
     pub instance_number: Option<i64>,
     pub rows: usize,
@@ -116,6 +121,8 @@ pub(super) struct SliceHeader {
     pub orientation: Option<[[f64; 3]; 2]>,
     /// Distance between rows, between columns, in mm; as stated, unchecked.
     pub pixel_spacing: Option<[f64; 2]>,
+    /// Whether it is the mean over a slab, as it says of itself.
+    pub averaged: bool,
     pub format: PixelFormat,
     pub syntax: Syntax,
 }
@@ -186,6 +193,7 @@ pub(super) fn slice_header(scanned: &Scanned, file: usize) -> Result<SliceHeader
         file,
         series: text(o, tags::SERIES_INSTANCE_UID).unwrap_or_default(),
         patient: text(o, tags::PATIENT_ID).filter(|id| !id.is_empty()).map(|id| sha256_hex(id.as_bytes())),
+        frame: text(o, tags::FRAME_OF_REFERENCE_UID).filter(|uid| !uid.is_empty()),
         series_number: whole(o, tags::SERIES_NUMBER),
         instance_number: whole(o, tags::INSTANCE_NUMBER),
         rows,
@@ -193,6 +201,7 @@ pub(super) fn slice_header(scanned: &Scanned, file: usize) -> Result<SliceHeader
         position,
         orientation,
         pixel_spacing: numbers(o, tags::PIXEL_SPACING).and_then(|v| <[f64; 2]>::try_from(v).ok()),
+        averaged: image_kind(o) == ImageKind::Average,
         format,
         syntax,
     })
@@ -227,11 +236,52 @@ fn is_ct_image(scanned: &Scanned) -> Result<(), NoSlice> {
     if whole(o, tags::NUMBER_OF_FRAMES).is_some_and(|n| n > 1) {
         return skip(Skip::MultiFrame);
     }
-    let kind = text(o, tags::IMAGE_TYPE).unwrap_or_default();
-    if kind.split('\\').any(|part| part.trim().eq_ignore_ascii_case("LOCALIZER")) {
-        return skip(Skip::Localizer);
+    match image_kind(o) {
+        ImageKind::Localizer => skip(Skip::Localizer),
+        ImageKind::Projection(name) => skip(Skip::Projection(name)),
+        ImageKind::Average | ImageKind::Slice => Ok(()),
     }
-    Ok(())
+}
+
+/// What an image shows, by its ImageType.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ImageKind {
+    Slice,
+    /// The mean over a slab: a thick slice.
+    Average,
+    Localizer,
+    /// See [`Skip::Projection`].
+    Projection(&'static str),
+}
+
+/// Tells slices from what only looks like them. DERIVED, SECONDARY and REFORMATTED alone say nothing against an image: exports,
+/// anonymisers and reconstructions at another thickness write them over honest slices in HU. A projection holds the brightest
+/// or the darkest value of a slab, which hides lung or infection, and is no measurement at a place. The mean of a slab is one.
+///
+/// Values 3 and up are free text; GE writes `DERIVED\SECONDARY\REFORMATTED\MIN_IP` or `..\AVERAGE`, Siemens `..\AXIAL\CSA MIP`.
+fn image_kind(o: &InMemDicomObject) -> ImageKind {
+    let kind = text(o, tags::IMAGE_TYPE).unwrap_or_default().to_ascii_uppercase();
+    let mut found = ImageKind::Slice;
+    for part in kind.split('\\') {
+        let words: Vec<&str> = part.split([' ', '_', '-']).filter(|w| !w.is_empty()).collect();
+        let holds = |run: &[&str]| words.windows(run.len()).any(|w| w == run);
+        if holds(&["LOCALIZER"]) {
+            return ImageKind::Localizer;
+        }
+        if holds(&["MINIP"]) || holds(&["MIN", "IP"]) || words == ["MINIMUM"] {
+            return ImageKind::Projection("a minimum intensity projection (MinIP)");
+        }
+        if holds(&["MIP"]) || holds(&["MAX", "IP"]) || words == ["MAXIMUM"] {
+            return ImageKind::Projection("a maximum intensity projection (MIP)");
+        }
+        if words == ["PROJECTION", "IMAGE"] {
+            return ImageKind::Projection("a PROJECTION IMAGE, as ImageType says");
+        }
+        if words == ["AVERAGE"] || words == ["MEAN"] {
+            found = ImageKind::Average;
+        }
+    }
+    found
 }
 
 fn other_class(class: &str, modality: &str) -> Skip {

@@ -19,6 +19,7 @@ mod header;
 mod pixels;
 mod read;
 mod remarks;
+mod rescale;
 mod series;
 mod transfer_syntax;
 mod write;

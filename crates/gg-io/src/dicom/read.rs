@@ -8,14 +8,14 @@ use super::geometry::{Layout, lay_out, same_positions, sort};
 use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_header};
 use super::pixels::{Decoded, decode};
 use super::remarks::{oddities, remarks, unread_objects, warn_lost};
+use super::rescale::rescale_jump;
 use super::series::{Series, choose, group};
 use super::transfer_syntax::Codec;
 use crate::error::counted;
 use crate::hash::{sha256_hex, together};
-use crate::intensity::Labels;
-use crate::scan::{Found, absurd_spacing, finish};
+use crate::scan::{Finished, Found, absurd_spacing, finish};
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary};
-use gg_volume::{CtVolume, SpacingTrust, Volume, Warned, Warning};
+use gg_volume::{SpacingTrust, Volume, Warned, Warning};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -150,6 +150,11 @@ impl Headers {
         if self.left_out.contains(&Skip::Colour) {
             return Err(ReadError::OtherModality("colour"));
         }
+        let is_projection = |s: &&Skip| matches!(s, Skip::Projection(_));
+        if let Some(Skip::Projection(name)) = self.left_out.iter().find(is_projection) {
+            let images = self.left_out.iter().filter(is_projection).count();
+            return Err(ReadError::Projections { images, first: name });
+        }
         let skipped = self.left_out.len();
         Err(match (paths, self.skipped.as_slice()) {
             ([], _) => ReadError::EmptyFolder,
@@ -192,17 +197,19 @@ fn load(
         voxels.par_chunks_mut(size).zip(&slices).map(|(out, s)| load_slice(&paths[s.file], s, out)).collect();
     let (kept, hashes, decoded) = keep_good(paths, slices, results, &mut voxels, size, skipped, &mut lost)?;
     voxels.truncate(kept.len() * size);
+    let jump = rescale_jump(&kept, &voxels, size);
     fill_padding(&mut voxels, size, &decoded)?;
     let layout = lay_out(&kept, &lost, options)?;
     warn_lost(&kept, &lost, warnings);
     warnings.extend(layout.warnings.iter().cloned());
     warnings.extend(remarks(&kept));
+    warnings.extend(jump);
     let shape = [kept.len(), rows, columns];
     let volume = Volume::from_vec(shape, voxels).map_err(|e| ReadError::MixedSlices(e.to_string()))?;
-    let (ct, labels) = finish_dicom(volume, &layout, options, warnings)?;
+    let Finished { ct, labels, holes } = finish_dicom(volume, &layout, options, warnings)?;
     let slice_files = kept.iter().map(|s| s.file).collect();
     let (format, skipped) = (Format::DicomSeries, std::mem::take(skipped));
-    Ok(Scan { ct, format, sha256: together(&hashes), skipped, slice_files, labels })
+    Ok(Scan { ct, format, sha256: together(&hashes), skipped, slice_files, holes, labels })
 }
 
 /// The common end of reading; positions and PixelSpacing are trusted whatever the grey values turn out to be.
@@ -211,16 +218,16 @@ fn finish_dicom(
     layout: &Layout,
     options: &ReadOptions,
     warnings: &mut Vec<Warning>,
-) -> Result<(CtVolume, Option<Labels>), ReadError> {
+) -> Result<Finished, ReadError> {
     let grid = layout.grid(voxels.shape());
     let trust = match absurd_spacing(&grid) {
         _ if options.trust_spacing && grid.spacing_mm.is_some() => SpacingTrust::Trusted,
         Some(reason) => SpacingTrust::Untrusted(reason),
         None => grid.trust.clone(),
     };
-    let (mut ct, labels) = finish(Found { voxels, grid, doubt: layout.doubt.clone() }, options, warnings)?;
-    ct.grid.trust = trust;
-    Ok((ct, labels))
+    let mut finished = finish(Found { voxels, grid, doubt: layout.doubt.clone() }, options, warnings)?;
+    finished.ct.grid.trust = trust;
+    Ok(finished)
 }
 
 fn load_slice(path: &Path, slice: &SliceHeader, out: &mut [f32]) -> Result<(String, Decoded), ReadError> {

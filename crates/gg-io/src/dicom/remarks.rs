@@ -2,7 +2,7 @@
 
 use super::geometry::{lay_out, place_of, same_positions, sort};
 use super::header::{Lost, Skip, SliceHeader};
-use super::series::{Series, one_person};
+use super::series::{Series, one_frame, one_person};
 use super::transfer_syntax::Codec;
 use crate::error::counted;
 use crate::{ReadError, ReadOptions};
@@ -51,6 +51,15 @@ pub(super) fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
         };
         warnings.push(Warning::new("monochrome1", message));
     }
+    let averaged = slices.iter().filter(|s| s.averaged).count();
+    if averaged > 0 {
+        let message = format!(
+            "{} of {} each the mean over a slab, as ImageType says: small infection is blurred into the lung around it",
+            averaged,
+            if slices.len() == 1 { "1 slice is".to_owned() } else { format!("{} slices are", slices.len()) }
+        );
+        warnings.push(Warning::new("averaged_slices", message));
+    }
     warnings
 }
 
@@ -62,7 +71,7 @@ pub(super) fn oddities(series: &Series, lost: &[Lost]) -> Vec<Warning> {
     if let Err(e) = sort(&mut slices) {
         return vec![note("refused", e)];
     }
-    if let Err(e) = one_person(series) {
+    if let Err(e) = one_person(series).and_then(|()| one_frame(series)) {
         return vec![note("refused", e)];
     }
     let repeated: usize = same_positions(&slices).iter().map(|(from, to)| to - from).sum();

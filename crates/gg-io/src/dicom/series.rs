@@ -53,6 +53,7 @@ pub(super) fn choose(mut series: Vec<Series>, wanted: Option<&str>) -> Result<Se
         Some(i) if i < series.len() => {
             let chosen = series.swap_remove(i);
             one_person(&chosen)?;
+            one_frame(&chosen)?;
             Ok(chosen)
         }
         _ => Err(ReadError::NoSuchSeries { wanted: wanted.unwrap_or("1").to_owned(), table: table(&series) }),
@@ -63,6 +64,13 @@ pub(super) fn choose(mut series: Vec<Series>, wanted: Option<&str>) -> Result<Se
 pub(super) fn one_person(series: &Series) -> Result<(), ReadError> {
     let patients: BTreeSet<&str> = series.slices.iter().filter_map(|s| s.patient.as_deref()).collect();
     if patients.len() > 1 { Err(ReadError::SeveralPatients(patients.len())) } else { Ok(()) }
+}
+
+/// Refuses a series whose positions are in several frames of reference, which nothing relates to each other: an order and
+/// distances made of them would be invented. Slices that name none say nothing.
+pub(super) fn one_frame(series: &Series) -> Result<(), ReadError> {
+    let frames: BTreeSet<&str> = series.slices.iter().filter_map(|s| s.frame.as_deref()).collect();
+    if frames.len() > 1 { Err(ReadError::SeveralFrames(frames.len())) } else { Ok(()) }
 }
 
 fn belongs(a: &SliceHeader, b: &SliceHeader) -> bool {

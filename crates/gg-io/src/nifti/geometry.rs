@@ -17,6 +17,8 @@ use nifti::NiftiHeader;
 const QUATERNION_TOLERANCE: f64 = 3.0 * f32::EPSILON as f64;
 /// Two geometries agree when no corner of the volume moves by more than this share of a voxel.
 const SAME_PLACE_VOXELS: f64 = 0.1;
+/// Axes of two geometries point the same way up to 60 degrees apart; one that is turned round is 180 off, another one 90.
+const SAME_WAY_COSINE: f64 = 0.5;
 /// Two spacings agree within this share.
 const SAME_SPACING: f64 = 0.01;
 
@@ -57,6 +59,15 @@ impl Ras {
         off.into_iter().fold(0.0, f64::max)
     }
 
+    /// Whether an axis of the array points elsewhere than the other form says: turned round, or along another axis.
+    fn contradicts(&self, other: &Self) -> bool {
+        let (a, b) = (self.spacing_xyz(), other.spacing_xyz());
+        (0..3).any(|c| {
+            let dot: f64 = (0..3).map(|r| self.columns[c][r] * other.columns[c][r]).sum();
+            dot / (a[c] * b[c]) < SAME_WAY_COSINE
+        })
+    }
+
     fn is_identity(&self) -> bool {
         self.origin == [0.0; 3]
             && (0..3).all(|c| (0..3).all(|r| self.columns[c][r] == f64::from(u8::from(c == r))))
@@ -77,11 +88,11 @@ pub(super) fn place(header: &Checked, warnings: &mut Vec<Warning>) -> Result<Pla
     let pixdim = pixdim_of(fields, mm)?;
     let qform = if fields.qform_code > 0 { Some(qform_of(fields, pixdim.is_some())) } else { None };
     let sform = (fields.sform_code > 0).then(|| sform_of(fields));
+    let mut contradicted = false;
+    let mut doubt = None;
     let (ras, source) = match (sform, qform) {
         (Some(s), q) => {
-            if let Some(q) = q {
-                compare(&s, &q, header.shape, warnings);
-            }
+            contradicted = q.as_ref().is_some_and(|q| compare(&s, q, header.shape, warnings));
             (Some(s), "sform")
         }
         (None, Some(q)) => (q?, "qform"),
@@ -100,10 +111,11 @@ pub(super) fn place(header: &Checked, warnings: &mut Vec<Warning>) -> Result<Pla
         Some(ras) => {
             let affine = ras.to_lps(mm)?;
             if let (Some(p), "sform") = (pixdim, source) {
-                compare_spacing(affine.spacing_mm(), p, warnings);
+                let apart = compare_spacing(affine.spacing_mm(), p, warnings);
+                doubt = (contradicted && apart).then(|| "the header's sform and qform disagree".to_owned());
             }
             let [z, y, x] = affine.spacing_mm();
-            (Some(affine), Some([x, y, z]))
+            ((!contradicted).then_some(affine), Some([x, y, z]))
         }
         None if nothing_stated => (None, None),
         None => (None, pixdim),
@@ -127,9 +139,11 @@ pub(super) fn place(header: &Checked, warnings: &mut Vec<Warning>) -> Result<Pla
     warnings.extend(affine.and_then(|a| oblique(&a, tilt)));
     let spacing_mm = spacing_xyz.map(|[x, y, z]| [z, y, x]);
     let doubt = match (affine, unit) {
-        (None, _) => Some("the header codes no affine, so its spacing may be a default".to_owned()),
+        (None, _) if !contradicted => {
+            Some("the header codes no affine, so its spacing may be a default".to_owned())
+        }
         (_, None) => Some("the header names no unit of length".to_owned()),
-        _ => None,
+        _ => doubt,
     };
     Ok(Placed { grid: Grid { spacing_mm, affine, ..unknown(header.shape) }, doubt })
 }
@@ -203,16 +217,32 @@ fn qform_of(fields: &NiftiHeader, has_spacing: bool) -> Result<Option<Ras>, Read
     Ok(Some(Ras { columns, origin }))
 }
 
-/// Says so where the two forms put the volume in different places. The sform is used either way.
+/// Says so where the two forms put the volume in different places. The sform is used, unless they contradict each other in
+/// where the axes point, which is the answer: then nobody knows which of them is right, and readers differ.
 fn compare(
     sform: &Ras,
     qform: &Result<Option<Ras>, ReadError>,
     shape: [usize; 3],
     warnings: &mut Vec<Warning>,
-) {
+) -> bool {
     let voxel = sform.spacing_xyz().into_iter().fold(f64::INFINITY, f64::min);
     let far = match qform {
-        Ok(None) => return,
+        Ok(None) => return false,
+        Ok(Some(q)) if sform.contradicts(q) => {
+            let words = |ras: &Ras| {
+                ras.to_lps(1.0).map_or_else(|_| "none".to_owned(), |a| a.orientation().to_string())
+            };
+            warnings.push(Warning::new(
+                "sform_qform_disagree",
+                format!(
+                    "the header's sform says that the axes run to {}, its qform to {}: which is right is not known, and no \
+                     orientation is taken from it",
+                    words(sform),
+                    words(q)
+                ),
+            ));
+            return true;
+        }
         Ok(Some(q)) => {
             let [z, y, x] = shape.map(|n| (n - 1) as f64);
             (0..8u8)
@@ -235,11 +265,15 @@ fn compare(
             ),
         ));
     }
+    false
 }
 
-fn compare_spacing(affine_zyx: [f64; 3], pixdim_xyz: [f64; 3], warnings: &mut Vec<Warning>) {
+/// Says so, and answers, whether the sform has other distances.
+fn compare_spacing(affine_zyx: [f64; 3], pixdim_xyz: [f64; 3], warnings: &mut Vec<Warning>) -> bool {
     let [z, y, x] = affine_zyx;
-    if [x, y, z].iter().zip(&pixdim_xyz).any(|(a, p)| (a - p).abs() > SAME_SPACING * a.abs().max(p.abs())) {
+    let apart = |(a, p): (&f64, &f64)| (a - p).abs() > SAME_SPACING * a.abs().max(p.abs());
+    let disagree = [x, y, z].iter().zip(&pixdim_xyz).any(apart);
+    if disagree {
         warnings.push(Warning::new(
             "spacing_disagrees",
             format!(
@@ -249,6 +283,7 @@ fn compare_spacing(affine_zyx: [f64; 3], pixdim_xyz: [f64; 3], warnings: &mut Ve
             ),
         ));
     }
+    disagree
 }
 
 /// The quaternion `(b, c, d)` and qfac of an affine without shear; `None` where there is shear.

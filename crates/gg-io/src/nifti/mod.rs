@@ -13,7 +13,8 @@
 //! * `read`, `write`: the two ways as a whole.
 //!
 //! Judge in doubtful cases is nibabel 5 (golden set `golden/io/nifti.safetensors`): slope 0 or NaN means unscaled,
-//! the sform wins over the qform, qfac other than -1 counts as 1, `vox_offset` is obeyed.
+//! the sform wins over the qform, qfac other than -1 counts as 1, `vox_offset` is obeyed. Where nibabel picks one of two
+//! forms whose axes contradict each other, neither is believed here.
 
 mod geometry;
 mod header;
@@ -26,4 +27,4 @@ pub(crate) use header::is_nifti_header;
 pub(crate) use read::{NiftiFacts, read_ct, read_ct_from, read_labels};
 pub(crate) use source::GZIP_MAGIC;
 pub(crate) use write::write_ct_to;
-pub use write::{write_ct_nifti, write_labels_nifti};
+pub use write::{is_own_nifti, write_ct_nifti, write_labels_nifti};

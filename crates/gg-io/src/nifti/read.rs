@@ -4,9 +4,9 @@
 
 use super::geometry::{self, Placed};
 use super::header::{self, Checked, FIRST_VOXEL, HEADER_BYTES, contradiction};
-use super::source::{Source, read_up_to};
+use super::source::{Source, fill, read_up_to};
 use super::voxels::{PIECE, convert};
-use crate::scan::{self, Found};
+use crate::scan::{self, Finished, Found};
 use crate::{Format, ReadError, ReadOptions, Scan};
 use gg_volume::{Grid, LabelVolume, SpacingTrust, Volume, Warned, Warning};
 use std::fs::File;
@@ -55,10 +55,18 @@ pub(crate) fn read_ct_from(
     let Streamed { header, placed, mut warnings, sha256, facts } = read;
     let voxels = volume(header.shape, values)?;
     let found = Found { voxels, grid: placed.grid, doubt: placed.doubt };
-    let (ct, labels) = scan::finish(found, options, &mut warnings)?;
+    let Finished { ct, labels, holes } = scan::finish(found, options, &mut warnings)?;
     Ok((
         Warned::new(
-            Scan { ct, format: Format::Nifti, sha256, skipped: Vec::new(), slice_files: Vec::new(), labels },
+            Scan {
+                ct,
+                format: Format::Nifti,
+                sha256,
+                skipped: Vec::new(),
+                slice_files: Vec::new(),
+                holes,
+                labels,
+            },
             warnings,
         ),
         facts,
@@ -198,9 +206,9 @@ fn read_voxels(
         raw.resize(usize::try_from(bytes.min(wanted - found)).unwrap_or(usize::MAX), 0);
         let mut unhashed = source.take_unhashed();
         let (read, done) = rayon::join(
-            || match read_up_to(source, &mut raw) {
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-                read => read.map_err(|e| damaged(e, gzip)),
+            || match fill(source, &mut raw) {
+                (n, Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(n),
+                (n, end) => end.map(|()| n).map_err(|e| damaged(e, gzip)),
             },
             || {
                 unhashed.hash();
@@ -240,7 +248,7 @@ fn damaged(error: io::Error, gzip: bool) -> ReadError {
         return ReadError::Io(error);
     }
     ReadError::BadGzip(match error.kind() {
-        io::ErrorKind::UnexpectedEof => "it ends early".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the file ends early; right would be all of it".to_owned(),
         _ => error.to_string(),
     })
 }
@@ -262,7 +270,7 @@ fn volume<T: Copy>(shape: [usize; 3], values: Vec<T>) -> Result<Volume<T>, ReadE
 fn open(path: &Path) -> Result<(File, u64), ReadError> {
     let file = File::open(path)?;
     let bytes = file.metadata()?.len();
-    Ok((file, bytes))
+    if bytes == 0 { Err(ReadError::empty_file()) } else { Ok((file, bytes)) }
 }
 
 /// Whether the name promises gzip.

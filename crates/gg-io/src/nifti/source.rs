@@ -147,16 +147,22 @@ impl<R: Read> Read for Source<R> {
 
 /// Fills `out` as far as the stream goes and says how far.
 pub(super) fn read_up_to(source: &mut impl Read, out: &mut [u8]) -> io::Result<usize> {
+    let (filled, end) = fill(source, out);
+    end.map(|()| filled)
+}
+
+/// The same, where what came before a damage counts.
+pub(super) fn fill(source: &mut impl Read, out: &mut [u8]) -> (usize, io::Result<()>) {
     let mut filled = 0;
     while filled < out.len() {
         match source.read(&mut out[filled..]) {
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+            Err(e) => return (filled, Err(e)),
         }
     }
-    Ok(filled)
+    (filled, Ok(()))
 }
 
 #[cfg(test)]

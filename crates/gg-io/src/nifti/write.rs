@@ -5,10 +5,12 @@
 //! so that nobody, groundglass included, takes its spacing for millimetres later.
 
 use super::geometry::{self, Ras};
-use super::header::{FIRST_VOXEL, HEADER_BYTES};
+use super::header::{FIRST_VOXEL, HEADER_BYTES, is_nifti_header};
+use super::source::{Source, read_up_to};
 use crate::{WriteError, atomic_write};
 use flate2::{Compression, GzBuilder};
 use gg_volume::{CtVolume, Grid, LabelVolume, SpacingTrust};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -16,6 +18,9 @@ use std::path::Path;
 const CODE_SCANNER: i16 = 1;
 /// NIFTI_UNITS_MM.
 const UNITS_MM: u8 = 2;
+/// What `descrip` says, at its place in the header: who wrote the file.
+const MARK: &[u8; 11] = b"groundglass";
+const MARK_AT: usize = 148;
 /// Operating system "unknown" in the gzip header, so that all systems write the same bytes.
 const GZIP_OS_UNKNOWN: u8 = 255;
 /// Values turned into bytes at once.
@@ -55,6 +60,17 @@ pub fn write_labels_nifti(path: &Path, labels: &LabelVolume, grid: &Grid) -> Res
 pub fn write_ct_nifti(path: &Path, ct: &CtVolume) -> Result<(), WriteError> {
     let (header, stored) = ct_header(ct)?;
     write_file(path, &header, |out| write_ct_voxels(out, ct, stored))
+}
+
+/// Whether a file is a NIfTI that these functions wrote, as its header says; files from before the mark are not.
+pub fn is_own_nifti(path: &Path) -> bool {
+    let start = || -> Option<[u8; HEADER_BYTES]> {
+        let gz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
+        let mut source = Source::open(File::open(path).ok()?, gz).ok()?;
+        let mut start = [0; HEADER_BYTES];
+        (read_up_to(&mut source, &mut start).ok()? == HEADER_BYTES).then_some(start)
+    };
+    start().is_some_and(|s| is_nifti_header(&s) && s[MARK_AT..].starts_with(MARK))
 }
 
 /// The uncompressed bytes of a CT, to any stream.
@@ -134,6 +150,7 @@ fn header(shape: [usize; 3], stored: Stored, grid: &Grid) -> Result<[u8; FIRST_V
     fields.put_all(92, [1f32; 4].map(f32::to_le_bytes));
     fields.put(108, (FIRST_VOXEL as f32).to_le_bytes());
     fields.put(112, 1f32.to_le_bytes()); // slope
+    fields.put(MARK_AT, *MARK);
     if grid.trust == SpacingTrust::Trusted {
         fields.put(123, [UNITS_MM]);
     }

@@ -44,6 +44,37 @@ fn no_image_of_a_ct() {
 }
 
 #[test]
+fn projections_in_the_place_of_slices() {
+    for (kind, name) in [
+        ("DERIVED\\SECONDARY\\AXIAL\\MIP", "a maximum intensity projection (MIP)"),
+        ("DERIVED\\SECONDARY\\AXIAL\\CSA MIP THICK", "a maximum intensity projection (MIP)"),
+        ("DERIVED\\SECONDARY\\REFORMATTED\\MIN_IP", "a minimum intensity projection (MinIP)"),
+        ("DERIVED\\PRIMARY\\MINIP", "a minimum intensity projection (MinIP)"),
+        ("DERIVED\\SECONDARY\\PROJECTION IMAGE", "a PROJECTION IMAGE, as ImageType says"),
+    ] {
+        let series = Series::edited(|_, o| set(o, tags::IMAGE_TYPE, VR::CS, kind));
+        check(
+            &series,
+            &format!("no CT slice: 5 projections, the first is {name}; right would be the slices"),
+        );
+    }
+}
+
+#[test]
+fn slices_of_several_frames_of_reference() {
+    let frames = |frame: fn(usize) -> &'static str| {
+        Series::edited(|z, o| set(o, tags::FRAME_OF_REFERENCE_UID, VR::UI, frame(z)))
+    };
+    let mixed = frames(|z| if z < 3 { "2.25.7" } else { "2.25.8" });
+    check(&mixed, "the slices of one series lie in 2 frames of reference");
+    assert!(frames(|_| "2.25.7").read().is_ok());
+    assert!(
+        frames(|z| if z < 3 { "2.25.7" } else { "" }).read().is_ok(),
+        "one that is not named contradicts none"
+    );
+}
+
+#[test]
 fn another_modality() {
     let series = Series::edited(|_, o| set(o, tags::MODALITY, VR::CS, "MR"));
     check(&series, "found MR images; groundglass reads CT");

@@ -258,3 +258,77 @@ fn each_slice_goes_through_its_own_slope_and_intercept() {
         assert_eq!(read.value.ct.voxels.slice(z), right, "slice {z}");
     }
 }
+
+/// The message of the remark on slopes and intercepts, where there is one.
+fn rescale_jump(series: &Series) -> Option<String> {
+    let read = series.read().unwrap();
+    read.warnings.iter().find(|w| w.code == "rescale_jump").map(|w| w.message.clone())
+}
+
+#[test]
+fn slices_whose_intercept_tears_them_from_their_neighbours_are_counted() {
+    let with = |intercept: &str, odd: std::ops::Range<usize>| {
+        let series = Series::new();
+        odd.for_each(|z| series.edit(z, |o| set(o, tags::RESCALE_INTERCEPT, VR::DS, intercept)));
+        rescale_jump(&series)
+    };
+    let said = with("0", 2..3).unwrap();
+    assert!(
+        said.starts_with(
+            "1 slice of 5 states another rescale slope or intercept than the rest; its values lie 1072"
+        ),
+        "{said}"
+    );
+    let said = with("0", 3..5).unwrap();
+    assert!(said.starts_with("2 slices of 5 state another"), "{said}");
+    assert_eq!(with("-1000", 2..3), None, "no jump to speak of");
+    assert_eq!(with("0", 0..5), None, "all alike");
+}
+
+#[test]
+fn slices_that_their_own_slope_and_intercept_bring_to_their_neighbours_are_none_of_them() {
+    let series = Series::new();
+    let plain = series.read().unwrap();
+    // Slice 2 is stored at twice the slope, from -1100 on.
+    let stored: Vec<u16> =
+        plain.value.ct.voxels.slice(2).iter().map(|v| ((v + 1100.0) / 2.0) as u16).collect();
+    series.edit(2, |o| {
+        set(o, tags::RESCALE_SLOPE, VR::DS, "2");
+        set(o, tags::RESCALE_INTERCEPT, VR::DS, "-1100");
+        set_pixels(o, &stored);
+    });
+    assert_eq!(rescale_jump(&series), None);
+}
+
+#[test]
+fn averages_over_slabs_are_remarked_on_and_derived_images_are_not() {
+    let with = |kind: &str| {
+        let series = Series::edited(|_, o| set(o, tags::IMAGE_TYPE, VR::CS, kind));
+        series.read().unwrap().warnings
+    };
+    let plain = Series::new().read().unwrap().warnings;
+    for kind in [
+        "ORIGINAL\\PRIMARY\\AXIAL\\CT_SOM5 SPI",
+        "DERIVED\\SECONDARY\\AXIAL",
+        "DERIVED\\SECONDARY\\REFORMATTED\\MPR",
+        "",
+    ] {
+        assert_eq!(with(kind), plain, "{kind}");
+    }
+    let found = with("DERIVED\\SECONDARY\\REFORMATTED\\AVERAGE");
+    let said = &found.iter().find(|w| w.code == "averaged_slices").unwrap().message;
+    assert!(said.starts_with("5 of 5 slices are each the mean over a slab"), "{said}");
+}
+
+#[test]
+fn projections_beside_the_slices_are_left_out_as_localizers_are() {
+    let series = Series::new();
+    let plain = series.read().unwrap();
+    for (name, kind) in [("mip", "DERIVED\\SECONDARY\\AXIAL\\MIP"), ("scout", "ORIGINAL\\PRIMARY\\LOCALIZER")]
+    {
+        series.add(name, 2, |o| set(o, tags::IMAGE_TYPE, VR::CS, kind));
+    }
+    let read = series.read().unwrap();
+    assert_eq!((&read.value.ct, &read.warnings), (&plain.value.ct, &plain.warnings));
+    assert_eq!(read.value.skipped[0].1, "a maximum intensity projection (MIP), not a slice");
+}

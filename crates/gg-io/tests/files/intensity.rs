@@ -84,6 +84,23 @@ fn shifted_and_scaled_values_are_not_taken_for_hounsfield_units() {
     check("12 bit, 1024 higher", &ct.map(|v| (v + 1024.0).clamp(0.0, 4095.0)), IntensityKind::HuPlus1024);
     check("1000 higher", &ct.map(|v| (v + 1000.0).clamp(0.0, 4095.0)), IntensityKind::HuPlus1024);
     check("0 to 1", &ct.map(|v| ((v + 1000.0) / 1500.0).clamp(0.0, 1.0)), IntensityKind::UnitRange);
+    check("attenuation in 1/cm", &ct.map(|v| 0.19 * (1.0 + v / 1000.0)), IntensityKind::Unknown);
+    check(
+        "the same without noise below 0",
+        &ct.map(|v| (0.19 * (1.0 + v / 1000.0)).max(0.0)),
+        IntensityKind::Unknown,
+    );
+    check(
+        "the same with metal",
+        &ct.map(|v| if v > 600.0 { 3.0 } else { 0.19 * (1.0 + v / 1000.0) }),
+        IntensityKind::Unknown,
+    );
+    check("8-bit grey, dimmed", &ct.map(|v| 0.4 * window(-1350.0, 150.0)(v)), IntensityKind::LungWindow8bit);
+    check(
+        "0 to 1, dimmed",
+        &ct.map(|v| 0.8 * ((v + 1000.0) / 1500.0).clamp(0.0, 1.0)),
+        IntensityKind::UnitRange,
+    );
     check("lung window", &ct.map(window(-1350.0, 150.0)), IntensityKind::LungWindow8bit);
     check("another lung window", &ct.map(window(-1000.0, 400.0)), IntensityKind::LungWindow8bit);
     check("soft-tissue window", &ct.map(window(-160.0, 240.0)), IntensityKind::Unknown);

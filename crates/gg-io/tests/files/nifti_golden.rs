@@ -21,7 +21,9 @@ fn all_files_read_as_nibabel_reads_them() {
             assert!(f == e, "{name}: voxel {i} is {f}, nibabel says {e}");
         }
         let affine = format!("affine.{name}");
-        assert_eq!(found.grid.affine.is_some(), golden.has(&affine), "{name}: presence of an affine");
+        // Its forms contradict each other in where the axes point: nibabel takes one of them, we none.
+        let stated = golden.has(&affine) && name != "both.disagree";
+        assert_eq!(found.grid.affine.is_some(), stated, "{name}: presence of an affine");
         if let Some(ours) = found.grid.affine {
             let theirs = golden.f64(&affine);
             for row in 0..3 {

@@ -2,7 +2,7 @@
 
 use crate::raw::{Raw, codes, read, read_as};
 use gg_io::{ReadOptions, inspect};
-use gg_volume::{IntensityKind, SpacingTrust};
+use gg_volume::{IntensityKind, LabelVolume, SpacingTrust};
 
 /// A small body in HU: air, lung, soft tissue.
 fn body(n: usize) -> Vec<u8> {
@@ -96,8 +96,36 @@ fn oddities_become_remarks() {
 #[test]
 fn the_sform_wins_over_the_qform_as_in_nibabel() {
     let mut raw = ct();
-    raw.i16(252, 1).f32(268, 500.0);
+    raw.i16(252, 1).f32(264, 1.0).f32(268, 500.0); // a half turn about z, as the sform says
     assert_eq!(read(&raw.bytes()).unwrap().value.ct.grid.affine.unwrap().origin(), [0.0; 3]);
+}
+
+#[test]
+fn forms_that_contradict_each_other_give_no_orientation_and_keep_the_distances() {
+    // The quaternion's b, c, d at 256: none, and half turns about x, y, z; the sform is LPS.
+    for (turn, qform) in [([0.0, 0.0, 0.0], "RAS"), ([1.0, 0.0, 0.0], "RPI"), ([0.0, 1.0, 0.0], "LAI")] {
+        let mut raw = ct();
+        raw.i16(252, 1);
+        (0..3).for_each(|i| _ = raw.f32(256 + 4 * i, turn[i]));
+        let read = read(&raw.bytes()).unwrap();
+        let said = read.warnings.iter().find(|w| w.code == "sform_qform_disagree").unwrap();
+        assert!(said.message.contains(&format!("run to LPS, its qform to {qform}")), "{}", said.message);
+        let grid = read.value.ct.grid;
+        assert_eq!((grid.affine, grid.trusted_spacing_mm()), (None, Some([2.0, 0.75, 0.5])));
+    }
+    // Left and right alone: a half turn about z, and x mirrored in the sform.
+    let mut raw = ct();
+    raw.i16(252, 1).f32(264, 1.0).f32(280, 0.5);
+    assert_eq!(read(&raw.bytes()).unwrap().value.ct.grid.affine, None);
+    raw.f32(280, -0.5);
+    assert!(codes(&read(&raw.bytes()).unwrap()).is_empty());
+    // Distances that differ too are not believed either.
+    raw.f32(280, 0.6);
+    assert!(read(&raw.bytes()).unwrap().value.ct.grid.voxel_ml().is_err());
+    // A turn by 20 degrees contradicts no side.
+    let mut raw = ct();
+    raw.i16(252, 1).f32(264, 10f32.to_radians().cos());
+    assert!(read(&raw.bytes()).unwrap().value.ct.grid.affine.is_some());
 }
 
 #[test]
@@ -109,6 +137,12 @@ fn nan_becomes_the_lowest_value() {
     let read = read(&raw.bytes()).unwrap();
     assert!(codes(&read).contains(&"non_finite_values"));
     assert_eq!(read.value.ct.voxels.data()[3], -7.0);
+    let mut mask = LabelVolume::filled([2, 3, 4], 1);
+    let count = |mask: &LabelVolume| read.value.holes.as_ref().map(|holes| holes.count_in(mask));
+    assert_eq!(count(&mask), Some(1));
+    mask.data_mut()[3] = 0;
+    assert_eq!(count(&mask), Some(0));
+    assert_eq!(self::read(&ct().bytes()).unwrap().value.holes, None);
 }
 
 #[test]
@@ -245,6 +279,21 @@ fn a_statement_about_grey_values_that_they_contradict_is_remarked_on() {
     }
     let said = stated(&grey, IntensityKind::Hu).unwrap();
     assert!(said.contains("stated to be hu, but they go from 0 to 255"), "{said}");
+}
+
+#[test]
+fn attenuation_is_said_to_be_none_of_the_kinds() {
+    let mut raw = ct();
+    let hu = |i: usize| f32::from(i16::from_le_bytes([raw.data[2 * i], raw.data[2 * i + 1]]));
+    let per_cm: Vec<u8> = (0..1024).flat_map(|i| (0.19 * (1.0 + hu(i) / 1000.0)).to_le_bytes()).collect();
+    raw.i16(70, 16).i16(72, 32).data = per_cm;
+    let read = read(&raw.bytes()).unwrap();
+    assert_eq!(read.value.ct.intensity.kind, IntensityKind::Unknown);
+    let said = read.warnings.iter().find(|w| w.code == "unknown_intensity").unwrap();
+    assert!(said.message.contains("attenuation in 1/cm; right would be HU"), "{}", said.message);
+    let stated = ReadOptions { intensity: Some(IntensityKind::UnitRange), ..ReadOptions::default() };
+    let read = read_as("ct.nii", &raw.bytes(), &stated).unwrap();
+    assert_eq!((read.value.ct.intensity.kind, codes(&read)), (IntensityKind::UnitRange, Vec::new()));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What is written reads back as it was.
 
 use crate::raw::codes;
-use gg_io::{ReadOptions, WriteError, read_ct, read_labels, write_ct_nifti, write_labels_nifti};
+use gg_io::{
+    ReadOptions, WriteError, is_own_nifti, read_ct, read_labels, write_ct_nifti, write_labels_nifti,
+};
 use gg_volume::{Affine, CtVolume, Grid, Intensity, IntensityKind, SpacingTrust, Volume};
 use proptest::prelude::*;
 use std::path::Path;
@@ -100,6 +102,22 @@ fn the_same_volume_gives_the_same_bytes() {
     let (a, b) = (write("a.nii.gz"), write("b.nii.gz"));
     assert_eq!(a, b, "neither the name nor the time is in the file");
     assert_eq!(a[4..8], [0; 4], "no time in the gzip header");
+}
+
+#[test]
+fn what_is_written_is_known_again_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["ct.nii", "ct.nii.gz"] {
+        let path = dir.path().join(name);
+        assert!(!is_own_nifti(&path), "it is not there");
+        write_ct_nifti(&path, &ct()).unwrap();
+        assert!(is_own_nifti(&path));
+        std::fs::write(&path, "notes").unwrap();
+        assert!(!is_own_nifti(&path));
+    }
+    let path = dir.path().join("foreign.nii");
+    std::fs::write(&path, crate::raw::Raw::new().bytes()).unwrap();
+    assert!(!is_own_nifti(&path));
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Remarks on an analysis whose numbers look wrong.
 
 use super::Classification;
+use anyhow::{Result, bail};
 use gg_eval::{Burden, plausible_hu};
+use gg_io::Holes;
 use gg_volume::{CtVolume, IntensityKind, LabelVolume, Warning};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
@@ -12,6 +14,9 @@ const LUNG_ML: RangeInclusive<f64> = 500.0..=10_000.0;
 const FEWEST_SLICES_OF_A_CHEST: usize = 3;
 /// More than this share of the lungs, in percent, is hardly ever infected.
 const HIGHEST_PERCENT: f64 = 90.0;
+/// With more than this share of the lungs without a number, in percent, nothing is measured: what is missing could be what is
+/// looked for. Below, it moves no percentage by more.
+const MOST_WITHOUT_NUMBER: f64 = 1.0;
 /// Healthy lung is mostly air; what is denser than this on average, in HU, and not called infected is none.
 const DENSEST_LUNG_HU: f64 = -300.0;
 
@@ -38,6 +43,28 @@ pub(super) fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVo
             ),
         )
     })
+}
+
+/// A remark on lung voxels that held no number, where the reader put the lowest value.
+///
+/// # Errors
+/// Where there are too many.
+pub(super) fn holes(holes: Option<&Holes>, lung: &LabelVolume) -> Result<Option<Warning>> {
+    let n = holes.map_or(0, |holes| holes.count_in(lung));
+    if n == 0 {
+        return Ok(None);
+    }
+    let percent = 100.0 * n as f64 / lung.count_foreground() as f64;
+    if percent > MOST_WITHOUT_NUMBER {
+        bail!(
+            "{n} voxels in the lungs, {percent:.1} % of them, hold no number; at most {MOST_WITHOUT_NUMBER} % is measured, right would \
+             be a CT without holes"
+        );
+    }
+    let message = format!(
+        "{n} voxels in the lungs, {percent:.2} % of them, hold no number; they count as air without infection"
+    );
+    Ok(Some(Warning::new("non_finite_in_lungs", message)))
 }
 
 /// Lungs that are much smaller or larger than those of adults, or infected nearly everywhere: more often the mask, the spacing

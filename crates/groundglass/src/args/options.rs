@@ -29,8 +29,8 @@ pub(crate) struct OutArgs {
     /// Folder for the outputs; it must be new, empty, or one that groundglass wrote
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Replace an existing output folder that groundglass wrote; one that holds other files, a training, or
-    /// several results in the place of one is left alone
+    /// Replace an existing output folder that this command wrote; one that holds other files, results of another
+    /// command, or several results in the place of one is left alone
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -24,7 +24,7 @@ pub(crate) struct ConvertArgs {
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
-    /// Replace an existing file
+    /// Replace an existing NIfTI that groundglass wrote; any other file is left alone
     #[arg(long)]
     pub(crate) force: bool,
 }

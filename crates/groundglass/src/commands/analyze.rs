@@ -121,13 +121,13 @@ fn every(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Case>> {
     };
     match &cases[..] {
         [(case_id, ct)] => {
-            let staged = Staged::begin(&args.out.out, args.out.force)?;
+            let staged = Staged::begin(&args.out.out, args.out.force, ANALYSIS)?;
             let step = context.console.step("analysing slices", 0);
             let told = |done, of| step.set_of(done, of);
             let start = Instant::now();
             let (models, read): (Result<Models>, _) = rayon::join(open, || read(args, ct));
             let (mut models, read) = (models?, read?);
-            let outcome = one(context, &mut models, args, case_id, (start, read), staged.path(), &told)?;
+            let outcome = one(context, &mut models, args, case_id, (start, ct, read), staged.path(), &told)?;
             step.finish();
             staged.commit()?;
             Ok(vec![Case::Analysed(Box::new(outcome.analysis))])
@@ -153,11 +153,11 @@ fn many(
     let mut cases = Vec::new();
     for (case_id, ct) in named {
         step.note(case_id.clone());
-        let result = Staged::begin(&out.join(case_id), args.out.force).and_then(|staged| {
+        let result = Staged::begin(&out.join(case_id), args.out.force, ANALYSIS).and_then(|staged| {
             let told = |done, of| step.note(format!("{case_id}: slice {done} of {of}"));
             let start = Instant::now();
             let read = read(args, ct)?;
-            let outcome = one(context, models, args, case_id, (start, read), staged.path(), &told)?;
+            let outcome = one(context, models, args, case_id, (start, ct, read), staged.path(), &told)?;
             staged.commit()?;
             Ok(outcome.analysis)
         });
@@ -185,7 +185,7 @@ fn one(
     models: &mut Models,
     args: &AnalyzeArgs,
     case_id: &str,
-    (start, read): (Instant, Warned<Scan>),
+    (start, ct, read): (Instant, &Path, Warned<Scan>),
     dir: &Path,
     told: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Outcome> {
@@ -199,7 +199,10 @@ fn one(
     warnings.extend(seen::warnings(&seen::trainings(models), &[asked]));
     let read_secs = start.elapsed().as_secs_f64();
     let said = Said { orientation: args.orientation, every_slice: args.every_slice };
-    let outcome = analysis::analyse(models, &scan, case_id, said, warnings, told, &context.interrupt)?;
+    let refused =
+        |e: anyhow::Error| if e.is::<Interrupted>() { e } else { e.context(ct.display().to_string()) };
+    let outcome = analysis::analyse(models, &scan, case_id, said, warnings, told, &context.interrupt)
+        .map_err(refused)?;
     for warning in &outcome.analysis.warnings {
         context.console.warn(format!("{case_id}: {}", warning.message));
     }

@@ -94,7 +94,7 @@ pub(super) fn run(context: &Context, args: AuditArgs) -> Result<()> {
         let audit = audit(context, &args, &out, Some(optimism))?;
         return answer(context, &audit, &out);
     }
-    let staged = Staged::begin(&args.out.out, args.out.force)?;
+    let staged = Staged::begin(&args.out.out, args.out.force, "audit.json")?;
     let audit = audit(context, &args, staged.path(), None)?;
     staged.commit()?;
     answer(context, &audit, &args.out.out)

@@ -21,7 +21,7 @@ pub(super) fn run(context: &Context, args: ConvertArgs) -> Result<()> {
     if !name.ends_with(".nii") && !name.ends_with(".nii.gz") {
         return Err(Usage(format!("{} should end in .nii or .nii.gz", args.out.display())).into());
     }
-    output::check_file_free(&args.out, args.force, &[&args.ct], |_| false)?;
+    output::check_file_free(&args.out, args.force, &[&args.ct], |dest| !gg_io::is_own_nifti(dest))?;
     let mut warnings = Vec::new();
     let scan = data::read_ct(&args.ct, &args.read.options())?.drain_into(&mut warnings);
     context.interrupt.check()?;

@@ -133,7 +133,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
         held_out_temperature,
         scores,
     };
-    let staged = Staged::begin(&out.join(SCORES), true)?;
+    let staged = Staged::begin(&out.join(SCORES), true, "scores.json")?;
     output::write_json(&staged.path().join("scores.json"), &found)?;
     output::write_text(&staged.path().join("scores.csv"), &scoring_table::to_csv(&found.scores)?)?;
     if let Some(fit) = &interval {

@@ -148,13 +148,25 @@ fn place(path: &Path, error: &ReadError) -> String {
         ReadError::SeveralNifti(files) => {
             files.iter().map(|f| f.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect()
         }
+        _ if path.is_dir() => only_nifti(path).into_iter().collect(),
         _ => return path.display().to_string(),
     };
+    if names.is_empty() {
+        return path.display().to_string();
+    }
     let mut shown: Vec<String> = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
     if names.len() > SHOWN {
         shown.push(format!("{} more", names.len() - SHOWN));
     }
     format!("{} ({})", path.display(), shown.join(", "))
+}
+
+/// The name of the NIfTI file in a folder that holds one: what is wrong is wrong with it.
+fn only_nifti(folder: &Path) -> Option<String> {
+    let names =
+        std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut found = names.filter(|name| name.ends_with(".nii") || name.ends_with(".nii.gz"));
+    found.next().filter(|_| found.next().is_none())
 }
 
 /// Says on stderr which files were left out, and why.

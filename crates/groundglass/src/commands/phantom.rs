@@ -28,7 +28,7 @@ pub(crate) struct Truth {
 }
 
 pub(super) fn run(context: &Context, args: PhantomArgs) -> Result<()> {
-    let staged = Staged::begin(&args.out.out, args.out.force)?;
+    let staged = Staged::begin(&args.out.out, args.out.force, "truth.json")?;
     let specs = gg_phantom::cohort(args.seed, args.count, args.size);
     let step = context.console.step("making phantoms", specs.len() as u64);
     let truths = write_set(staged.path(), &specs, args.dicom, || {

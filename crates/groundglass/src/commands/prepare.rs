@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, args: PrepareArgs) -> Result<()> {
     output::check_apart(&args.out.out, &args.dataset)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let cache_dir = data::cache_dir(&args.cache, &args.out.out)?;
-    let staged = Staged::begin(&args.out.out, args.out.force)?;
+    let staged = Staged::begin(&args.out.out, args.out.force, "summary.json")?;
     let dir = staged.path();
     let cache = data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?;
     warnings.extend(cache.warnings());

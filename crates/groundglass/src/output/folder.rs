@@ -19,9 +19,10 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Starts a folder that will replace `dest`.
-    pub(crate) fn begin(dest: &Path, force: bool) -> Result<Self> {
+    /// Starts a folder that will replace `dest`; `own` is a file that every result of this kind holds, and none of another.
+    pub(crate) fn begin(dest: &Path, force: bool, own: &str) -> Result<Self> {
         check_single(dest)?;
+        check_own(dest, own)?;
         check_free(dest, force)?;
         let parent = parent_of(dest);
         fs::create_dir_all(&parent).with_context(|| format!("making {}", parent.display()))?;
@@ -205,11 +206,24 @@ pub(crate) fn check_free(dest: &Path, force: bool) -> Result<()> {
 fn check_kind(dest: &Path, files: &[&str]) -> Result<()> {
     match listed(dest).iter().find(|file| !files.contains(&file.as_str())) {
         None => Ok(()),
-        Some(other) => bail!(
-            "{} holds what another command wrote ({other}), which is left alone; choose another folder, or remove it first",
-            dest.display()
-        ),
+        Some(other) => refuse_kind(dest, other),
     }
+}
+
+/// Refuses a folder of results of another kind: one whose marker lists files, and not that which every result of this kind holds.
+fn check_own(dest: &Path, own: &str) -> Result<()> {
+    let listed = listed(dest);
+    match listed.first().filter(|_| !listed.iter().any(|file| file == own)) {
+        None => Ok(()),
+        Some(other) => refuse_kind(dest, other),
+    }
+}
+
+fn refuse_kind(dest: &Path, other: &str) -> Result<()> {
+    bail!(
+        "{} holds what another command wrote ({other}), which is left alone; choose another folder, or remove it first",
+        dest.display()
+    )
 }
 
 /// Refuses to replace one result for which others would go that took long: those of several cases or folds below it, or
@@ -286,7 +300,7 @@ mod tests {
         let dest = dir.path().join("out");
         fs::create_dir(&dest).unwrap();
         fs::write(dest.join("thesis.txt"), "years of work").unwrap();
-        assert!(Staged::begin(&dest, true).is_err());
+        assert!(Staged::begin(&dest, true, "a").is_err());
         assert!(claim(&dest, true, &[]).is_err());
         assert!(dest.join("thesis.txt").exists());
     }
@@ -300,21 +314,25 @@ mod tests {
         claim(&at("cv/fold-0/run"), false, &[BUNDLE]).unwrap();
         fs::write(at("cv/fold-0/run").join(BUNDLE), "weights").unwrap();
         for refused in [
-            Staged::begin(&at("cv"), true).err().unwrap(),
-            Staged::begin(&at("cv/fold-0/run"), true).err().unwrap(),
+            Staged::begin(&at("cv"), true, "a").err().unwrap(),
+            Staged::begin(&at("cv/fold-0/run"), true, "a").err().unwrap(),
             claim(&at("cv"), true, &["report.html"]).unwrap_err(),
             share(&at("cv"), true, &["summary.csv"]).unwrap_err(),
         ] {
             assert!(refused.to_string().contains("left alone"), "{refused}");
         }
         assert!(at("cv/fold-0/run").join(BUNDLE).is_file());
+        results(Staged::begin(&at("one"), false, "a").unwrap(), "old");
+        let error = Staged::begin(&at("one"), true, "c").err().unwrap().to_string();
+        assert!(error.contains("what another command wrote (a)"), "{error}");
+        assert_eq!(fs::read_to_string(at("one/a")).unwrap(), "old");
         claim(&at("cv"), true, &["split.toml"]).unwrap();
         assert!(!at("cv/fold-0").exists(), "its own kind makes room");
         // What a killed program left inside is no result.
-        results(Staged::begin(&at("out"), false).unwrap(), "old");
+        results(Staged::begin(&at("out"), false, "a").unwrap(), "old");
         fs::create_dir(at("out/.groundglass-partial-x")).unwrap();
         write_marker(&at("out/.groundglass-partial-x"), &[]).unwrap();
-        results(Staged::begin(&at("out"), true).unwrap(), "new");
+        results(Staged::begin(&at("out"), true, "a").unwrap(), "new");
         assert_eq!(fs::read_to_string(at("out/a")).unwrap(), "new");
     }
 
@@ -322,15 +340,15 @@ mod tests {
     fn an_abandoned_folder_leaves_nothing_and_a_finished_one_replaces_ours() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("out");
-        drop(Staged::begin(&dest, false).unwrap());
+        drop(Staged::begin(&dest, false, "a").unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         for text in ["one", "two"] {
-            let staged = Staged::begin(&dest, true).unwrap();
+            let staged = Staged::begin(&dest, true, "a").unwrap();
             fs::write(staged.path().join("a"), text).unwrap();
             staged.commit().unwrap();
             assert_eq!(fs::read_to_string(dest.join("a")).unwrap(), text);
         }
-        assert!(Staged::begin(&dest, false).is_err());
+        assert!(Staged::begin(&dest, false, "a").is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -347,15 +365,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("out");
         for notes in ["notes.txt", "b/notes.txt", "b/c.svg"] {
-            results(Staged::begin(&dest, true).unwrap(), "one");
+            results(Staged::begin(&dest, true, "a").unwrap(), "one");
             fs::write(dest.join(notes), "mine").unwrap();
-            let error = Staged::begin(&dest, true).err().unwrap().to_string();
+            let error = Staged::begin(&dest, true, "a").err().unwrap().to_string();
             assert!(error.contains(notes) && error.contains("a file that groundglass did not"), "{error}");
             assert!(claim(&dest, true, &[]).is_err());
             assert!(dest.join(notes).is_file() && dest.join("a").is_file());
             fs::remove_file(dest.join(notes)).unwrap();
         }
-        let late = Staged::begin(&dest, true).unwrap();
+        let late = Staged::begin(&dest, true, "a").unwrap();
         fs::write(dest.join("late.txt"), "mine").unwrap();
         assert!(late.commit().is_err(), "put there while the work went on");
         assert_eq!(fs::read_to_string(dest.join("late.txt")).unwrap(), "mine");
@@ -370,7 +388,7 @@ mod tests {
         fs::create_dir(dest.join("curves")).unwrap();
         fs::write(dest.join("metrics.jsonl"), "").unwrap();
         fs::write(dest.join("curves/loss.svg"), "").unwrap();
-        results(Staged::begin(&dest.join("case"), false).unwrap(), "one");
+        results(Staged::begin(&dest.join("case"), false, "a").unwrap(), "one");
         claim(&dest, true, &files).unwrap();
         assert_eq!(fs::read_dir(&dest).unwrap().count(), 1, "only the marker is left");
         fs::write(dest.join("loss.svg"), "").unwrap();
@@ -396,7 +414,7 @@ mod tests {
         {
             let link = dir.path().join("link");
             std::os::unix::fs::symlink(&dest, &link).unwrap();
-            results(Staged::begin(&link, true).unwrap(), "three");
+            results(Staged::begin(&link, true, "a").unwrap(), "three");
             assert_eq!(fs::read_to_string(dest.join("a")).unwrap(), "three");
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         }

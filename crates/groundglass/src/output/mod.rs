@@ -1,7 +1,7 @@
 //! Output folders: claimed only when they are ours, built beside their place and renamed when whole.
 //!
 //! A marker in each folder lists the files that groundglass wrote there. `--force` replaces those; a folder that holds
-//! any other file is refused as a whole, as is one that holds what another command took long to make.
+//! any other file is refused as a whole, as is one that holds what another command wrote.
 
 mod file;
 mod folder;

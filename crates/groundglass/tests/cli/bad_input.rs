@@ -1,6 +1,6 @@
 //! Refused input: one clear sentence, the right exit code, nothing half-written.
 
-use crate::dicom_edit::{self, IMAGE_TYPE, PATIENT_ID, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
+use crate::dicom_edit::{self, FRAME, IMAGE_TYPE, PATIENT_ID, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
 use crate::nifti_edit;
 use crate::run::{Fixture, Ran, arg, groundglass};
 use std::fs;
@@ -26,7 +26,9 @@ fn a_truncated_gzip_file_is_refused() {
     let bytes = fs::read(Fixture::get().ct()).unwrap();
     let path = dir.path().join("ct.nii.gz");
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    refused(&path, &["ct.nii.gz"]);
+    refused(&path, &["ct.nii.gz: the file is truncated: ", "right would be all of the file"]);
+    fs::write(&path, &bytes[..20]).unwrap();
+    refused(&path, &["ct.nii.gz: the gzip data is damaged: the file ends early; right would be all of it"]);
 }
 
 #[test]
@@ -92,7 +94,9 @@ fn empty_folders_and_missing_paths_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    refused(&empty, &["empty"]);
+    refused(&empty, &["empty: the folder is empty; a CT is a NIfTI file, a folder of DICOM files"]);
+    fs::write(empty.join("ct.nii.gz"), "").unwrap();
+    refused(&empty, &["empty (`ct.nii.gz`): the file is empty; groundglass reads NIfTI-1"]);
     refused(&dir.path().join("nowhere"), &["nowhere"]);
 }
 
@@ -160,6 +164,23 @@ fn slices_of_two_patients_in_one_series_are_refused_without_their_ids() {
     files.iter().enumerate().for_each(|(i, f)| dicom_edit::set(f, PATIENT_ID, ["ALPHA", "OMEGA"][i / 8]));
     let ran = refused(&series, &["2 different patient ids", "sort the files apart"]);
     assert!(!ran.stderr.contains("ALPHA") && !ran.stderr.contains("OMEGA"), "{}", ran.stderr);
+}
+
+#[test]
+fn slices_of_several_frames_of_reference_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    files[8..].iter().for_each(|f| dicom_edit::set(f, FRAME, "2.25.99"));
+    let ran = refused(&series, &["phantom-001: ", "lie in 2 frames of reference", "sort the files apart"]);
+    assert!(!ran.stderr.contains("2.25."), "{}", ran.stderr);
+}
+
+#[test]
+fn projections_in_the_place_of_slices_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    files.iter().for_each(|f| dicom_edit::set(f, IMAGE_TYPE, "DERIVED\\SECONDARY\\AXIAL\\MIP"));
+    refused(&series, &["no CT slice: 16 projections", "maximum intensity projection (MIP)"]);
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub(crate) const IMAGE_TYPE: [u16; 2] = [0x0008, 0x0008];
 pub(crate) const PATIENT_ID: [u16; 2] = [0x0010, 0x0020];
 pub(crate) const SOP_CLASS: [u16; 2] = [0x0008, 0x0016];
 pub(crate) const SERIES: [u16; 2] = [0x0020, 0x000e];
+pub(crate) const FRAME: [u16; 2] = [0x0020, 0x0052];
+pub(crate) const INTERCEPT: [u16; 2] = [0x0028, 0x1052];
 pub(crate) const POSITION: [u16; 2] = [0x0020, 0x0032];
 
 /// Bytes before the first element: the preamble and `DICM`.

@@ -7,7 +7,7 @@ use gg_io::DicomText;
 use gg_phantom::{PhantomSpec, phantom};
 use gg_volume::Affine;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `analyze` works, and the warning stands in the JSON, as its message in the page and on stderr, and as its code in
 /// the summary of several CTs.
@@ -105,6 +105,84 @@ fn sform_and_qform_that_disagree_are_remarked() {
     // the quaternion's offset, qoffset_x at byte 268
     let path = nifti_edit::changed(dir.path(), |b| b[268..272].copy_from_slice(&512f32.to_le_bytes()));
     warned(&path, &[], "sform_qform_disagree");
+}
+
+#[test]
+fn forms_that_contradict_each_other_give_no_sides_and_keep_the_millilitres() {
+    let dir = tempfile::tempdir().unwrap();
+    // x mirrored in the sform alone, srow_x at 280: left and right are exchanged
+    let path = nifti_edit::changed(dir.path(), |b| {
+        let step = f32::from_le_bytes(b[280..284].try_into().unwrap());
+        b[280..284].copy_from_slice(&(-step).to_le_bytes());
+    });
+    let analysis = warned(&path, &[], "sform_qform_disagree");
+    assert!(analysis["lung"]["right"].is_null() && analysis["infection"]["zones"].is_null());
+    assert!(analysis["lung"]["ml"].is_number() && analysis["input"]["orientation"].is_null());
+}
+
+/// The phantom's CT as 32-bit floats, each changed.
+fn as_floats(dir: &Path, change: impl Fn(usize, f32) -> f32) -> PathBuf {
+    nifti_edit::changed(dir, |b| {
+        b[70..74].copy_from_slice(&[16, 0, 32, 0]); // datatype and bitpix
+        let values = b.split_off(352);
+        for (i, value) in values.as_chunks::<2>().0.iter().enumerate() {
+            b.extend(change(i, f32::from(i16::from_le_bytes(*value))).to_le_bytes());
+        }
+    })
+}
+
+/// Where the phantom has lung.
+fn lung_of_the_phantom() -> Vec<u8> {
+    let mask = Fixture::get().set().join("lung_mask/phantom-001.nii.gz");
+    nifti_edit::unzipped(&fs::read(mask).unwrap()).split_off(352)
+}
+
+#[test]
+fn voxels_without_a_number_in_the_lungs_are_counted_and_many_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let lung = lung_of_the_phantom();
+    let inside: Vec<usize> = (0..lung.len()).filter(|&i| lung[i] != 0).collect();
+    let with = |every: usize| {
+        let holes: Vec<usize> = inside.iter().copied().step_by(every).collect();
+        as_floats(dir.path(), |i, v| if holes.contains(&i) { f32::NAN } else { v })
+    };
+    let analysis = warned(&with(400), &[], "non_finite_in_lungs");
+    let text = analysis["warnings"].to_string();
+    assert!(text.contains("hold no number; they count as air"), "{text}");
+    let out = dir.path().join("out");
+    Fixture::get()
+        .analyze(&with(10), &out, &[])
+        .refused(1, &["ct.nii: ", "voxels in the lungs", "hold no number; at most 1 % is measured"]);
+    assert!(!out.exists());
+    // Outside of them it is padding.
+    let corner = as_floats(dir.path(), |i, v| if i % 64 == 0 { f32::NAN } else { v });
+    let analysis = warned(&corner, &[], "non_finite_values");
+    assert!(!analysis["warnings"].to_string().contains("non_finite_in_lungs"));
+}
+
+#[test]
+fn attenuation_is_not_taken_for_grey() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = as_floats(dir.path(), |_, hu| 0.19 * (1.0 + hu / 1000.0));
+    let analysis = warned(&path, &[], "unknown_intensity");
+    assert!(analysis["warnings"].to_string().contains("attenuation in 1/cm"), "{}", analysis["warnings"]);
+}
+
+#[test]
+fn a_slice_with_another_intercept_is_remarked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    dicom_edit::set(&files[7], dicom_edit::INTERCEPT, "0");
+    warned(&series, &[], "rescale_jump");
+}
+
+#[test]
+fn averages_over_slabs_are_remarked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (series, files) = dicom_edit::series(dir.path());
+    let kind = "DERIVED\\SECONDARY\\REFORMATTED\\AVERAGE";
+    files.iter().for_each(|f| dicom_edit::set(f, dicom_edit::IMAGE_TYPE, kind));
+    warned(&series, &[], "averaged_slices");
 }
 
 #[test]

@@ -54,6 +54,9 @@ fn force_removes_no_file_that_groundglass_did_not_write() {
     groundglass(&train).ok();
     f.analyze(&ct, &batch, &[arg(&ct), "--force"]).ok();
     // Nor does a result take the place of one of another kind.
+    let mut scored = vec!["evaluate", arg(&set), "--pred", arg(&set), "--resamples", "20", "--force"];
+    scored.extend(["--out", arg(&result)]);
+    groundglass(&scored).refused(1, &["what another command wrote (analysis.json)"]);
     f.analyze(&ct, &result, &[arg(&ct), "--force"]).refused(1, &["what another command wrote"]);
     f.analyze(&ct, &run, &["--force"]).refused(1, &["a training (model.safetensors)"]);
     assert!(result.join("report.html").is_file() && run.join("model.safetensors").is_file());
@@ -72,6 +75,18 @@ fn a_file_that_is_an_input_or_of_another_kind_is_never_replaced() {
     fs::write(&own, &bytes).unwrap();
     groundglass(&["convert", arg(&own), arg(&own), "--force"]).refused(2, &["is an input"]);
     assert!(fs::read(&own).unwrap() == bytes);
+
+    // Nor is a NIfTI of somebody else's, here one without the mark in `descrip` at byte 148.
+    let foreign = at("foreign.nii");
+    let mut plain = crate::nifti_edit::unzipped(&bytes);
+    plain[148..228].fill(0);
+    fs::write(&foreign, &plain).unwrap();
+    let convert = |out: &Path| groundglass(&["convert", arg(&own), arg(out), "--force"]);
+    convert(&foreign).refused(1, &["foreign.nii", "something else"]);
+    assert!(fs::read(&foreign).unwrap() == plain);
+    for _ in 0..2 {
+        convert(&at("converted.nii.gz")).ok();
+    }
 
     let notes = at("notes.toml");
     fs::write(&notes, "years = \"of work\"").unwrap();

@@ -90,7 +90,7 @@ pub(crate) struct Pictures {
 /// The same, with the pictures for another page.
 pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> Result<(Scores, Pictures)> {
     output::check_apart(&args.out.out, &args.dataset)?;
-    let staged = Staged::begin(&args.out.out, args.out.force)?;
+    let staged = Staged::begin(&args.out.out, args.out.force, "scores.json")?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let mut models = Models::open(&args.model, context.processor(args.precision)?, args.precision.is_none())?;
     models.check_company()?;

@@ -74,7 +74,7 @@ pub(super) fn run(context: &Context, args: &ExplainArgs, table: &Path, outcome: 
         report,
         program: Program::this(),
     };
-    let staged = Staged::begin(&args.out.out, args.out.force)?;
+    let staged = Staged::begin(&args.out.out, args.out.force, "cohort.json")?;
     write(staged.path(), &answer)?;
     staged.commit()?;
     context.answer(&answer, || text(&answer, &args.out.out))

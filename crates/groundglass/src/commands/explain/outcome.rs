@@ -2,7 +2,7 @@
 
 use crate::summary::{ANALYSED, NO_ATTRIBUTES, STATUS};
 use anyhow::{Context as _, Result, bail};
-use gg_eval::{Cohort, LeftOut};
+use gg_eval::{Cohort, CohortError, LeftOut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -156,8 +156,7 @@ impl Table {
         }
         let case = self.column(CASE);
         if taken.is_empty() && !left_out.is_empty() {
-            let why: Vec<String> = left_out.iter().map(|l| format!("{} ({})", l.name, l.reason)).collect();
-            bail!("no attribute is left: {}; right would be a column of numbers", why.join(", "));
+            return Err(CohortError::no_attribute(&left_out).into());
         }
         if let Some(case) = case {
             let mut seen = BTreeSet::new();

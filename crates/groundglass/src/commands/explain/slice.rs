@@ -19,7 +19,7 @@ use gg_report::{
     Fact, Figure, HeatPanel, ModelLine, Provenance, Section, SlicePicture, StudyReport, TextTable,
     heat_figure, heat_picture,
 };
-use gg_volume::{AxisMap, Intensity, Warning};
+use gg_volume::{AxisMap, Intensity, Warning, correlation};
 use serde::Serialize;
 use std::path::Path;
 
@@ -107,7 +107,7 @@ struct Explained {
 
 pub(super) fn run(context: &Context, args: &ExplainArgs, ct: &Path, slice: usize) -> Result<()> {
     output::check_apart(&args.out.out, &[ct.to_owned()])?;
-    let staged = Staged::begin(&args.out.out, args.out.force)?;
+    let staged = Staged::begin(&args.out.out, args.out.force, "explanation.json")?;
     let found = explain(context, args, ct, slice)?;
     for warning in &found.explanation.warnings {
         context.console.warn(&warning.message);
@@ -208,6 +208,7 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
             .map(|&v| v > 0.0)
             .collect();
     let count = |mask: &[bool]| mask.iter().filter(|&&m| m).count();
+    let in_sight = (0..seen.len()).filter(|&i| seen[i]);
     let threshold = bundle.info.threshold;
     let probability = masks.weighed(bundle.info.area.as_ref())(z, hidden.probability);
     let explanation = Explanation {
@@ -234,7 +235,7 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
             largest_drop: hidden.largest_drop,
             map: numbers(&hidden_map, w, &seen, &lung, &infection),
         },
-        agreement: correlation(&cam_map, &hidden_map, &seen),
+        agreement: correlation(in_sight.map(|i| (f64::from(cam_map[i]), f64::from(hidden_map[i])))),
         warnings,
         models: used,
         program: Program::this(),
@@ -271,20 +272,6 @@ fn numbers(map: &[f32], width: usize, seen: &[bool], lung: &[bool], infection: &
         even_share_in_lung: even(lung),
         even_share_in_infection: even(infection),
     }
-}
-
-fn correlation(a: &[f32], b: &[f32], seen: &[bool]) -> Option<f64> {
-    let pairs: Vec<(f64, f64)> =
-        (0..a.len()).filter(|&i| seen[i]).map(|i| (f64::from(a[i]), f64::from(b[i]))).collect();
-    let n = pairs.len() as f64;
-    let (ma, mb) = (pairs.iter().map(|p| p.0).sum::<f64>() / n, pairs.iter().map(|p| p.1).sum::<f64>() / n);
-    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
-    for (x, y) in pairs {
-        ab += (x - ma) * (y - mb);
-        aa += (x - ma).powi(2);
-        bb += (y - mb).powi(2);
-    }
-    (aa > 0.0 && bb > 0.0).then(|| ab / (aa * bb).sqrt())
 }
 
 fn write(dir: &Path, found: &Explained) -> Result<()> {
