@@ -15,6 +15,7 @@ use crate::seen;
 use anyhow::{Context as _, Result};
 use gg_dataset::Task;
 use gg_eval::{AreaFit, CalledScan, CalledSlice, IntervalFit, youden_threshold};
+use gg_nn::engine::Int8Engine;
 use gg_nn::{Bundle, BundleInfo};
 use gg_volume::Warning;
 use serde::{Deserialize, Serialize};
@@ -462,6 +463,9 @@ fn text(shown: &Shown) -> String {
     }
     lines.push(match &info.int8 {
         Some(c) => format!("int8         calibrated on {} slices", c.slices),
+        None if info.net.graph().is_ok_and(|g| Int8Engine::check(&g).is_err()) => {
+            "int8         not for this network".to_owned()
+        }
         None => "int8         no calibration; `models calibrate` adds it".to_owned(),
     });
     lines.push(format!("scores       {}", info.scores));
