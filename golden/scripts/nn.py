@@ -275,6 +275,7 @@ def main():
     golden("unet", UNet(4, 3), x, y, both, {})
     state = torch.get_rng_state()
     golden("unet_residual", ResidualUNet(4, 3), x, y, both, {})
+    torch.manual_seed(2)  # no value so near to a kink that rounding decides about ten steps
     golden("unet_gated", GatedUNet(4, 3), x, y, supervised, {})
     golden("unet_nested", NestedUNet(4), x, y, supervised, {})
     torch.set_rng_state(state)
