@@ -6,11 +6,12 @@ Weights and inputs are float32 numbers; PyTorch computes in float64, so that the
 rounding. Batch norm: eps 1e-3, momentum 0.01 (PyTorch's meaning: share of the new; 1 - Keras's 0.99).
 Adam: lr 1e-3, betas 0.9 / 0.999, eps 1e-7.
 
-golden/nn/unet.safetensors, classifier_a.safetensors, classifier_b.safetensors:
+golden/nn/unet.safetensors, unet_residual.safetensors, unet_gated.safetensors, unet_nested.safetensors,
+classifier_a.safetensors, classifier_b.safetensors:
   x, y             input and target
   w.NAME           first weights, running statistics included
   eval_logits      prediction mode with w
-  train_logits     training mode with w
+  train_logits     training mode with w; of unet_gated and unet_nested those of the side output behind them
   loss, g.NAME     loss (U-Net: 0.5 BCE + 0.5 Dice; classifiers: BCE with sample weights s) and all its gradients
   r.NAME           running statistics after that one forward pass
   losses, a.NAME   losses of 10 Adam steps on the same batch, and all weights after them
@@ -64,6 +65,88 @@ class UNet(nn.Module):
         for u, d in zip(self.up, self.dec):
             x = d(torch.cat([skips.pop(), u(x)], 1))
         return self.out(x)
+
+
+class Residual(nn.Module):
+    """A block whose input is added before its second ReLU; the shortcut from the image and to other widths has weights."""
+
+    def __init__(self, i, o, image=False):
+        super().__init__()
+        self.conv1, self.bn1, self.conv2, self.bn2 = conv(i, o, False), bn(o), conv(o, o, False), bn(o)
+        self.projects = image or i != o
+        if self.projects:
+            self.proj, self.proj_bn = nn.Conv2d(i, o, 1, bias=False), bn(o)
+
+    def forward(self, x):
+        shortcut = self.proj_bn(self.proj(x)) if self.projects else x
+        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + shortcut)
+
+
+class AttentionGate(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.skip, self.skip_bn = nn.Conv2d(c, c // 2, 1, bias=False), bn(c // 2)
+        self.up, self.up_bn = nn.Conv2d(c, c // 2, 1, bias=False), bn(c // 2)
+        self.psi = nn.Conv2d(c // 2, 1, 1)
+
+    def forward(self, skip, up):
+        return skip * torch.sigmoid(self.psi(F.relu(self.skip_bn(self.skip(skip)) + self.up_bn(self.up(up)))))
+
+
+class ResidualUNet(UNet):
+    def __init__(self, base, levels):
+        super().__init__(base, levels)
+        c = [base << k for k in range(levels)]
+        self.down = nn.ModuleList(Residual(i, o, k == 0) for k, (i, o) in enumerate(zip([1] + c[:-1], c)))
+        self.dec = nn.ModuleList(Residual(c[k + 1], c[k]) for k in range(levels - 2, -1, -1))
+
+
+class GatedUNet(UNet):
+    """With a side output at the level above the finest."""
+
+    def __init__(self, base, levels):
+        super().__init__(base, levels)
+        self.gate = nn.ModuleList(AttentionGate(base << k) for k in range(levels - 2, -1, -1))
+        self.side = nn.ModuleDict({"1": nn.Conv2d(base * 2, 1, 1)})
+
+    def forward(self, x):
+        skips, ups = [], []
+        for k, d in enumerate(self.down):
+            x = d(x)
+            if k + 1 < len(self.down):
+                skips.append(x)
+                x = F.max_pool2d(x, 2)
+        for u, g, d in zip(self.up, self.gate, self.dec):
+            up = u(x)
+            x = d(torch.cat([g(skips.pop(), up), up], 1))
+            ups.append(x)
+        return (self.out(x), self.side["1"](ups[-2])) if self.training else self.out(x)
+
+
+class NestedUNet(nn.Module):
+    """U-Net++ of three levels, with a side output at node (0, 1)."""
+
+    def __init__(self, base):
+        super().__init__()
+        c = [base, 2 * base, 4 * base]
+        self.down = nn.ModuleList(Block(i, o) for i, o in zip([1] + c[:-1], c))
+        up = lambda i: nn.ConvTranspose2d(c[i + 1], c[i], 2, 2)
+        node = lambda i, j: Block((j + 1) * c[i], c[i])
+        places = {"0": {"1": (0, 1), "2": (0, 2)}, "1": {"1": (1, 1)}}
+        self.up = nn.ModuleDict({i: nn.ModuleDict({j: up(at[0]) for j, at in row.items()}) for i, row in places.items()})
+        self.node = nn.ModuleDict({i: nn.ModuleDict({j: node(*at) for j, at in row.items()}) for i, row in places.items()})
+        self.side = nn.ModuleDict({"1": nn.Conv2d(base, 1, 1)})
+        self.out = nn.Conv2d(base, 1, 1)
+
+    def forward(self, x):
+        at = lambda i, j, skips, below: self.node[i][j](torch.cat([*skips, self.up[i][j](below)], 1))
+        x00 = self.down[0](x)
+        x10 = self.down[1](F.max_pool2d(x00, 2))
+        x20 = self.down[2](F.max_pool2d(x10, 2))
+        x01 = at("0", "1", [x00], x10)
+        x11 = at("1", "1", [x10], x20)
+        x02 = at("0", "2", [x00, x01], x11)
+        return (self.out(x02), self.side["1"](x01)) if self.training else self.out(x02)
 
 
 class ClassifierA(nn.Module):
@@ -126,6 +209,17 @@ def both(z, y):
     return 0.5 * bce(z, y) + 0.5 * dice(z, y)
 
 
+def supervised(outputs, y):
+    """The last layer counts 2/3, the side output 1/3, against the mean of the truth over its pixels."""
+    z, side = outputs
+    return (2 * both(z, y) + both(side, F.avg_pool2d(y, y.shape[-1] // side.shape[-1]))) / 3
+
+
+def flat(outputs):
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    return outputs[0] if len(outputs) == 1 else torch.cat([z.flatten() for z in outputs])
+
+
 def save(name, arrays):
     OUT.mkdir(parents=True, exist_ok=True)
     save_file({k: np.ascontiguousarray(v, dtype=np.float32) for k, v in arrays.items()}, OUT / f"{name}.safetensors")
@@ -154,7 +248,7 @@ def golden(name, net, x, y, loss, extra):
         arrays["eval_logits"] = net(x).numpy()
     net.train()
     z = net(x)
-    arrays["train_logits"] = z.detach().numpy()
+    arrays["train_logits"] = flat(z).detach().numpy()
     value = loss(z, y)
     value.backward()
     arrays["loss"] = np.array([value.item()])
@@ -179,6 +273,12 @@ def main():
     x = torch.rand(2, 1, 32, 32)
     y = (F.avg_pool2d(x, 5, 1, 2) > 0.5).float()
     golden("unet", UNet(4, 3), x, y, both, {})
+    state = torch.get_rng_state()
+    golden("unet_residual", ResidualUNet(4, 3), x, y, both, {})
+    torch.manual_seed(2)  # no value so near to a kink that rounding decides about ten steps
+    golden("unet_gated", GatedUNet(4, 3), x, y, supervised, {})
+    golden("unet_nested", NestedUNet(4), x, y, supervised, {})
+    torch.set_rng_state(state)
     x = torch.randn(4, 1, 32, 32)  # of both signs: a ReLU that is always open lets the batch norm cancel its bias
     y = torch.tensor([0.0, 1.0, 1.0, 0.0])
     s = torch.tensor([0.7, 1.6, 1.6, 0.7])

@@ -7,7 +7,8 @@
 //! * [`forward_winograd`], [`backward_weights_winograd`]: 3x3 convolutions with a quarter of the multiplications;
 //! * [`Conv8`], [`convolve8`]: prediction in bytes; [`ImageConv`], [`max_pool8`], [`logits8`], [`means8`];
 //! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`]; [`adam_step`];
-//! * [`logits`], [`logits_backward`]: the 1x1 convolution to one channel at a network's end.
+//! * [`logits`], [`logits_backward`]: the 1x1 convolution to one channel at a network's end;
+//! * [`add`], [`gate`]: what residual blocks and attention gates join tensors with.
 //!
 //! Work is cut by shapes alone, and all sums are added in a fixed order: the same bytes at any number of threads
 //! (rayon's current pool), for one instruction set.
@@ -20,6 +21,7 @@ mod conv;
 mod dense;
 mod int8;
 mod isa;
+mod join;
 mod layout;
 mod logits;
 mod norm;
@@ -42,6 +44,7 @@ pub use int8::{
     max_pool8, means8,
 };
 pub use isa::{Isa, IsaError};
+pub use join::{add, gate, gate_backward};
 pub use layout::{Shape, from_blocked, padded, to_blocked};
 pub use logits::{LogitsGradient, logits, logits_backward};
 pub use norm::{Norm, NormGradient, norm_backward, norm_of_batch, norm_of_running};

@@ -82,7 +82,7 @@ fn check(isa: Isa, source: &Source<'_>, pixels: usize, weights: &[f32]) {
 }
 
 /// Image, first pixel and last of each task.
-fn pieces(n: usize, pixels: usize) -> Vec<(usize, usize, usize)> {
+pub(crate) fn pieces(n: usize, pixels: usize) -> Vec<(usize, usize, usize)> {
     let parts = pixels.div_ceil(CHUNK);
     (0..n * parts)
         .map(|i| (i / parts, cut(pixels, parts, i % parts), cut(pixels, parts, i % parts + 1)))

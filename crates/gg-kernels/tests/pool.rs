@@ -1,4 +1,4 @@
-//! Pooling, sums, batch norm and dense layers against plain loops, for each instruction set.
+//! Pooling, sums, gates, batch norm and dense layers against plain loops, for each instruction set.
 
 use gg_kernels::*;
 
@@ -237,6 +237,49 @@ fn logits_and_their_gradients_equal_plain_loops() {
             near(&gradient.weights[..c], &right_dw, "weight");
             near(&[gradient.bias], &[right_db], "bias");
             assert!(gradient.weights[c..].iter().all(|v| *v == 0.0), "lanes without a channel");
+        }
+    }
+}
+
+#[test]
+fn sums_and_gates_and_their_gradients_equal_plain_loops() {
+    let sigmoid = |z: f32| 1.0 / (1.0 + (-z).exp());
+    for isa in Isa::available() {
+        for (n, c, h, w) in [(2, 5, 8, 6), (1, 33, 70, 61), (3, 16, 1, 4)] {
+            let s = Shape::new(n, c, h, w);
+            let (x, other, dy) = (noise(n * c * h * w, 1), noise(n * c * h * w, 2), noise(n * c * h * w, 3));
+            let (scale, shift, z) = (noise(c, 4), noise(c, 5), noise(n * h * w, 6));
+            let channel = |i: usize| i / (h * w) % c;
+            let pixel = |i: usize| i / (c * h * w) * h * w + i % (h * w);
+            let value = |i: usize| scale[channel(i)].mul_add(x[i], shift[channel(i)]).max(0.0);
+            let (bx, bo, bdy) = (blocked(isa, &x, s), blocked(isa, &other, s), blocked(isa, &dy, s));
+            let (ps, pb) = (per_channel(isa, &scale), per_channel(isa, &shift));
+            let source = Source::active(&bx, c, &ps, &pb, 0.0);
+            let plain_other = Source::plain(&bo, c);
+            let close = |found: &[f32], right: &dyn Fn(usize) -> f32| {
+                assert!(
+                    found.iter().enumerate().all(|(i, f)| (f - right(i)).abs() < 1e-4),
+                    "{isa} {c}x{h}x{w}"
+                );
+            };
+            let mut out = vec![f32::NAN; s.blocked_len(isa)];
+            add(isa, (&source, Some(&plain_other)), (n, h * w), 0.0, &mut out);
+            close(&plain(isa, &out, s), &|i| (value(i) + other[i]).max(0.0));
+            add(isa, (&source, Some(&plain_other)), (n, h * w), 1.0, &mut out);
+            close(&plain(isa, &out, s), &|i| value(i) + other[i]);
+            add(isa, (&plain_other, None), (n, h * w), 1.0, &mut out);
+            close(&plain(isa, &out, s), &|i| other[i]);
+
+            let mut shares = vec![f32::NAN; n * h * w];
+            gate(isa, &source, &z, (n, h * w), &mut shares, &mut out);
+            close(&shares, &|i| sigmoid(z[i]));
+            close(&plain(isa, &out, s), &|i| value(i) * sigmoid(z[pixel(i)]));
+            let (mut dx, mut dz) = (vec![f32::NAN; out.len()], vec![f32::NAN; n * h * w]);
+            gate_backward(isa, (&source, &shares), &Source::plain(&bdy, c), (n, h * w), &mut dx, &mut dz);
+            close(&plain(isa, &dx, s), &|i| dy[i] * sigmoid(z[pixel(i)]));
+            let mut right = vec![0.0f32; n * h * w];
+            (0..x.len()).for_each(|i| right[pixel(i)] += dy[i] * value(i));
+            close(&dz, &|p| right[p] * sigmoid(z[p]) * (1.0 - sigmoid(z[p])));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! * [`net`]: each network once, as data; [`Weights`]: plain named arrays;
 //! * [`engine`]: what executes a network; Burn stays inside it;
 //! * [`explain`]: where a classifier looks;
-//! * [`Loss`], [`Adam`], [`Schedule`]: on plain arrays, once for all engines;
+//! * [`Loss`], [`Supervision`], [`Adam`], [`Schedule`]: on plain arrays, once for all engines;
 //! * [`train()`]: batches in, the best weights and their threshold out, resumable to the byte;
 //! * [`Bundle`]: a model as one file; [`Predictor`]: slices in, probabilities out.
 
@@ -20,6 +20,7 @@ mod predict;
 mod schedule;
 mod scoring;
 mod store;
+mod supervision;
 mod train;
 mod train_config;
 mod weights;
@@ -36,6 +37,7 @@ pub use predict::{PREDICT_BATCH, Predictor};
 pub use schedule::{EarlyStopping, Position, Progress, Schedule, Unit};
 pub use scoring::PartScores;
 pub use store::{Precision, StoreError};
+pub use supervision::Supervision;
 pub use train::{EpochRow, Observer, StepInfo, TrainError, TrainOutcome, TrainRun, train};
 pub use train_config::{ClassWeights, Select, TrainConfig};
 pub use weights::{Tensor, Weights, WeightsError};

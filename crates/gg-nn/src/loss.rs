@@ -1,6 +1,6 @@
 //! Losses on plain arrays, each with its derivative by the logits; one implementation for every engine.
 //!
-//! With logit z, probability p = 1 / (1 + exp(-z)), truth y (0 or 1), N values in the batch, s = smooth:
+//! With logit z, probability p = 1 / (1 + exp(-z)), truth y (0 or 1, between them at coarser levels), N values in the batch, s = smooth:
 //!
 //! * BCE: mean of `w (max(z, 0) - z y + ln(1 + exp(-|z|)))`, w the weight of the sample (class weights);
 //! * Dice: `1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s)`, sums over the whole batch as in the paper's lineage;
@@ -101,7 +101,7 @@ impl Loss {
     /// Value of the loss, and its derivative by each logit.
     ///
     /// `weights` has one value per sample (or is empty for all ones); `logits` and `targets` hold the samples one after
-    /// the other, targets 0 or 1.
+    /// the other, targets 0 to 1 (the focal loss takes those above a half for 1).
     pub fn value_and_slope(&self, logits: &[f32], targets: &[f32], weights: &[f32]) -> (f64, Vec<f32>) {
         let halves = |smooth: f64| Overlap { alpha: 0.5, beta: 0.5, smooth: smooth / 2.0 };
         let (bce, share, overlap) = match *self {
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_slope_is_the_difference_quotient_of_the_value() {
-        let y = [0.0, 1.0, 1.0, 0.0, 1.0, 0.0];
+        let y = [0.0, 1.0, 1.0, 0.25, 1.0, 0.75];
         let z = [-1.5f32, 0.25, 2.0, 0.5, -0.75, -3.0];
         let w = [0.5, 2.0, 1.0];
         for loss in [

@@ -54,7 +54,10 @@ impl Predictor {
                 (Precision::Int8, Some(ranges)) => {
                     Box::new(Int8Engine::new(graph.clone(), on.arithmetic.isa, ranges)?)
                 }
-                (Precision::Int8, None) => return Err(EngineError::NoCalibration),
+                (Precision::Int8, None) => {
+                    Int8Engine::check(&graph)?;
+                    return Err(EngineError::NoCalibration);
+                }
                 _ => engine_for(&graph, on.clone()),
             };
             engine.set_weights(&network.weights)?;

@@ -13,6 +13,7 @@ use crate::predict::predict_logits;
 use crate::schedule::{Position, Schedule};
 use crate::scoring::{PartScores, Scorer, Sums};
 use crate::store::{StoreError, write_whole};
+use crate::supervision::Supervision;
 use crate::train_config::{Select, TrainConfig};
 use crate::weights::{Weights, WeightsError};
 use gg_dataset::{Batch, BatchError, BatchLoader, Task};
@@ -58,7 +59,7 @@ pub struct EpochRow {
     pub step: u64,
     /// Learning rate of the epoch's last step.
     pub lr: f64,
-    /// Mean over the epoch while weights change, with augmentation and dropout.
+    /// Mean over the epoch while weights change, with augmentation and dropout; of side outputs too, where there are some.
     pub train_loss: f64,
     /// Dice at 0.5 over the epoch's pixels, or accuracy.
     pub train_metric: Option<f64>,
@@ -328,7 +329,9 @@ fn train_step(
 ) -> Result<f64, TrainError> {
     engine.set_weights(&at.weights)?;
     let key = DropoutKey { seed: run.seed, step: at.state.step };
-    let mut by_logits = |z: &[f32]| run.config.loss.value_and_slope(z, &batch.targets, &batch.weights);
+    let supervision = Supervision::new(graph, batch.size)?;
+    let mut by_logits =
+        |z: &[f32]| supervision.value_and_slope(&run.config.loss, z, &batch.targets, &batch.weights);
     let mut found = engine.gradients(&images_of(batch), key, &mut by_logits)?;
     if !found.loss.is_finite() {
         return Ok(found.loss);
@@ -339,7 +342,7 @@ fn train_step(
     if let (Some(average), Some(decay)) = (&mut at.average, run.config.ema) {
         update_average(average, &at.weights, decay, at.state.step);
     }
-    at.state.sums.add(found.loss, batch.n, &found.logits, &batch.targets);
+    at.state.sums.add(found.loss, batch.n, &found.logits[..batch.targets.len()], &batch.targets);
     let loss = found.loss;
     engine.recycle(found);
     Ok(loss)

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use gg_nn::engine::{Arithmetic, BurnEngine, CpuEngine, DropoutKey, Engine, Images, Isa, Precision};
-use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, NetConfig, Norm, UnetClassifierConfig, UnetConfig};
+use gg_nn::net::{
+    Block, ClassifierAConfig, ClassifierBConfig, NetConfig, Norm, Skips, UnetClassifierConfig, UnetConfig,
+};
 use gg_nn::{Loss, Weights};
 
 const LOSS: Loss = Loss::BceDice { bce: 0.5, dice: 0.5, smooth: 1.0 };
@@ -62,6 +64,26 @@ fn our_kernels_give_what_burn_gives() {
     let unet = |in_channels, base, norm| {
         NetConfig::Unet(UnetConfig { in_channels, base, levels: 3, norm, ..UnetConfig::default() })
     };
+    let of_parts = |block, skips, in_channels, base, norm| {
+        NetConfig::Unet(UnetConfig {
+            block,
+            skips,
+            in_channels,
+            base,
+            levels: 3,
+            norm,
+            ..UnetConfig::default()
+        })
+    };
+    let deep = |skips, base| {
+        NetConfig::Unet(UnetConfig {
+            skips,
+            deep_supervision: true,
+            base,
+            levels: 4,
+            ..UnetConfig::default()
+        })
+    };
     let of_unet = UnetClassifierConfig { base: 8, levels: 3, dense: 12, ..UnetClassifierConfig::default() };
     let nets = [
         (unet(1, 16, Norm::Batch), 32),
@@ -85,6 +107,15 @@ fn our_kernels_give_what_burn_gives() {
         ),
         (NetConfig::Encoder(of_unet.clone()), 24),
         (NetConfig::UnetArea(of_unet), 24),
+        (of_parts(Block::Residual, Skips::Plain, 1, 16, Norm::Batch), 24),
+        (of_parts(Block::Residual, Skips::Plain, 3, 5, Norm::None), 16),
+        (of_parts(Block::Plain, Skips::Gated, 1, 20, Norm::Batch), 24),
+        (of_parts(Block::Plain, Skips::Gated, 3, 8, Norm::None), 16),
+        (of_parts(Block::Plain, Skips::Nested, 1, 12, Norm::Batch), 24),
+        (of_parts(Block::Residual, Skips::Nested, 3, 5, Norm::None), 16),
+        (of_parts(Block::Residual, Skips::Gated, 1, 8, Norm::Batch), 16),
+        (deep(Skips::Plain, 16), 16),
+        (deep(Skips::Nested, 5), 16),
     ];
     for (net, side) in nets {
         let graph = net.graph().unwrap();
@@ -96,9 +127,10 @@ fn our_kernels_give_what_burn_gives() {
         }
         let n = 3;
         // A seed with which no value lies so near to a ReLU's kink that rounding decides about its slope.
-        let x = noise(n * graph.in_channels() * side * side, 7);
-        let y: Vec<f32> =
-            noise(n * graph.output_len(side, side).unwrap(), 9).iter().map(|v| (*v > 0.6).into()).collect();
+        let x = noise(n * graph.in_channels() * side * side, 12);
+        let shapes = graph.shapes(side, side).unwrap();
+        let values: usize = graph.ends().iter().map(|&i| shapes[i].iter().product::<usize>()).sum();
+        let y: Vec<f32> = noise(n * values, 9).iter().map(|v| (*v > 0.6).into()).collect();
         let images = Images { values: &x, n, height: side, width: side };
         let key = DropoutKey { seed: 3, step: 5 };
         let mut burn = BurnEngine::new(graph.clone());

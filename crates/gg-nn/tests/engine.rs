@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use gg_nn::engine::{Arithmetic, BurnEngine, CpuEngine, DropoutKey, Engine, Gradients, Images, Isa};
-use gg_nn::net::{ClassifierBConfig, Graph, NetConfig, UnetConfig};
-use gg_nn::{Adam, AdamConfig, Loss, Weights, update_running_stats};
+use gg_nn::net::{Block, ClassifierBConfig, Graph, NetConfig, Skips, UnetConfig};
+use gg_nn::{Adam, AdamConfig, Loss, Supervision, Weights, update_running_stats};
 
 const LOSS: Loss = Loss::BceDice { bce: 0.5, dice: 0.5, smooth: 1.0 };
 const KEY: DropoutKey = DropoutKey { seed: 3, step: 5 };
@@ -86,17 +86,37 @@ fn an_image_gets_the_same_logits_alone_and_among_others() {
 #[test]
 fn gradients_are_the_difference_quotients_of_the_loss() {
     // f32 arithmetic, so that a few parameters of each layer are checked with a wide step.
-    let net = unet(4, 2, 0.25);
+    check_gradients(&unet(4, 2, 0.25), 8);
+    for (block, skips) in [(Block::Residual, Skips::Gated), (Block::Plain, Skips::Nested)] {
+        check_gradients(&NetConfig::Unet(chosen(block, skips)), 16);
+    }
+}
+
+fn chosen(block: Block, skips: Skips) -> UnetConfig {
+    UnetConfig {
+        block,
+        skips,
+        deep_supervision: true,
+        base: 4,
+        levels: 3,
+        dropout: 0.0,
+        ..UnetConfig::default()
+    }
+}
+
+fn check_gradients(net: &NetConfig, side: usize) {
     let graph = net.graph().unwrap();
-    let weights = Weights::init(&net, 3).unwrap();
-    let (n, side) = (2, 8);
+    let supervision = Supervision::new(&graph, side).unwrap();
+    let weights = Weights::init(net, 12).unwrap();
+    let n = 2;
     let x = noise(n * side * side, 2);
     let y: Vec<f32> = noise(n * side * side, 7).iter().map(|v| (*v > 0.5).into()).collect();
     let images = Images { values: &x, n, height: side, width: side };
     for mut engine in engines(&graph) {
         let mut loss_at = |w: &Weights| {
             engine.set_weights(w).unwrap();
-            engine.gradients(&images, KEY, &mut |z| LOSS.value_and_slope(z, &y, &[])).unwrap()
+            let mut loss = |z: &[f32]| supervision.value_and_slope(&LOSS, z, &y, &[]);
+            engine.gradients(&images, KEY, &mut loss).unwrap()
         };
         let right = loss_at(&weights).by_param;
         for (name, t) in &right.tensors {
@@ -128,10 +148,14 @@ fn one_batch_can_be_learned_by_heart() {
     let classes = vec![0.0, 1.0];
     let classifier =
         ClassifierBConfig { widths: vec![8, 8], dense: 8, dropout: 0.0, ..ClassifierBConfig::default() };
-    for (net, y, loss) in
-        [(unet(8, 3, 0.0), &mask, LOSS), (NetConfig::ClassifierB(classifier), &classes, Loss::Bce {})]
-    {
+    for (net, y, loss) in [
+        (unet(8, 3, 0.0), &mask, LOSS),
+        (NetConfig::Unet(chosen(Block::Residual, Skips::Gated)), &mask, LOSS),
+        (NetConfig::Unet(chosen(Block::Plain, Skips::Nested)), &mask, LOSS),
+        (NetConfig::ClassifierB(classifier), &classes, Loss::Bce {}),
+    ] {
         let graph = net.graph().unwrap();
+        let supervision = Supervision::new(&graph, side).unwrap();
         for mut engine in engines(&graph) {
             let mut weights = Weights::init(&net, 4).unwrap();
             let mut adam = Adam::new(&graph);
@@ -140,7 +164,8 @@ fn one_batch_can_be_learned_by_heart() {
                 engine.set_weights(&weights).unwrap();
                 let images = Images { values: &x, n, height: side, width: side };
                 let key = DropoutKey { seed: 0, step };
-                let g = engine.gradients(&images, key, &mut |z| loss.value_and_slope(z, y, &[])).unwrap();
+                let mut by_logits = |z: &[f32]| supervision.value_and_slope(&loss, z, y, &[]);
+                let g = engine.gradients(&images, key, &mut by_logits).unwrap();
                 adam.step(Isa::detect(), &AdamConfig::default(), 1e-2, &mut weights, &g.by_param);
                 update_running_stats(&graph, &mut weights, &g.batch_stats);
                 last = g.loss;

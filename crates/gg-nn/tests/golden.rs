@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use gg_nn::engine::{Arithmetic, BurnEngine, CpuEngine, DropoutKey, Engine, Images, Isa};
-use gg_nn::net::{ClassifierAConfig, ClassifierBConfig, Graph, NetConfig, UnetConfig};
-use gg_nn::{Adam, AdamConfig, Loss, Tensor, Weights, update_running_stats};
+use gg_nn::net::{Block, ClassifierAConfig, ClassifierBConfig, Graph, NetConfig, Skips, UnetConfig};
+use gg_nn::{Adam, AdamConfig, Loss, Supervision, Tensor, Weights, update_running_stats};
 use gg_testkit::{Golden, assert_close};
 
 const KEY: DropoutKey = DropoutKey { seed: 0, step: 0 };
 
-fn nets() -> [(&'static str, NetConfig, Loss); 3] {
+fn nets() -> [(&'static str, NetConfig, Loss); 6] {
+    const BOTH: Loss = Loss::BceDice { bce: 0.5, dice: 0.5, smooth: 1.0 };
     let unet = UnetConfig { base: 4, levels: 3, dropout: 0.0, ..UnetConfig::default() };
     let a = ClassifierAConfig {
         widths: vec![4, 4, 8, 8],
@@ -19,7 +20,18 @@ fn nets() -> [(&'static str, NetConfig, Loss); 3] {
     let b =
         ClassifierBConfig { widths: vec![4, 4, 8], dense: 8, dropout: 0.0, ..ClassifierBConfig::default() };
     [
-        ("unet", NetConfig::Unet(unet), Loss::BceDice { bce: 0.5, dice: 0.5, smooth: 1.0 }),
+        ("unet", NetConfig::Unet(unet.clone()), BOTH),
+        ("unet_residual", NetConfig::Unet(UnetConfig { block: Block::Residual, ..unet.clone() }), BOTH),
+        (
+            "unet_gated",
+            NetConfig::Unet(UnetConfig { skips: Skips::Gated, deep_supervision: true, ..unet.clone() }),
+            BOTH,
+        ),
+        (
+            "unet_nested",
+            NetConfig::Unet(UnetConfig { skips: Skips::Nested, deep_supervision: true, ..unet }),
+            BOTH,
+        ),
         ("classifier_a", NetConfig::ClassifierA(a), Loss::Bce {}),
         ("classifier_b", NetConfig::ClassifierB(b), Loss::Bce {}),
     ]
@@ -71,7 +83,8 @@ fn forward_gradients_statistics_and_ten_adam_steps_equal_pytorch() {
             engine.set_weights(&start).unwrap();
             assert_close(&engine.predict(&images).unwrap(), &golden.f32("eval_logits"), 1e-5, 1e-5);
 
-            let mut by_logits = |z: &[f32]| loss.value_and_slope(z, &y, &s);
+            let supervision = Supervision::new(&graph, 32).unwrap();
+            let mut by_logits = |z: &[f32]| supervision.value_and_slope(&loss, z, &y, &s);
             let found = engine.gradients(&images, KEY, &mut by_logits).unwrap();
             assert_close(&found.logits, &golden.f32("train_logits"), 2e-5, 1e-5);
             assert_close(&[found.loss as f32], &golden.f32("loss"), 1e-6, 1e-6);

@@ -3,7 +3,8 @@
 
 use gg_nn::engine::{Arithmetic, CpuEngine, Engine, EngineError, Images, Int8Engine, Isa, Precision};
 use gg_nn::net::{
-    ClassifierAConfig, ClassifierBConfig, Graph, NetConfig, Norm, UnetClassifierConfig, UnetConfig,
+    Block, ClassifierAConfig, ClassifierBConfig, Graph, NetConfig, Norm, Skips, UnetClassifierConfig,
+    UnetConfig,
 };
 use gg_nn::{Bundle, Calibration, Predictor, Weights};
 use std::path::Path;
@@ -18,6 +19,10 @@ fn nets() -> Vec<(NetConfig, usize)> {
     let unet = |in_channels, base, norm| {
         NetConfig::Unet(UnetConfig { in_channels, base, levels: 3, norm, ..UnetConfig::default() })
     };
+    let nested = |base, deep_supervision| {
+        let plain = UnetConfig { base, levels: 3, deep_supervision, ..UnetConfig::default() };
+        NetConfig::Unet(UnetConfig { skips: Skips::Nested, ..plain })
+    };
     let a = ClassifierAConfig { widths: vec![20, 16, 40], dense: 33, ..Default::default() };
     let b = ClassifierBConfig { widths: vec![16, 24], dense: 12, ..Default::default() };
     let of_unet = UnetClassifierConfig { base: 8, levels: 3, dense: 12, ..UnetClassifierConfig::default() };
@@ -28,6 +33,8 @@ fn nets() -> Vec<(NetConfig, usize)> {
         (NetConfig::ClassifierA(a), 24),
         (NetConfig::ClassifierB(b), 24),
         (NetConfig::UnetArea(of_unet), 24),
+        (nested(16, false), 32),
+        (nested(5, true), 20),
     ]
 }
 
@@ -103,6 +110,23 @@ fn int8_without_its_ranges_is_refused_in_one_sentence() {
     let int8 = Arithmetic { isa: Isa::detect(), precision: Precision::Int8 };
     let error = CpuEngine::new(graph, int8).err().unwrap().to_string();
     assert!(error.starts_with("found no calibration for int8, right would be"), "{error}");
+}
+
+#[test]
+fn networks_that_int8_cannot_compute_are_refused_by_the_layer() {
+    let plain = UnetConfig { base: 4, levels: 3, ..UnetConfig::default() };
+    for (config, layer) in [
+        (UnetConfig { block: Block::Residual, ..plain.clone() }, "down.0.proj"),
+        (UnetConfig { skips: Skips::Gated, ..plain }, "gate.0.skip"),
+    ] {
+        let error = Int8Engine::check(&NetConfig::Unet(config).graph().unwrap()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "found the layer {layer}, which int8 cannot compute, right would be fp32 or bf16 for this network"
+            )
+        );
+    }
 }
 
 /// The models in the box on slices of their first fold's patients.

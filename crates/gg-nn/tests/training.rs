@@ -3,7 +3,7 @@
 
 use gg_dataset::{AugmentConfig, BatchLoader, LoaderConfig, MemorySamples, Sample};
 use gg_nn::engine::{Arithmetic, Isa};
-use gg_nn::net::{ClassifierBConfig, NetConfig, UnetConfig};
+use gg_nn::net::{Block, ClassifierBConfig, NetConfig, Skips, UnetConfig};
 use gg_nn::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,40 +105,67 @@ fn infection(epochs: u64) -> Setup {
     Setup { task: Task::Infection, net: unet(), config: config(epochs), seed: 5 }
 }
 
+/// Networks with all that can be chosen about a U-Net.
+fn chosen(epochs: u64) -> [Setup; 2] {
+    [(Block::Residual, Skips::Gated), (Block::Plain, Skips::Nested)].map(|(block, skips)| {
+        let net = UnetConfig {
+            block,
+            skips,
+            deep_supervision: true,
+            base: 4,
+            levels: 3,
+            norm_momentum: 0.8,
+            ..UnetConfig::default()
+        };
+        Setup { net: NetConfig::Unet(net), ..infection(epochs) }
+    })
+}
+
 #[test]
 fn a_run_stopped_at_any_step_and_resumed_ends_in_the_same_bytes() {
-    let setup = infection(4);
+    ends_in_the_same_bytes(&infection(4));
+}
+
+#[test]
+fn a_run_with_side_outputs_stopped_and_resumed_ends_in_the_same_bytes() {
+    chosen(4).iter().for_each(ends_in_the_same_bytes);
+}
+
+fn ends_in_the_same_bytes(setup: &Setup) {
     let whole = tempfile::tempdir().unwrap();
-    let outcome = run(&setup, whole.path(), false, None).unwrap();
+    let outcome = run(setup, whole.path(), false, None).unwrap();
     assert_eq!((outcome.rows.len(), outcome.steps), (4, 16));
     let read = |dir: &Path, name: &str| std::fs::read(dir.join(name)).unwrap();
     // in the middle of an epoch, after its last step (stopped inside validation), and twice
     for stops in [vec![6], vec![8], vec![1, 2, 7]] {
         let dir = tempfile::tempdir().unwrap();
         for (i, n) in stops.iter().enumerate() {
-            let error = run(&setup, dir.path(), i > 0, Some(*n)).unwrap_err();
+            let error = run(setup, dir.path(), i > 0, Some(*n)).unwrap_err();
             assert!(matches!(error, TrainError::Interrupted), "{error}");
         }
-        let resumed = run(&setup, dir.path(), true, None).unwrap();
+        let resumed = run(setup, dir.path(), true, None).unwrap();
         assert_eq!(resumed, outcome, "{stops:?}");
         for name in ["checkpoint.safetensors", "best.safetensors", "metrics.jsonl"] {
             assert_eq!(read(dir.path(), name), read(whole.path(), name), "{name} after {stops:?}");
         }
     }
     // a finished run that is resumed gives its result again
-    assert_eq!(run(&setup, whole.path(), true, None).unwrap(), outcome);
+    assert_eq!(run(setup, whole.path(), true, None).unwrap(), outcome);
 }
 
 #[test]
 fn a_run_ends_in_the_same_bytes_at_one_and_two_threads() {
-    let setup = infection(2);
-    let result = |threads| {
-        let dir = tempfile::tempdir().unwrap();
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let outcome = pool.install(|| run(&setup, dir.path(), false, None)).unwrap();
-        (outcome, std::fs::read(dir.path().join("checkpoint.safetensors")).unwrap())
-    };
-    assert!(result(1) == result(2));
+    for setup in [infection(2)].into_iter().chain(chosen(2)) {
+        let result = |threads| same_bytes(&setup, threads);
+        assert!(result(1) == result(2));
+    }
+}
+
+fn same_bytes(setup: &Setup, threads: usize) -> (TrainOutcome, Vec<u8>) {
+    let dir = tempfile::tempdir().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let outcome = pool.install(|| run(setup, dir.path(), false, None)).unwrap();
+    (outcome, std::fs::read(dir.path().join("checkpoint.safetensors")).unwrap())
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn kind(op: Op) -> Option<LayerKind> {
         Op::ConvTranspose => LayerKind::Up,
         Op::BatchNorm { .. } => LayerKind::Norm,
         Op::MaxPool | Op::GlobalAvgPool => LayerKind::Pool,
-        Op::Concat => LayerKind::Concat,
+        Op::Concat | Op::Add | Op::Gate => LayerKind::Concat,
         Op::Linear => LayerKind::Dense,
         Op::Dropout { .. } => LayerKind::Dropout,
         Op::Relu => return None,
@@ -120,7 +120,7 @@ pub(crate) fn drawing(net: &NetConfig, table: &NetTable, size: usize) -> Figure 
         NetConfig::Unet(c) => {
             let levels: Vec<UnetLevel> =
                 (0..c.levels).map(|i| UnetLevel { channels: c.base << i, size: size >> i }).collect();
-            let note = format!("{:.2} million trained values", table.trained as f64 / 1e6);
+            let note = format!("{:.2} million trained values{}", table.trained as f64 / 1e6, c.choices());
             Figure {
                 title: "Fig. 8 · The U-Net".to_owned(),
                 caption: "Feature maps and their side in pixels, level by level.".to_owned(),

@@ -101,13 +101,13 @@ impl BurnEngine {
         Ok(params)
     }
 
-    /// Logits, and the statistics of each batch norm in training.
+    /// Logits, in training those of side outputs too, and the statistics of each batch norm in training.
     fn forward(
         &self,
         params: &BTreeMap<String, Param>,
         image: Tensor<4>,
         mode: Mode,
-    ) -> Result<(Tensor<4>, Vec<FoundStats>), EngineError> {
+    ) -> Result<(Vec<Tensor<4>>, Vec<FoundStats>), EngineError> {
         self.forward_through(params, image, mode, &mut |_, value| value)
     }
 
@@ -118,10 +118,14 @@ impl BurnEngine {
         image: Tensor<4>,
         mode: Mode,
         through: &mut dyn FnMut(usize, Tensor<4>) -> Tensor<4>,
-    ) -> Result<(Tensor<4>, Vec<FoundStats>), EngineError> {
+    ) -> Result<(Vec<Tensor<4>>, Vec<FoundStats>), EngineError> {
         let device = image.device();
+        let (needed, ends) = match mode {
+            Mode::Predict => (self.graph.reaches_output(), vec![self.graph.layers.len() - 1]),
+            Mode::Train(_) => (vec![true; self.graph.layers.len()], self.graph.ends()),
+        };
         let mut last_use = vec![0; self.graph.layers.len()];
-        for (i, layer) in self.graph.layers.iter().enumerate() {
+        for (i, layer) in self.graph.layers.iter().enumerate().filter(|(i, _)| needed[*i]) {
             for &j in &layer.inputs {
                 last_use[j] = i;
             }
@@ -129,7 +133,7 @@ impl BurnEngine {
         let mut stats = Vec::new();
         let mut values: Vec<Option<Tensor<4>>> = vec![None; self.graph.layers.len()];
         values[0] = Some(image);
-        for (i, layer) in self.graph.layers.iter().enumerate().skip(1) {
+        for (i, layer) in self.graph.layers.iter().enumerate().skip(1).filter(|(i, _)| needed[*i]) {
             let mut take = |k: usize| -> Result<Tensor<4>, EngineError> {
                 let j = layer.inputs[k];
                 let value = if last_use[j] == i { values[j].take() } else { values[j].clone() };
@@ -181,7 +185,15 @@ impl BurnEngine {
                     let options = MaxPoolOptions::new([2, 2]);
                     module::max_pool2d(x, options)
                 }
-                Op::Concat => Tensor::cat(vec![x, take(1)?], 1),
+                Op::Concat => {
+                    let mut all = vec![x];
+                    for k in 1..layer.inputs.len() {
+                        all.push(take(k)?);
+                    }
+                    Tensor::cat(all, 1)
+                }
+                Op::Add => x + take(1)?,
+                Op::Gate => x * activation::sigmoid(take(1)?),
                 Op::GlobalAvgPool => x.mean_dim(3).mean_dim(2),
                 Op::Linear => {
                     let [n, c, ..] = x.dims();
@@ -201,8 +213,11 @@ impl BurnEngine {
             };
             values[i] = Some(through(i, y));
         }
-        let logits =
-            values.pop().flatten().ok_or_else(|| EngineError::Failed("a network without layers".into()))?;
+        let mut logits = Vec::with_capacity(ends.len());
+        for end in ends {
+            let found = values[end].take();
+            logits.push(found.ok_or_else(|| EngineError::Failed("a network without logits".into()))?);
+        }
         Ok((logits, stats))
     }
 
@@ -235,7 +250,7 @@ impl BurnEngine {
             leaf
         })?;
         let leaf = kept.ok_or_else(|| EngineError::Failed(format!("layer {layer} was not computed")))?;
-        let mut grads = logits.sum().backward();
+        let mut grads = first(logits)?.sum().backward();
         let gradient = match leaf.grad_remove(&mut grads) {
             Some(gradient) => plain(gradient.into_data())?,
             None => vec![0.0; images.n * shape.iter().product::<usize>()],
@@ -278,7 +293,7 @@ impl Engine for BurnEngine {
             let dims = [some.len() / one, channels, images.height, images.width];
             let data = Tensor::from_data(TensorData::new(some.to_vec(), dims), &self.device);
             let (out, _) = self.forward(&params, data, Mode::Predict)?;
-            logits.extend(plain(out.try_into_data().map_err(failed)?)?);
+            logits.extend(plain(first(out)?.try_into_data().map_err(failed)?)?);
         }
         self.resident = Some(params);
         Ok(logits)
@@ -295,14 +310,20 @@ impl Engine for BurnEngine {
         let params = self.params(&device)?;
         let dims = [images.n, self.graph.in_channels(), images.height, images.width];
         let image = Tensor::from_data(TensorData::new(images.values.to_vec(), dims), &device);
-        let (out, found) = self.forward(&params, image, Mode::Train(dropout))?;
-        let mut read = Transaction::default().register(out.clone().inner());
+        let (ends, found) = self.forward(&params, image, Mode::Train(dropout))?;
+        let mut read = Transaction::default();
+        for end in &ends {
+            read = read.register(end.clone().inner());
+        }
         for stats in &found {
             read = read.register(stats.mean.clone()).register(stats.biased_var.clone());
         }
         let mut read = read.try_execute().map_err(failed)?.into_iter();
         let mut next = || read.next().ok_or_else(|| EngineError::Failed("a tensor was not read".into()));
-        let logits = plain(next()?)?;
+        let mut logits = Vec::new();
+        for _ in &ends {
+            logits.extend(plain(next()?)?);
+        }
         let mut batch_stats = Vec::with_capacity(found.len());
         for FoundStats { layer, count, .. } in found {
             let (mean, biased_var) = (plain(next()?)?, plain(next()?)?);
@@ -312,8 +333,19 @@ impl Engine for BurnEngine {
         if slope.len() != logits.len() {
             return Err(EngineError::Len { found: slope.len(), right: logits.len() });
         }
-        let slope = Tensor::<4>::from_data(TensorData::new(slope, out.dims()), &device);
-        let mut grads = (out * slope).sum().backward();
+        let (mut from, mut sum) = (0, None);
+        for end in ends {
+            let dims = end.dims();
+            let slope = slope[from..from + dims.iter().product::<usize>()].to_vec();
+            from += slope.len();
+            let part = (end * Tensor::<4>::from_data(TensorData::new(slope, dims), &device)).sum();
+            sum = Some(match sum {
+                None => part,
+                Some(sum) => sum + part,
+            });
+        }
+        let nothing = || EngineError::Failed("a network without logits".into());
+        let mut grads = sum.ok_or_else(nothing)?.backward();
         let mut read = Transaction::default();
         for p in self.graph.params.iter().filter(|p| p.trained()) {
             let missing = || EngineError::Failed(format!("no gradient for {}", p.name));
@@ -372,6 +404,11 @@ fn kernel4(params: &BTreeMap<String, Param>, name: &str) -> Result<Tensor<4>, En
 fn failed(error: impl std::fmt::Display) -> EngineError {
     let text = error.to_string();
     EngineError::Failed(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// The logits that the network ends in.
+fn first(logits: Vec<Tensor<4>>) -> Result<Tensor<4>, EngineError> {
+    logits.into_iter().next().ok_or_else(|| EngineError::Failed("a network without logits".into()))
 }
 
 fn plain(data: TensorData) -> Result<Vec<f32>, EngineError> {

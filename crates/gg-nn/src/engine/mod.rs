@@ -18,7 +18,8 @@ pub use precision::Precision;
 use crate::net::{Graph, NetError, Shape};
 use crate::weights::{Weights, WeightsError};
 
-/// Loss of a batch of logits and its derivative by each of them.
+/// Loss of a batch of logits and its derivative by each of them: the logits of the last layer for all images, then those of
+/// each side output ([`Graph::ends`]).
 pub type LossFn<'a> = dyn FnMut(&[f32]) -> (f64, Vec<f32>) + 'a;
 
 /// How a CPU computes: on which of its instruction sets, and what its convolutions multiply.
@@ -161,7 +162,7 @@ pub struct Images<'a> {
 pub struct Gradients {
     /// Value of the loss.
     pub loss: f64,
-    /// Logits in training mode.
+    /// Logits in training mode, as the loss got them.
     pub logits: Vec<f32>,
     /// Derivative of the loss by each trained parameter.
     pub by_param: Weights,
@@ -226,6 +227,14 @@ pub enum EngineError {
          --precision fp32 or bf16"
     )]
     NoCalibration,
+    /// A network with layers that int8 cannot compute.
+    #[error(
+        "found the layer {layer}, which int8 cannot compute, right would be fp32 or bf16 for this network"
+    )]
+    NoInt8 {
+        /// The layer.
+        layer: String,
+    },
     /// int8 on a graphics card.
     #[error("found precision int8, right would be fp32 or bf16: int8 is for the CPU")]
     GpuInt8,

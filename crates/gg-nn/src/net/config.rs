@@ -25,6 +25,9 @@ pub enum NetConfig {
 }
 
 /// The U-Net: encoder, bottleneck, decoder, skips by concatenation.
+///
+/// Fields that were added later are left out where they have their default, so that networks without them keep the bytes
+/// of their settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct UnetConfig {
@@ -44,6 +47,15 @@ pub struct UnetConfig {
     pub norm_momentum: f64,
     /// Distribution of the first weights.
     pub init: Init,
+    /// What a pair of convolutions is.
+    #[serde(skip_serializing_if = "is_default")]
+    pub block: Block,
+    /// What the way up takes over from the way down, and how.
+    #[serde(skip_serializing_if = "is_default")]
+    pub skips: Skips,
+    /// Whether the coarser levels of the way up are trained to give the truth at their size, too.
+    #[serde(skip_serializing_if = "is_default")]
+    pub deep_supervision: bool,
 }
 
 /// Classifier of the first variant: per width a 3x3 convolution, ReLU, max-pool, batch norm; then global average
@@ -111,6 +123,31 @@ pub struct UnetClassifierConfig {
     pub init: Init,
 }
 
+/// What a pair of convolutions of a U-Net is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Block {
+    /// One after the other.
+    #[default]
+    Plain,
+    /// What goes in is added before the second ReLU (He et al. 2016, arXiv 1512.03385).
+    Residual,
+}
+
+/// What the way up of a U-Net takes over from the way down, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skips {
+    /// The maps of each level as they are.
+    #[default]
+    Plain,
+    /// The maps of each level, each pixel of them as far as an attention gate lets it through (Oktay et al. 2018, arXiv
+    /// 1804.03999).
+    Gated,
+    /// Blocks between the way down and the way up, as in U-Net++ (Zhou et al. 2018, arXiv 1807.10165).
+    Nested,
+}
+
 /// Normalisation after a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -156,6 +193,23 @@ pub enum NetError {
     },
 }
 
+impl UnetConfig {
+    /// What was chosen beside its sizes, in words, each with a comma before it; empty for the plain network.
+    pub fn choices(&self) -> String {
+        let block = match self.block {
+            Block::Plain => "",
+            Block::Residual => ", residual blocks",
+        };
+        let skips = match self.skips {
+            Skips::Plain => "",
+            Skips::Gated => ", gated skips",
+            Skips::Nested => ", nested skips",
+        };
+        let deep = if self.deep_supervision { ", deep supervision" } else { "" };
+        format!("{block}{skips}{deep}")
+    }
+}
+
 impl Default for UnetConfig {
     fn default() -> Self {
         Self {
@@ -167,6 +221,9 @@ impl Default for UnetConfig {
             norm_eps: 1e-3,
             norm_momentum: 0.99,
             init: Init::HeNormal,
+            block: Block::Plain,
+            skips: Skips::Plain,
+            deep_supervision: false,
         }
     }
 }
@@ -224,6 +281,9 @@ impl NetConfig {
             Self::Unet(c) => {
                 check_common(c.in_channels, c.dropout, c.norm_eps, c.norm_momentum)?;
                 check_levels(c.base, c.levels)?;
+                if c.deep_supervision {
+                    within("levels of a network with deep supervision", c.levels, 3, MAX_LEVELS)?;
+                }
                 Ok(unet::graph(c))
             }
             Self::ClassifierA(c) => {
@@ -262,7 +322,7 @@ impl NetConfig {
     pub fn summary(&self) -> String {
         let widths = |w: &[usize]| w.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match self {
-            Self::Unet(c) => format!("U-Net, base {}, {} levels", c.base, c.levels),
+            Self::Unet(c) => format!("U-Net, base {}, {} levels{}", c.base, c.levels, c.choices()),
             Self::ClassifierA(c) => format!("classifier A, widths {}", widths(&c.widths)),
             Self::ClassifierB(c) => format!("classifier B, widths {}", widths(&c.widths)),
             Self::Encoder(c) => {
@@ -283,6 +343,10 @@ impl NetConfig {
             Self::Encoder(c) | Self::UnetArea(c) => c.init,
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn check_common(in_channels: usize, dropout: f64, eps: f64, momentum: f64) -> Result<(), NetError> {
@@ -335,6 +399,32 @@ mod tests {
     }
 
     #[test]
+    fn what_was_added_to_a_unet_leaves_the_settings_of_others_as_they_were() {
+        let text = serde_json::to_string(&NetConfig::Unet(UnetConfig::default())).unwrap();
+        assert_eq!(
+            text,
+            r#"{"kind":"unet","in_channels":1,"base":32,"levels":5,"dropout":0.25,"norm":"batch","norm_eps":0.001,"norm_momentum":0.99,"init":"he_normal"}"#
+        );
+        let chosen = UnetConfig {
+            block: Block::Residual,
+            skips: Skips::Nested,
+            deep_supervision: true,
+            ..UnetConfig::default()
+        };
+        let net = NetConfig::Unet(chosen);
+        let text = serde_json::to_string(&net).unwrap();
+        assert!(text.ends_with(r#""block":"residual","skips":"nested","deep_supervision":true}"#), "{text}");
+        assert_eq!(serde_json::from_str::<NetConfig>(&text).unwrap(), net);
+        assert_eq!(
+            net.summary(),
+            "U-Net, base 32, 5 levels, residual blocks, nested skips, deep supervision"
+        );
+        for bad in [r#"{"kind":"unet","block":"wide"}"#, r#"{"kind":"encoder","block":"residual"}"#] {
+            assert!(serde_json::from_str::<NetConfig>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn sizes_outside_their_range_are_refused() {
         for (config, word) in [
             (UnetConfig { base: 0, ..UnetConfig::default() }, "base"),
@@ -343,6 +433,10 @@ mod tests {
             (UnetConfig { dropout: 1.0, ..UnetConfig::default() }, "dropout"),
             (UnetConfig { dropout: f64::NAN, ..UnetConfig::default() }, "dropout"),
             (UnetConfig { base: 4096, ..UnetConfig::default() }, "bottleneck"),
+            (
+                UnetConfig { levels: 2, deep_supervision: true, ..UnetConfig::default() },
+                "deep supervision is 2",
+            ),
         ] {
             let error = NetConfig::Unet(config).graph().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

@@ -2,7 +2,8 @@
 //!
 //! Parameters carry PyTorch's names and shapes: `weight` of a convolution `[out, in, 3, 3]`, of a transposed one
 //! `[in, out, 2, 2]`, of a linear layer `[out, in]`; batch norm has `weight`, `bias`, `running_mean`, `running_var`.
-//! The output of the last layer is logits: `[n, 1, h, w]` or `[n, 1, 1, 1]`.
+//! The output of the last layer is logits: `[n, 1, h, w]` or `[n, 1, 1, 1]`. Side outputs, where a network has them, are
+//! logits too, for training alone.
 
 use super::NetError;
 
@@ -34,8 +35,12 @@ pub enum Op {
     Relu,
     /// Maximum of 2x2 blocks; an odd last row or column is left out.
     MaxPool,
-    /// Channels of the first input, then those of the second.
+    /// Channels of the first input, then those of the second, and so on.
     Concat,
+    /// Sum of two inputs of one shape.
+    Add,
+    /// The first input times the sigmoid of the second, which has one channel.
+    Gate,
     /// Mean over all pixels of a channel: `[c, h, w]` to `[c, 1, 1]`.
     GlobalAvgPool,
     /// Dense layer with bias on `[c, 1, 1]`.
@@ -100,6 +105,8 @@ pub struct Graph {
     pub params: Vec<Param>,
     /// Sides of an image must be a multiple of this.
     pub side_multiple: usize,
+    /// Layers that give logits for training alone, `[n, 1, h, w]`, the one that counts most first.
+    pub sides: Vec<usize>,
 }
 
 impl Param {
@@ -157,6 +164,25 @@ impl Graph {
         Ok(self.shapes(height, width)?.last().map_or(0, |s| s.iter().product()))
     }
 
+    /// The layers that give logits: the last one, then the side outputs.
+    pub fn ends(&self) -> Vec<usize> {
+        self.layers.len().checked_sub(1).into_iter().chain(self.sides.iter().copied()).collect()
+    }
+
+    /// Whether the output of each layer reaches that of the last one; the others are for training alone.
+    pub fn reaches_output(&self) -> Vec<bool> {
+        let mut reaches = vec![false; self.layers.len()];
+        if let Some(last) = reaches.last_mut() {
+            *last = true;
+        }
+        for (i, layer) in self.layers.iter().enumerate().rev() {
+            if reaches[i] {
+                layer.inputs.iter().for_each(|&j| reaches[j] = true);
+            }
+        }
+        reaches
+    }
+
     /// Whether the output has one value per pixel.
     pub fn segments(&self) -> bool {
         !self.layers.iter().any(|l| l.op == Op::GlobalAvgPool)
@@ -176,7 +202,7 @@ pub(super) struct Builder {
 impl Builder {
     pub(super) fn new(in_channels: usize, side_multiple: usize) -> (Self, usize) {
         let input = Layer { name: "input".into(), op: Op::Input, inputs: vec![], channels: in_channels };
-        (Self { graph: Graph { layers: vec![input], params: vec![], side_multiple } }, 0)
+        (Self { graph: Graph { layers: vec![input], params: vec![], side_multiple, sides: vec![] } }, 0)
     }
 
     pub(super) fn finish(self) -> Graph {
@@ -226,12 +252,29 @@ impl Builder {
         self.push(name, op, vec![from], c)
     }
 
-    pub(super) fn concat(&mut self, name: &str, first: usize, second: usize) -> usize {
-        let c = self.channels(first) + self.channels(second);
-        self.push(name, Op::Concat, vec![first, second], c)
+    pub(super) fn concat(&mut self, name: &str, from: Vec<usize>) -> usize {
+        let c = from.iter().map(|&i| self.channels(i)).sum();
+        self.push(name, Op::Concat, from, c)
     }
 
-    fn channels(&self, layer: usize) -> usize {
+    /// A side output: a 1x1 convolution to one logit.
+    pub(super) fn side(&mut self, name: &str, from: usize) {
+        let side = self.conv(name, from, 1, 1, true);
+        self.graph.sides.push(side);
+    }
+
+    /// [`Op::Add`] or [`Op::Gate`].
+    pub(super) fn join(&mut self, name: &str, op: Op, first: usize, second: usize) -> usize {
+        let c = self.channels(first);
+        self.push(name, op, vec![first, second], c)
+    }
+
+    /// Whether a layer is the image itself.
+    pub(super) fn is_image(&self, layer: usize) -> bool {
+        self.graph.layers[layer].op == Op::Input
+    }
+
+    pub(super) fn channels(&self, layer: usize) -> usize {
         self.graph.layers[layer].channels
     }
 

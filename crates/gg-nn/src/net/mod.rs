@@ -8,7 +8,8 @@ mod unet;
 mod unet_classifier;
 
 pub use config::{
-    ClassifierAConfig, ClassifierBConfig, Init, NetConfig, NetError, Norm, UnetClassifierConfig, UnetConfig,
+    Block, ClassifierAConfig, ClassifierBConfig, Init, NetConfig, NetError, Norm, Skips,
+    UnetClassifierConfig, UnetConfig,
 };
 pub use graph::{Graph, Layer, Op, Param, ParamKind, Shape};
 pub use table::{LayerRow, NetTable};

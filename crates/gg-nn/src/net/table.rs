@@ -101,6 +101,8 @@ fn words(op: Op) -> String {
         Op::Relu => "ReLU".into(),
         Op::MaxPool => "max-pool 2x2".into(),
         Op::Concat => "concatenation".into(),
+        Op::Add => "sum".into(),
+        Op::Gate => "attention gate".into(),
         Op::GlobalAvgPool => "global average pool".into(),
         Op::Linear => "dense".into(),
         Op::Dropout { rate } => format!("dropout {rate}"),

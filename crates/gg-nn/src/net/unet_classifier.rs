@@ -36,6 +36,7 @@ fn whole(c: &UnetClassifierConfig) -> UnetConfig {
         norm_eps: c.norm_eps,
         norm_momentum: c.norm_momentum,
         init: c.init,
+        ..UnetConfig::default()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::manifest::Training;
 use crate::model_file;
 use anyhow::{Context as _, Result, anyhow, bail};
 use gg_dataset::{BatchLoader, LoaderConfig, SampleSource, Task};
-use gg_nn::engine::{Arithmetic, CpuEngine, Engine, Images, Isa};
+use gg_nn::engine::{Arithmetic, CpuEngine, Engine, Images, Int8Engine, Isa};
 use gg_nn::net::Graph;
 use gg_nn::{Bundle, CALIBRATION_SLICES, Calibration, Precision, Weights};
 use std::sync::Arc;
@@ -44,6 +44,7 @@ pub(super) fn run(context: &Context, args: &ModelsCalibrateArgs) -> Result<()> {
     check_free(&args.out, &args.model, &args.dataset)?;
     let out = &args.out.out;
     let (mut bundle, _) = model_file::read_single(&args.model)?;
+    Int8Engine::check(&bundle.graph()?).with_context(|| args.model.display().to_string())?;
     let training = Training::of(&bundle).ok_or_else(|| {
         anyhow!("the bundle does not say which patients it was trained on")
             .context(args.model.display().to_string())

@@ -15,6 +15,7 @@ use crate::seen;
 use anyhow::{Context as _, Result};
 use gg_dataset::Task;
 use gg_eval::{AreaFit, CalledScan, CalledSlice, IntervalFit, youden_threshold};
+use gg_nn::engine::Int8Engine;
 use gg_nn::{Bundle, BundleInfo};
 use gg_volume::Warning;
 use serde::{Deserialize, Serialize};
@@ -471,6 +472,9 @@ fn text(shown: &Shown) -> String {
     lines.push(match (shown.has_int8, &info.int8) {
         (true, Some(c)) => format!("int8         calibrated on {} slices", c.slices),
         (true, None) => "int8         each network is calibrated".to_owned(),
+        (false, _) if info.net.graph().is_ok_and(|g| Int8Engine::check(&g).is_err()) => {
+            "int8         not for this network".to_owned()
+        }
         (false, _) if info.members.is_empty() => {
             "int8         no calibration; `models calibrate` adds it".to_owned()
         }

@@ -200,6 +200,7 @@ mod tests {
     use super::*;
     use crate::args::ProfileName;
     use gg_nn::EarlyStopping;
+    use gg_nn::net::{Block, Skips};
     use toml_edit::TableLike;
 
     const BOTH: [ProfileName; 2] = [ProfileName::Groundglass, ProfileName::Paper];
@@ -259,6 +260,9 @@ mod tests {
             settings.prepare.clahe_clip = Some(1.0);
             settings.clean.lung_smallest = 0.5; // else it would be left out
             for task in [&mut settings.classify, &mut settings.lung, &mut settings.infection] {
+                if let NetConfig::Unet(net) = &mut task.network {
+                    (net.block, net.skips, net.deep_supervision) = (Block::Residual, Skips::Gated, true);
+                }
                 task.train.ema = Some(0.5);
                 task.train.early_stopping = Some(EarlyStopping { patience: 1, min_delta: 0.0 });
             }

@@ -37,12 +37,21 @@ enum Layer {
 }
 
 impl Int8Engine {
+    /// Whether there is a kernel for each layer.
+    ///
+    /// # Errors
+    /// The first layer without one.
+    pub fn check(graph: &Graph) -> Result<(), EngineError> {
+        check_steps(graph, &Program::to_predict(graph)?)
+    }
+
     /// An engine for this network and these ranges.
     ///
     /// # Errors
     /// A network that these kernels have no steps for; ranges that are not those of the network.
     pub fn new(graph: Graph, isa: Isa, calibration: &Calibration) -> Result<Self, EngineError> {
-        let program = Program::new(&graph)?;
+        let program = Program::to_predict(&graph)?;
+        check_steps(&graph, &program)?;
         let mut quants = Vec::new();
         for step in &program.steps {
             let of_input = |quants: &[Quant]| match step.inputs.first() {
@@ -60,7 +69,7 @@ impl Int8Engine {
             });
         }
         let name = format!("cpu-{isa}-int8");
-        let engine = Self {
+        Ok(Self {
             graph,
             program,
             isa,
@@ -69,31 +78,7 @@ impl Int8Engine {
             layers: Vec::new(),
             weights: None,
             pool: Pool::default(),
-        };
-        engine.check_steps()?;
-        Ok(engine)
-    }
-
-    /// Whether there is a kernel for each step.
-    fn check_steps(&self) -> Result<(), EngineError> {
-        let last = self.program.steps.len() - 1;
-        for (i, step) in self.program.steps.iter().enumerate() {
-            let Kind::Conv { plan, name, .. } = &step.kind else { continue };
-            let of_image = step.inputs.contains(&From::Image);
-            let known = match (plan.kernel, of_image) {
-                (3, true) => step.inputs.len() == 1,
-                (3, false) => true,
-                (_, false) if plan.output_grid == Sampling::Double => true,
-                (_, false) => {
-                    i == last && step.channels == 1 && step.inputs.len() == 1 && step.norm.is_none()
-                }
-                (_, true) => false,
-            };
-            if !known {
-                return Err(EngineError::Failed(format!("int8 has no step for layer {name}")));
-            }
-        }
-        Ok(())
+        })
     }
 
     fn layer(&self, step: &Step, quant: Quant, weights: &Weights) -> Layer {
@@ -126,7 +111,7 @@ impl Int8Engine {
             .zip(&plan.inputs)
             .map(|(from, c)| match from {
                 From::Step(s) => (*c, self.quants[*s]),
-                From::Image => (*c, quant), // refused in `check_steps`
+                From::Image => (*c, quant), // refused by `check_steps`
             })
             .collect();
         Layer::Conv(Conv8::new(self.isa, kind, &inputs, step.channels, values, after, quant))
@@ -231,6 +216,31 @@ impl Int8Engine {
         pool.give(out);
         Ok(flat_layers(head, self.weights.as_ref().ok_or(EngineError::NoWeights)?, n, x))
     }
+}
+
+/// Whether there is a kernel for each step.
+fn check_steps(graph: &Graph, program: &Program) -> Result<(), EngineError> {
+    let last = program.steps.len() - 1;
+    for (i, step) in program.steps.iter().enumerate() {
+        let of_image = step.inputs.contains(&From::Image);
+        let known = match &step.kind {
+            Kind::Pool | Kind::Dropout { .. } => true,
+            Kind::Add { .. } | Kind::Gate => false,
+            Kind::Conv { plan, .. } => match (plan.kernel, of_image) {
+                (3, true) => step.inputs.len() == 1,
+                (3, false) => true,
+                (_, false) if plan.output_grid == Sampling::Double => true,
+                (_, false) => {
+                    i == last && step.channels == 1 && step.inputs.len() == 1 && step.norm.is_none()
+                }
+                (_, true) => false,
+            },
+        };
+        if !known {
+            return Err(EngineError::NoInt8 { layer: graph.layers[step.layer].name.clone() });
+        }
+    }
+    Ok(())
 }
 
 /// Mean of one image's logits, added in one order at any number of threads.

@@ -14,8 +14,8 @@ use super::{Arithmetic, DropoutKey, Engine, EngineError, Gradients, Images, Loss
 use crate::net::Graph;
 use crate::weights::Weights;
 use gg_kernels::{
-    After, Buffer, Dest, Isa, Precision, Shape, Source, average_pool, dense, from_blocked, logits, max_pool,
-    norm_of_running, to_blocked,
+    After, Buffer, Dest, Isa, Precision, Shape, Source, add, average_pool, dense, from_blocked, gate, logits,
+    max_pool, norm_of_running, to_blocked,
 };
 use program::{Flat, From, Kind, Program, Step};
 use store::{Params, Pool, Way, fold, load};
@@ -113,7 +113,7 @@ impl CpuEngine {
                             _ => None,
                         },
                         bias: p.bias.clone(),
-                        slope: slope_of(matches!(kind, Kind::Conv { relu: true, .. })),
+                        slope: slope_of(step.relu_inside()),
                         view: norm.map(|n| (n.scale, n.shift, slope_of(step.relu))),
                     },
                 }
@@ -155,8 +155,9 @@ impl CpuEngine {
             from
         };
         let mut last_use = vec![usize::MAX; steps.len()];
-        for (i, step) in steps.iter().enumerate() {
-            for from in &step.inputs {
+        let needed = |i: &usize| self.program.predicts[*i];
+        for i in (0..steps.len()).filter(needed) {
+            for from in &steps[i].inputs {
                 if let From::Step(s) = resolve(*from) {
                     last_use[s] = i;
                 }
@@ -165,12 +166,12 @@ impl CpuEngine {
         let mut buffers: Vec<Option<Buffer>> = (0..steps.len()).map(|_| None).collect();
         for (i, step) in steps.iter().enumerate() {
             let (h, w) = sizes[i];
-            if matches!(step.kind, Kind::Dropout { .. }) {
+            if matches!(step.kind, Kind::Dropout { .. }) || !needed(&i) {
                 continue;
             }
             let source = |from: &From| -> Result<Source<'_>, EngineError> {
                 match resolve(*from) {
-                    From::Image => Ok(image_source(&image, images, self.graph.in_channels())),
+                    From::Image => Ok(image_source(step, &image, images, self.graph.in_channels())),
                     From::Step(s) => {
                         let data = buffers[s].as_deref().ok_or_else(lost)?;
                         Ok(match &folded[s].view {
@@ -183,7 +184,7 @@ impl CpuEngine {
                 }
             };
             let sources = step.inputs.iter().map(source).collect::<Result<Vec<_>, _>>()?;
-            if self.to_logits(i) {
+            if step.plane && i + 1 == steps.len() {
                 let mut values = vec![0.0; n * h * w];
                 let (weights, bias) = self.params[i].to_logits(isa, &sources[0]);
                 logits(isa, &sources[0], (n, h * w), (&weights, bias), &mut values);
@@ -193,8 +194,12 @@ impl CpuEngine {
                 pool.give(image);
                 return Ok(values);
             }
-            let mut out = pool.take(Shape::new(n, step.channels, h, w).blocked_len(isa));
+            let mut out = pool.take(self.result_len(i, n, (h, w)));
             match &step.kind {
+                Kind::Conv { .. } if step.plane => {
+                    let (weights, bias) = self.params[i].to_logits(isa, &sources[0]);
+                    logits(isa, &sources[0], (n, h * w), (&weights, bias), &mut out);
+                }
                 Kind::Conv { plan, .. } => {
                     let f = &folded[i];
                     let weights = f.weights.as_ref().unwrap_or(&self.params[i].weights);
@@ -207,6 +212,15 @@ impl CpuEngine {
                 Kind::Pool => {
                     let (ih, iw) = input_size(step, &sizes, images);
                     max_pool(isa, &sources[0], (n, ih, iw), &mut out);
+                }
+                Kind::Add { .. } => {
+                    let slope = folded[i].slope;
+                    add(isa, (&sources[0], sources.get(1)), (n, h * w), slope, &mut out);
+                }
+                Kind::Gate => {
+                    let mut shares = pool.take(n * h * w);
+                    gate(isa, &sources[0], sources[1].data, (n, h * w), &mut shares, &mut out);
+                    pool.give(shares);
                 }
                 Kind::Dropout { .. } => {}
             }
@@ -247,14 +261,9 @@ impl CpuEngine {
         Ok(logits)
     }
 
-    /// Whether a step is the last one and gives logits.
-    fn to_logits(&self, step: usize) -> bool {
-        self.program.to_logits && step + 1 == self.program.steps.len()
-    }
-
     /// Floats of a step's result for `n` images.
     fn result_len(&self, step: usize, n: usize, (h, w): (usize, usize)) -> usize {
-        if self.to_logits(step) {
+        if self.program.steps[step].plane {
             return n * h * w;
         }
         Shape::new(n, self.program.steps[step].channels, h, w).blocked_len(self.isa)
@@ -375,9 +384,12 @@ fn lost() -> EngineError {
     EngineError::Failed("a tensor was given back before its last use".into())
 }
 
-/// The images as the first convolution reads them.
-fn image_source<'a>(blocked: &'a Buffer, images: &Images<'a>, channels: usize) -> Source<'a> {
-    if blocked.is_empty() { Source::plane(images.values) } else { Source::plain(blocked, channels) }
+/// The images as a convolution reads them.
+fn image_source<'a>(step: &Step, blocked: &'a Buffer, images: &Images<'a>, channels: usize) -> Source<'a> {
+    match &step.kind {
+        Kind::Conv { plan, .. } if plan.plane => Source::plane(images.values),
+        _ => Source::plain(blocked, channels),
+    }
 }
 
 /// Rows (columns) of the grid that a step's kernel works on, its result having `size`.

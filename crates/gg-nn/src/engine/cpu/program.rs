@@ -26,9 +26,22 @@ pub(super) struct NormOf {
 /// What a step computes.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    Conv { plan: ConvPlan, name: String, bias: bool, relu: bool },
+    Conv {
+        plan: ConvPlan,
+        name: String,
+        bias: bool,
+        relu: bool,
+    },
     Pool,
-    Dropout { rate: f64 },
+    Dropout {
+        rate: f64,
+    },
+    /// The sum of two inputs.
+    Add {
+        relu: bool,
+    },
+    /// The first input times the sigmoid of the second, which is a plane.
+    Gate,
 }
 
 /// One pass over a tensor.
@@ -42,10 +55,17 @@ pub(super) struct Step {
     /// Applied by the readers: batch norm, then ReLU (only after a batch norm).
     pub(super) norm: Option<NormOf>,
     pub(super) relu: bool,
+    /// The result is one channel, `[n, h, w]` as it is: logits, or what a gate reads.
+    pub(super) plane: bool,
 }
 
 impl Step {
-    /// Whether this is a 1x1 convolution to one channel, for which there is a kernel where a network ends in it.
+    /// Whether the ReLU is applied on the way to memory.
+    pub(super) fn relu_inside(&self) -> bool {
+        matches!(self.kind, Kind::Conv { relu: true, .. } | Kind::Add { relu: true })
+    }
+
+    /// Whether this is a 1x1 convolution to one channel, whose result can be a plane.
     fn is_to_logits(&self) -> bool {
         let Kind::Conv { plan, relu: false, .. } = &self.kind else { return false };
         plan.kernel == 1
@@ -70,8 +90,10 @@ pub(super) struct Program {
     pub(super) steps: Vec<Step>,
     /// After the global average pool of the last step, if the network classifies.
     pub(super) head: Option<Vec<Flat>>,
-    /// The last step gives logits, `[n, h, w]` as they are.
-    pub(super) to_logits: bool,
+    /// Steps that give logits, if the network segments: the last one, then the side outputs.
+    pub(super) ends: Vec<usize>,
+    /// Whether prediction needs a step.
+    pub(super) predicts: Vec<bool>,
 }
 
 #[derive(Clone)]
@@ -81,9 +103,24 @@ enum Value {
 }
 
 impl Program {
+    /// All steps: those of side outputs, too.
+    ///
     /// # Errors
     /// A network that these kernels have no steps for.
     pub(super) fn new(graph: &Graph) -> Result<Self, EngineError> {
+        Self::build(graph, vec![false; graph.layers.len()], &graph.sides)
+    }
+
+    /// The steps that prediction needs.
+    ///
+    /// # Errors
+    /// As [`Program::new`].
+    pub(super) fn to_predict(graph: &Graph) -> Result<Self, EngineError> {
+        Self::build(graph, graph.reaches_output().iter().map(|needed| !needed).collect(), &[])
+    }
+
+    /// Steps for the layers that are not `done`.
+    fn build(graph: &Graph, mut done: Vec<bool>, sides: &[usize]) -> Result<Self, EngineError> {
         let layers = &graph.layers;
         let mut users = vec![Vec::new(); layers.len()];
         for (i, layer) in layers.iter().enumerate() {
@@ -93,7 +130,6 @@ impl Program {
         }
         let only_user = |i: usize| (users[i].len() == 1).then(|| users[i][0]);
         let mut values = vec![Value::Unknown; layers.len()];
-        let mut done = vec![false; layers.len()];
         let mut steps: Vec<Step> = Vec::new();
         let mut head: Option<Vec<Flat>> = None;
         for (i, layer) in layers.iter().enumerate() {
@@ -115,19 +151,19 @@ impl Program {
                 Some(Value::Tensors(from)) => Ok(from),
                 _ => Err(refuse()),
             };
-            let one_step = || match inputs(0)?.as_slice() {
+            let step_of = |k: usize| match inputs(k)?.as_slice() {
                 [From::Step(s)] => Ok(*s),
                 _ => Err(refuse()),
             };
+            let one_step = || step_of(0);
             let kind = match layer.op {
                 Op::Input => {
                     values[i] = Value::Tensors(vec![From::Image]);
                     continue;
                 }
                 Op::Concat => {
-                    let mut both = inputs(0)?;
-                    both.extend(inputs(1)?);
-                    values[i] = Value::Tensors(both);
+                    let all = (0..layer.inputs.len()).map(inputs).collect::<Result<Vec<_>, _>>()?;
+                    values[i] = Value::Tensors(all.concat());
                     continue;
                 }
                 Op::GlobalAvgPool => {
@@ -165,28 +201,47 @@ impl Program {
                     one_step()?;
                     Kind::Dropout { rate }
                 }
+                Op::Add => {
+                    one_step()?;
+                    Kind::Add { relu: false }
+                }
+                Op::Gate => {
+                    one_step()?;
+                    let by = &mut steps[step_of(1)?];
+                    if !by.is_to_logits() || users[layer.inputs[1]].len() > 1 {
+                        return Err(refuse());
+                    }
+                    by.plane = true;
+                    Kind::Gate
+                }
                 Op::BatchNorm { .. } | Op::Relu | Op::Linear => return Err(refuse()),
+            };
+            let inputs = match kind {
+                Kind::Add { .. } | Kind::Gate => vec![From::Step(step_of(0)?), From::Step(step_of(1)?)],
+                _ => inputs(0)?,
             };
             let mut step = Step {
                 kind,
-                inputs: inputs(0)?,
+                inputs,
                 layer: i,
                 channels: layer.channels,
                 norm: None,
                 relu: false,
+                plane: false,
             };
             // Take along what follows, as long as nobody else wants what lies between.
             let mut last = i;
             while let Some(next) = only_user(last) {
                 let inside = match &mut step.kind {
-                    Kind::Conv { relu, .. } => Some(relu),
+                    Kind::Conv { relu, .. } | Kind::Add { relu } => Some(relu),
                     _ => None,
                 };
                 match (&layers[next].op, inside) {
                     (Op::Relu, Some(inside)) if step.norm.is_none() && !*inside => *inside = true,
                     (Op::Relu, _) if step.norm.is_some() && !step.relu => step.relu = true,
                     (Op::BatchNorm { eps, .. }, _)
-                        if step.norm.is_none() && !matches!(layer.op, Op::Dropout { .. }) =>
+                        if step.norm.is_none()
+                            && !matches!(layer.op, Op::Dropout { .. } | Op::Add | Op::Gate) =>
                     {
                         step.norm = Some(NormOf { name: layers[next].name.clone(), eps: *eps });
                     }
@@ -201,8 +256,25 @@ impl Program {
         if steps.is_empty() || (head.is_none() && steps.last().is_none_or(|s| s.norm.is_some())) {
             return Err(EngineError::Failed("a network that does not end in logits".into()));
         }
-        let to_logits = head.is_none() && steps.last().is_some_and(Step::is_to_logits);
-        Ok(Self { steps, head, to_logits })
+        let mut ends = Vec::new();
+        if head.is_none() {
+            ends.push(steps.len() - 1);
+            for &side in sides {
+                match &values[side] {
+                    Value::Tensors(from) => match from.as_slice() {
+                        [From::Step(s)] if steps[*s].is_to_logits() => ends.push(*s),
+                        _ => return Err(EngineError::Failed("a side output that gives no logits".into())),
+                    },
+                    Value::Unknown => return Err(EngineError::Failed("a side output without a step".into())),
+                }
+            }
+            for &end in &ends {
+                steps[end].plane = steps[end].is_to_logits();
+            }
+        }
+        let reaches = graph.reaches_output();
+        let predicts = steps.iter().map(|s| reaches[s.layer]).collect();
+        Ok(Self { steps, head, ends, predicts })
     }
 
     /// Rows and columns of each step's result.

@@ -6,17 +6,19 @@ use super::{CpuEngine, grid, image_source, input_size, lost};
 use crate::engine::{BatchStats, DropoutKey, EngineError, Gradients, Images, LossFn, dropout_mask};
 use crate::weights::{Tensor, Weights};
 use gg_kernels::{
-    After, Buffer, ChannelSums, Dest, Gradient, Norm, Read, Shape, Source, average_pool,
-    average_pool_backward, channel_sums, dense, dense_backward, from_blocked, gradient_sums, logits,
-    logits_backward, max_pool, max_pool_backward, multiply, norm_backward, norm_of_batch, to_blocked,
+    After, Buffer, ChannelSums, Dest, Gradient, Norm, Read, Shape, Source, add, average_pool,
+    average_pool_backward, channel_sums, dense, dense_backward, from_blocked, gate, gate_backward,
+    gradient_sums, logits, logits_backward, max_pool, max_pool_backward, multiply, norm_backward,
+    norm_of_batch, to_blocked,
 };
+use rayon::prelude::*;
 
 /// What the forward pass leaves for the backward pass.
 struct Pass {
     /// Raw result of each step.
     results: Vec<Option<Buffer>>,
     norms: Vec<Option<Norm>>,
-    /// Factors of dropout steps.
+    /// Factors of dropout steps, shares of gates.
     masks: Vec<Option<Buffer>>,
     image: Buffer,
 }
@@ -47,41 +49,86 @@ fn gradients_with(
     key: DropoutKey,
     loss: &mut LossFn<'_>,
 ) -> Result<Gradients, EngineError> {
-    let (sizes, per_image) = engine.check(images)?;
-    let (isa, n) = (engine.isa, images.n);
+    let (sizes, _) = engine.check(images)?;
     let mut out = Gradients::default();
     let mut pass = forward_pass(engine, pool, images, &sizes, key, &mut out.batch_stats)?;
-    let last = engine.program.steps.len() - 1;
-    let (h, w) = sizes[last];
-    let channels = engine.program.steps[last].channels;
-    let shape = Shape::new(n, channels, h, w);
-
-    let mut first_gradient = pool.take(engine.result_len(last, n, (h, w)));
-    if let Some(head) = engine.program.head.clone() {
-        let mut x = vec![0.0; n * channels];
-        average_pool(isa, &view(&engine.program.steps, &pass, last)?, n, h * w, &mut x);
-        let weights = engine.weights.as_ref().ok_or(EngineError::NoWeights)?;
-        let (logits, kept) = head_forward(&head, weights, x, n, key);
-        out.logits = logits;
-        let slope = slope_of(loss, &mut out)?;
-        let dx = head_backward(&head, weights, &kept, slope, n, &mut out.by_param);
-        average_pool_backward(isa, channels, n, h * w, &dx, &mut first_gradient);
-    } else if engine.program.to_logits {
-        let logits = pass.results[last].as_deref().ok_or_else(lost)?;
-        out.logits = logits[..n * per_image].to_vec();
-        first_gradient[..n * per_image].copy_from_slice(&slope_of(loss, &mut out)?);
-    } else {
-        out.logits = vec![0.0; n * per_image];
-        from_blocked(isa, pass.results[last].as_deref().ok_or_else(lost)?, shape, &mut out.logits);
-        let slope = slope_of(loss, &mut out)?;
-        to_blocked(isa, &slope, shape, &mut first_gradient);
-    }
-    backward_pass(engine, pool, images, &sizes, &mut pass, first_gradient, &mut out.by_param)?;
+    let first = match engine.program.head.clone() {
+        Some(head) => through_head(engine, pool, &pass, &head, (images.n, &sizes), key, loss, &mut out)?,
+        None => at_ends(engine, pool, &pass, (images.n, &sizes), loss, &mut out)?,
+    };
+    backward_pass(engine, pool, images, &sizes, &mut pass, first, &mut out.by_param)?;
     for buffer in pass.results.into_iter().chain(pass.masks).flatten() {
         pool.give(buffer);
     }
     pool.give(pass.image);
     Ok(out)
+}
+
+/// The dense layers and back: the gradient of the last step's result.
+#[allow(clippy::too_many_arguments)]
+fn through_head(
+    engine: &CpuEngine,
+    pool: &mut Pool,
+    pass: &Pass,
+    head: &[Flat],
+    (n, sizes): (usize, &[(usize, usize)]),
+    key: DropoutKey,
+    loss: &mut LossFn<'_>,
+    out: &mut Gradients,
+) -> Result<Vec<(usize, Buffer)>, EngineError> {
+    let isa = engine.isa;
+    let last = engine.program.steps.len() - 1;
+    let (h, w) = sizes[last];
+    let channels = engine.program.steps[last].channels;
+    let mut gradient = pool.take(engine.result_len(last, n, (h, w)));
+    let mut x = vec![0.0; n * channels];
+    average_pool(isa, &view(&engine.program.steps, pass, last)?, n, h * w, &mut x);
+    let weights = engine.weights.as_ref().ok_or(EngineError::NoWeights)?;
+    let (logits, kept) = head_forward(head, weights, x, n, key);
+    out.logits = logits;
+    let slope = slope_of(loss, out)?;
+    let dx = head_backward(head, weights, &kept, slope, n, &mut out.by_param);
+    average_pool_backward(isa, channels, n, h * w, &dx, &mut gradient);
+    Ok(vec![(last, gradient)])
+}
+
+/// The loss of all logits, those of the last step first: the gradient of each end's result.
+fn at_ends(
+    engine: &CpuEngine,
+    pool: &mut Pool,
+    pass: &Pass,
+    (n, sizes): (usize, &[(usize, usize)]),
+    loss: &mut LossFn<'_>,
+    out: &mut Gradients,
+) -> Result<Vec<(usize, Buffer)>, EngineError> {
+    let isa = engine.isa;
+    let steps = &engine.program.steps;
+    let shape = |end: usize| Shape::new(n, steps[end].channels, sizes[end].0, sizes[end].1);
+    let len = |end: usize| n * steps[end].channels * shape(end).pixels();
+    for &end in &engine.program.ends {
+        let result = pass.results[end].as_deref().ok_or_else(lost)?;
+        if steps[end].plane {
+            out.logits.extend_from_slice(&result[..len(end)]);
+        } else {
+            let from = out.logits.len();
+            out.logits.resize(from + len(end), 0.0);
+            from_blocked(isa, result, shape(end), &mut out.logits[from..]);
+        }
+    }
+    let slope = slope_of(loss, out)?;
+    let (mut from, mut gradients) = (0, Vec::new());
+    for &end in &engine.program.ends {
+        let slope = &slope[from..from + len(end)];
+        from += slope.len();
+        let mut gradient = pool.take(engine.result_len(end, n, sizes[end]));
+        if steps[end].plane {
+            gradient[..slope.len()].copy_from_slice(slope);
+        } else {
+            to_blocked(isa, slope, shape(end), &mut gradient);
+        }
+        gradients.push((end, gradient));
+    }
+    Ok(gradients)
 }
 
 /// Derivative of the loss by each logit.
@@ -113,7 +160,7 @@ fn sources<'a>(
     step.inputs
         .iter()
         .map(|from| match from {
-            From::Image => Ok(image_source(&pass.image, images, engine.graph.in_channels())),
+            From::Image => Ok(image_source(step, &pass.image, images, engine.graph.in_channels())),
             From::Step(s) => view(&engine.program.steps, pass, *s),
         })
         .collect()
@@ -141,6 +188,7 @@ fn forward_pass(
         let mut out = pool.take(engine.result_len(i, n, (h, w)));
         let mut mask = match engine.program.steps[i].kind {
             Kind::Dropout { .. } => Some(pool.take(shape.blocked_len(isa))),
+            Kind::Gate => Some(pool.take(n * h * w)),
             _ => None,
         };
         let step = &engine.program.steps[i];
@@ -148,7 +196,7 @@ fn forward_pass(
         let params = &engine.params[i];
         let mut sums = ChannelSums::default();
         match &step.kind {
-            Kind::Conv { .. } if engine.to_logits(i) => {
+            Kind::Conv { .. } if step.plane => {
                 let (weights, bias) = params.to_logits(isa, &inputs[0]);
                 logits(isa, &inputs[0], (n, h * w), (&weights, bias), &mut out);
             }
@@ -180,6 +228,15 @@ fn forward_pass(
                     multiply(isa, &inputs[0], n, h * w, mask, &mut out);
                 }
             }
+            Kind::Add { relu } => {
+                let slope = if *relu { 0.0 } else { 1.0 };
+                add(isa, (&inputs[0], inputs.get(1)), (n, h * w), slope, &mut out);
+            }
+            Kind::Gate => {
+                if let Some(shares) = &mut mask {
+                    gate(isa, &inputs[0], inputs[1].data, (n, h * w), shares, &mut out);
+                }
+            }
         }
         if let Some(of) = &step.norm {
             let values = n * h * w;
@@ -204,13 +261,15 @@ fn backward_pass(
     images: &Images<'_>,
     sizes: &[(usize, usize)],
     pass: &mut Pass,
-    first_gradient: Buffer,
+    first: Vec<(usize, Buffer)>,
     by_param: &mut Weights,
 ) -> Result<(), EngineError> {
     let (isa, n) = (engine.isa, images.n);
     let count = engine.program.steps.len();
     let mut grads: Vec<Option<Buffer>> = (0..count).map(|_| None).collect();
-    grads[count - 1] = Some(first_gradient);
+    for (end, gradient) in first {
+        grads[end] = Some(gradient);
+    }
     let mut scratch = pool.take(0);
     for i in (0..count).rev() {
         let (h, w) = sizes[i];
@@ -218,47 +277,29 @@ fn backward_pass(
         // Buffers for the gradients of the inputs first, while nothing borrows the pool.
         let inputs = engine.program.steps[i].inputs.clone();
         let mut fresh = Vec::new();
+        let mut added = false;
         for from in &inputs {
             fresh.push(match *from {
                 From::Image => Buffer::zeros(0),
-                From::Step(s) => {
+                From::Step(s) => match grads[s].take() {
                     // A pooling adds to a gradient that is there; all others get a new one.
-                    let adds = matches!(engine.program.steps[i].kind, Kind::Pool);
-                    match grads[s].take() {
-                        Some(there) if adds => there,
-                        there => {
-                            grads[s] = there;
-                            let shape =
-                                Shape::new(n, engine.program.steps[s].channels, sizes[s].0, sizes[s].1);
-                            pool.take(shape.blocked_len(isa))
-                        }
+                    Some(there) if matches!(engine.program.steps[i].kind, Kind::Pool) => {
+                        added = true;
+                        there
                     }
-                }
+                    there => {
+                        grads[s] = there;
+                        pool.take(engine.result_len(s, n, sizes[s]))
+                    }
+                },
             });
         }
         let step = &engine.program.steps[i];
         let params = &engine.params[i];
-        if engine.to_logits(i) {
-            let read = sources(engine, pass, images, step)?;
-            let (weights, _) = params.to_logits(isa, &read[0]);
-            let back = logits_backward(isa, &read[0], (n, h * w), &weights, &dy, &mut fresh[0]);
-            if let Kind::Conv { name, bias, .. } = &step.kind {
-                put(by_param, &format!("{name}.weight"), &[1, read[0].channels, 1, 1], &back.weights);
-                if *bias {
-                    put(by_param, &format!("{name}.bias"), &[1], &[back.bias]);
-                }
-            }
-            if let (From::Step(s), Some(buffer)) = (inputs[0], fresh.pop()) {
-                grads[s] = Some(buffer);
-            }
-            pool.give(dy);
-            pool.give(pass.results[i].take().unwrap_or_default());
-            continue;
-        }
         let width = gg_kernels::padded(step.channels, isa);
         let constants = Constants { ones: vec![1.0; width], zeros: vec![0.0; width] };
         let z = pass.results[i].as_deref().ok_or_else(lost)?;
-        let relu_inside = matches!(step.kind, Kind::Conv { relu: true, .. });
+        let relu_inside = step.relu_inside();
         let back = match (&step.norm, &pass.norms[i]) {
             (Some(of), Some(norm)) => {
                 let mean = norm.mean.clone();
@@ -292,8 +333,16 @@ fn backward_pass(
             },
             _ => Source::plain(&dy, step.channels),
         };
-        let mut added = false;
         match &step.kind {
+            Kind::Conv { name, bias, .. } if step.plane => {
+                let read = sources(engine, pass, images, step)?;
+                let (weights, _) = params.to_logits(isa, &read[0]);
+                let back = logits_backward(isa, &read[0], (n, h * w), &weights, &dy, &mut fresh[0]);
+                put(by_param, &format!("{name}.weight"), &[1, read[0].channels, 1, 1], &back.weights);
+                if *bias {
+                    put(by_param, &format!("{name}.bias"), &[1], &[back.bias]);
+                }
+            }
             Kind::Conv { plan, name, bias, .. } => {
                 if *bias {
                     let sums = channel_sums(isa, &gradient, n, h * w);
@@ -331,12 +380,22 @@ fn backward_pass(
             Kind::Pool => {
                 let read = sources(engine, pass, images, step)?;
                 let (ih, iw) = input_size(step, sizes, images);
-                added = matches!(inputs[0], From::Step(s) if has_later_reader(engine, s, i));
                 max_pool_backward(isa, &read[0], (n, ih, iw), &gradient, &mut fresh[0], added);
             }
             Kind::Dropout { .. } => {
                 let mask = pass.masks[i].as_deref().ok_or_else(lost)?;
                 multiply(isa, &gradient, n, h * w, mask, &mut fresh[0]);
+            }
+            Kind::Add { .. } => {
+                for to in &mut fresh {
+                    add(isa, (&gradient, None), (n, h * w), 1.0, to);
+                }
+            }
+            Kind::Gate => {
+                let read = sources(engine, pass, images, step)?;
+                let shares = pass.masks[i].as_deref().ok_or_else(lost)?;
+                let [to_source, to_logits] = fresh.as_mut_slice() else { return Err(lost()) };
+                gate_backward(isa, (&read[0], shares), &gradient, (n, h * w), to_source, to_logits);
             }
         }
         for (from, buffer) in inputs.iter().zip(fresh) {
@@ -344,9 +403,9 @@ fn backward_pass(
             match &mut grads[s] {
                 None => grads[s] = Some(buffer),
                 Some(there) if !added => {
-                    for (t, v) in there.iter_mut().zip(buffer.iter()) {
-                        *t += v;
-                    }
+                    let len = engine.result_len(s, n, sizes[s]);
+                    let sums = there[..len].par_iter_mut().zip(&buffer[..len]).with_min_len(1 << 12);
+                    sums.for_each(|(t, v)| *t += v);
                     pool.give(buffer);
                 }
                 Some(_) => return Err(lost()),
@@ -359,11 +418,6 @@ fn backward_pass(
         }
     }
     Ok(())
-}
-
-/// Whether a step after `i` reads the result of step `s`, so that its gradient is already there.
-fn has_later_reader(engine: &CpuEngine, s: usize, i: usize) -> bool {
-    engine.program.steps[i + 1..].iter().any(|step| step.inputs.contains(&From::Step(s)))
 }
 
 fn gradient_source<'a>(

@@ -17,6 +17,7 @@ use crate::words::number;
 use anyhow::{Context as _, Result, bail};
 use folder::{begun_with, check_run_folder, data_hash, enter};
 use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
+use gg_nn::engine::Int8Engine;
 use gg_nn::{Bundle, BundleInfo, Calibration, Precision, TrainError, TrainOutcome, TrainRun};
 use gg_volume::Warning;
 use live::Live;
@@ -112,6 +113,9 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let cases =
         |samples: &[usize]| samples.iter().map(|&i| cache.infos()[i].case).collect::<BTreeSet<_>>().len();
     let graph = of_task.network.graph()?;
+    if let Err(why) = Int8Engine::check(&graph) {
+        context.console.warn(&format!("the bundle will have no calibration for int8: {why}"));
+    }
     let threads = rayon::current_num_threads();
     let positives = counts(&cache, &train_samples, task);
     let mut loader_config = LoaderConfig {
@@ -207,7 +211,13 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         &warnings,
     )?;
     // Last: where it lies, the run is whole.
-    let int8 = calibrate::measure(context.isa, &graph, &outcome.weights, task, (cache, &looked_at))?;
+    let int8 = match Int8Engine::check(&graph) {
+        Ok(()) => {
+            let looked_at = (cache as _, looked_at.as_slice());
+            Some(calibrate::measure(context.isa, &graph, &outcome.weights, task, looked_at)?)
+        }
+        Err(_) => None,
+    };
     write_bundle(&path, (task, question), args, &settings, &manifest, &outcome, int8)?;
     Ok(Trained {
         task,
@@ -304,7 +314,7 @@ fn write_bundle(
     settings: &Settings,
     manifest: &Training,
     outcome: &TrainOutcome,
-    int8: Calibration,
+    int8: Option<Calibration>,
 ) -> Result<()> {
     let default_name = || format!("{}-fold{}-seed{}", task.name(), manifest.fold, manifest.seed);
     let store = match args.bundle.store {
@@ -340,7 +350,7 @@ fn write_bundle(
         scores: serde_json::json!({ "validation": val, "leaking": manifest.leaking }),
         licence: args.bundle.licence.clone(),
         weights_sha256: String::new(),
-        int8: Some(int8),
+        int8,
         members: Vec::new(),
     };
     Bundle::save(path, info, &outcome.weights, store)
