@@ -112,7 +112,7 @@ fn words(op: Op) -> String {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use crate::net::{ClassifierAConfig, NetConfig, UnetConfig};
+    use crate::net::{Block, ClassifierAConfig, NetConfig, Skips, UnetConfig};
 
     #[test]
     fn the_unet_of_base_32_has_7_76_million_parameters_and_24_07_gflop_per_slice_of_256() {
@@ -120,6 +120,44 @@ mod tests {
         assert_eq!(graph.trained_values(), 7_762_465);
         let table = graph.table(256, 256).unwrap();
         assert_eq!((table.flops as f64 / 1e7).round(), 2407.0);
+    }
+
+    /// Trained values of U-Net++ of base 32 and five levels, summed up node by node.
+    const NESTED: usize = 9_045_249;
+
+    #[test]
+    fn what_is_chosen_about_a_unet_has_its_parameters_and_its_sizes() {
+        let plain = UnetConfig::default;
+        // 1x1 convolutions (and batch norms of two values a channel) from what goes into a block to what comes out
+        let projections: usize = [(1, 32), (32, 64), (64, 128), (128, 256), (256, 512)]
+            .into_iter()
+            .chain([(512, 256), (256, 128), (128, 64), (64, 32)])
+            .map(|(from, to)| from * to + 2 * to)
+            .sum();
+        // two 1x1 convolutions to half the channels with batch norms, and one to a single channel with a bias
+        let gates: usize = [32, 64, 128, 256].iter().map(|c| c * c + 2 * c + c / 2 + 1).sum();
+        for (config, right, sides) in [
+            (UnetConfig { block: Block::Residual, ..plain() }, 7_762_465 + projections, vec![]),
+            (UnetConfig { skips: Skips::Gated, ..plain() }, 7_762_465 + gates, vec![]),
+            (UnetConfig { skips: Skips::Nested, ..plain() }, NESTED, vec![]),
+            (
+                UnetConfig { deep_supervision: true, ..plain() },
+                7_762_465 + (64 + 1) + (128 + 1) + (256 + 1),
+                vec![128, 64, 32],
+            ),
+            (
+                UnetConfig { skips: Skips::Nested, deep_supervision: true, ..plain() },
+                NESTED + 3 * (32 + 1),
+                vec![256; 3],
+            ),
+        ] {
+            let graph = NetConfig::Unet(config).graph().unwrap();
+            assert_eq!(graph.trained_values(), right);
+            let table = graph.table(256, 256).unwrap();
+            assert_eq!(table.rows.last().unwrap().output, [1, 256, 256]);
+            let found: Vec<_> = graph.sides.iter().map(|&i| table.rows[i].output).collect();
+            assert_eq!(found, sides.iter().map(|&s| [1, s, s]).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -52,9 +52,11 @@ fn gradients_with(
     let (sizes, _) = engine.check(images)?;
     let mut out = Gradients::default();
     let mut pass = forward_pass(engine, pool, images, &sizes, key, &mut out.batch_stats)?;
-    let first = match engine.program.head.clone() {
-        Some(head) => through_head(engine, pool, &pass, &head, (images.n, &sizes), key, loss, &mut out)?,
-        None => at_ends(engine, pool, &pass, (images.n, &sizes), loss, &mut out)?,
+    let sizes_of_batch = (images.n, sizes.as_slice());
+    let first = if engine.program.head.is_some() {
+        through_head(engine, pool, &pass, sizes_of_batch, key, loss, &mut out)?
+    } else {
+        at_ends(engine, pool, &pass, sizes_of_batch, loss, &mut out)?
     };
     backward_pass(engine, pool, images, &sizes, &mut pass, first, &mut out.by_param)?;
     for buffer in pass.results.into_iter().chain(pass.masks).flatten() {
@@ -65,18 +67,17 @@ fn gradients_with(
 }
 
 /// The dense layers and back: the gradient of the last step's result.
-#[allow(clippy::too_many_arguments)]
 fn through_head(
     engine: &CpuEngine,
     pool: &mut Pool,
     pass: &Pass,
-    head: &[Flat],
     (n, sizes): (usize, &[(usize, usize)]),
     key: DropoutKey,
     loss: &mut LossFn<'_>,
     out: &mut Gradients,
 ) -> Result<Vec<(usize, Buffer)>, EngineError> {
     let isa = engine.isa;
+    let head = engine.program.head.as_ref().ok_or_else(lost)?;
     let last = engine.program.steps.len() - 1;
     let (h, w) = sizes[last];
     let channels = engine.program.steps[last].channels;

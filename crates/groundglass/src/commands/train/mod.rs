@@ -114,7 +114,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         |samples: &[usize]| samples.iter().map(|&i| cache.infos()[i].case).collect::<BTreeSet<_>>().len();
     let graph = of_task.network.graph()?;
     if let Err(why) = Int8Engine::check(&graph) {
-        context.console.warn(&format!("the bundle will have no calibration for int8: {why}"));
+        context.console.warn(format!("the bundle will have no calibration for int8: {why}"));
     }
     let threads = rayon::current_num_threads();
     let positives = counts(&cache, &train_samples, task);
