@@ -108,12 +108,13 @@ impl AreaFit {
         for reach in REACHES {
             let slices = rows(scans, reach);
             let measured = fit_on_others(&slices);
-            let higher = |best: &Self| match (best.measured, measured) {
-                (Some(old), Some(new)) => new.both > old.both,
+            let found = Self { reach, measured, ..Self::weigh(&slices)? };
+            let higher = |best: &Self| match (best.of_answer(), found.of_answer()) {
+                (Some(old), Some(new)) => new > old,
                 _ => false,
             };
             if best.as_ref().is_none_or(higher) {
-                best = Some(Self { reach, measured, ..Self::weigh(&slices)? });
+                best = Some(found);
             }
         }
         best
@@ -147,6 +148,11 @@ impl AreaFit {
                 self.neighbours, self.reach
             )
         })
+    }
+
+    /// What was measured of what this fit answers: of both together, or of the area alone where the classifier has no say.
+    fn of_answer(&self) -> Option<f64> {
+        self.measured.map(|m| if self.asks_network() { m.both } else { m.area })
     }
 
     fn weigh(slices: &[Row<'_>]) -> Option<Self> {

@@ -405,7 +405,7 @@ fn several_networks_answer_with_the_mean_of_what_each_says_at_its_own_temperatur
         [bundles[0].clone(), other]
     };
     refused(&with(&|i| i.task = Task::Lung), "their task");
-    refused(&with(&|i| i.prepare.clahe_clip += 1.0), "how slices are prepared");
+    refused(&with(&|i| i.prepare.clahe_clip = Some(7.0)), "how slices are prepared");
     refused(&with(&|i| i.mirror = true), "mirror images");
     refused(&with(&|i| i.area = Some(area())), "infected area");
 }
