@@ -313,3 +313,55 @@ fn a_classifier_begins_with_the_encoder_of_a_segmentation_network_that_saw_nobod
     with(&["--set", "classify.network={ kind = 'encoder', base = 6, levels = 3, dense = 8 }"])
         .refused(1, &["no layer", "name and shapes"]);
 }
+
+/// What can be chosen about a U-Net is trained, told and used; where there are no kernels in bytes, floats are taken.
+#[test]
+fn unets_with_other_blocks_and_skips_are_trained_told_and_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (set, ct) = (f.set(), f.ct());
+    let train = |out: &Path, choices: &[&str]| {
+        let mut args = vec!["train", "infection", arg(&set), "--out", arg(out)];
+        args.extend(TINY);
+        let set = |key: &&str| ["--set".to_owned(), format!("infection.network.{key}")];
+        let choices: Vec<String> = choices.iter().flat_map(set).collect();
+        args.extend(choices.iter().map(String::as_str));
+        groundglass(&args)
+    };
+    let analyze = |model: &Path, out: &str, more: &[&str]| {
+        let out = dir.path().join(out);
+        let mut args = vec!["analyze", arg(&ct), "--out", arg(&out), "--model", arg(model)];
+        args.extend(more);
+        groundglass(&args)
+    };
+    let in_floats = ["block=residual", "skips=gated", "deep_supervision=true"];
+    for (name, choices, words, bytes) in [
+        ("all", &in_floats[..], ", residual blocks, gated skips, deep supervision", false),
+        ("nested", &["skips=nested"][..], ", nested skips", true),
+    ] {
+        let run = dir.path().join(name);
+        train(&run, choices).ok();
+        let model = run.join("model.safetensors");
+        let shown = groundglass(&["models", "show", arg(&model)]).ok().stdout;
+        assert!(shown.contains(words), "{shown}");
+        assert_eq!(shown.contains("not for this network"), !bytes, "{shown}");
+        analyze(&model, &format!("{name}-default"), &[]).ok();
+        let in_bytes = analyze(&model, &format!("{name}-bytes"), &["--precision", "int8"]);
+        if bytes {
+            in_bytes.ok();
+        } else {
+            in_bytes.refused(1, &["int8", "right would be"]);
+        }
+        let settings = fs::read_to_string(run.join("settings.toml")).unwrap();
+        assert!(settings.contains(if bytes { "nested" } else { "residual" }), "{settings}");
+    }
+    let refused = |choice: &str, words: &[&str]| {
+        let run = dir.path().join("refused");
+        train(&run, &[choice]).refused(2, words);
+        assert!(!run.exists());
+    };
+    refused("block=wide", &["`wide`", "`residual`"]);
+    refused("skips=some", &["`some`", "`nested`"]);
+    let run = dir.path().join("shallow");
+    train(&run, &["deep_supervision=true", "levels=2"]).refused(2, &["deep supervision is 2"]);
+}
