@@ -50,25 +50,25 @@ pub enum JoinError {
     /// They differ where they must not.
     #[error("{first} and {other} differ in {what}; networks that answer together need the same")]
     Differ {
-        /// Name of the first model.
+        /// The first model.
         first: String,
-        /// Name of the one that differs.
+        /// The one that differs.
         other: String,
         /// In what.
-        what: &'static str,
+        what: String,
     },
     /// The same weights twice, which would count twice.
     #[error("{first} and {other} have the same weights; right would be each network once")]
     Twice {
-        /// Name of the one.
+        /// The one.
         first: String,
-        /// Name of the other.
+        /// The other.
         other: String,
     },
     /// A bundle of several networks already, or one that weighs the infected area.
     #[error("{name} holds {found}, right would be {right}")]
     Unfit {
-        /// Name of the model.
+        /// The model.
         name: String,
         /// What it holds.
         found: &'static str,
@@ -105,16 +105,16 @@ impl Bundle {
 }
 
 /// One bundle of several, in the order given: its description, and all weights. The threshold is the median of theirs; an
-/// interval, which was that of one network, is left out.
+/// interval, which was that of one network, is left out. `files` says how errors call the models.
 ///
 /// # Errors
 /// Models that differ in task, network, preparation, clean-up, mirror images or labels; the same one twice; one that holds
 /// several networks or weighs the infected area.
-pub fn join(bundles: &[Bundle], name: &str) -> Result<(BundleInfo, Weights), JoinError> {
+pub fn join(bundles: &[Bundle], files: &[String], name: &str) -> Result<(BundleInfo, Weights), JoinError> {
     let [first, .., _] = bundles else { return Err(JoinError::Few(bundles.len())) };
-    let of = |b: &Bundle| b.info.name.clone();
+    let of = |k: usize| files.get(k).unwrap_or(&bundles[k].info.name).clone();
     for (k, b) in bundles.iter().enumerate() {
-        let unfit = |found, right| JoinError::Unfit { name: of(b), found, right };
+        let unfit = |found, right| JoinError::Unfit { name: of(k), found, right };
         if !b.info.members.is_empty() {
             return Err(unfit("several networks", "a bundle of one"));
         }
@@ -122,19 +122,22 @@ pub fn join(bundles: &[Bundle], name: &str) -> Result<(BundleInfo, Weights), Joi
             return Err(unfit("weights of the infected area", "a bundle before `models set-area`"));
         }
         let (a, i) = (&first.info, &b.info);
+        let both = |a: String, b: String| if a == b { String::new() } else { format!(" ({a} and {b})") };
+        let pixels = |i: &BundleInfo| format!("{} pixels", i.prepare.size);
         let same = [
-            ("their task", a.task == i.task),
-            ("their network", a.net == i.net),
-            ("how slices are prepared", a.prepare == i.prepare),
-            ("the clean-up of masks", a.clean == i.clean),
-            ("mirror images", a.mirror == i.mirror),
-            ("what their labels mean", a.labels == i.labels),
+            ("their task", a.task == i.task, both(a.task.name().into(), i.task.name().into())),
+            ("their network", a.net == i.net, both(a.net.summary(), i.net.summary())),
+            ("how slices are prepared", a.prepare == i.prepare, both(pixels(a), pixels(i))),
+            ("the clean-up of masks", a.clean == i.clean, String::new()),
+            ("mirror images", a.mirror == i.mirror, String::new()),
+            ("what their labels mean", a.labels == i.labels, String::new()),
         ];
-        if let Some((what, _)) = same.into_iter().find(|(_, same)| !same) {
-            return Err(JoinError::Differ { first: of(first), other: of(b), what });
+        if let Some((what, _, which)) = same.into_iter().find(|(_, same, _)| !same) {
+            let what = format!("{what}{which}");
+            return Err(JoinError::Differ { first: of(0), other: of(k), what });
         }
-        if let Some(twin) = bundles[..k].iter().find(|t| t.info.weights_sha256 == i.weights_sha256) {
-            return Err(JoinError::Twice { first: of(twin), other: of(b) });
+        if let Some(twin) = bundles[..k].iter().position(|t| t.info.weights_sha256 == i.weights_sha256) {
+            return Err(JoinError::Twice { first: of(twin), other: of(k) });
         }
     }
     let mut weights = Weights::default();

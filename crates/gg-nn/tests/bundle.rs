@@ -368,7 +368,7 @@ fn several_networks_answer_with_the_mean_of_what_each_says_at_its_own_temperatur
         Bundle::new(info, &Weights::init(&net(), seed).unwrap(), Precision::F32).unwrap().0
     };
     let bundles = [single(1, 0.5), single(2, 1.0), single(3, 2.0)];
-    let (joined, all) = join(&bundles, "three").unwrap();
+    let (joined, all) = join(&bundles, &[], "three").unwrap();
     let (_, bytes) = Bundle::new(joined, &all, Precision::F32).unwrap();
     let joined = Bundle::from_bytes(&bytes).unwrap();
     assert_eq!((joined.info.threshold, joined.info.members.len()), (0.4, 3));
@@ -393,18 +393,18 @@ fn several_networks_answer_with_the_mean_of_what_each_says_at_its_own_temperatur
     assert!(spread > 0.1, "the networks say different things");
 
     let refused = |bundles: &[Bundle], words: &str| {
-        let error = join(bundles, "x").unwrap_err().to_string();
+        let error = join(bundles, &["a".into(), "b".into()], "x").unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     };
     refused(&bundles[..1], "found 1 networks");
-    refused(&[bundles[0].clone(), bundles[0].clone()], "the same weights");
+    refused(&[bundles[0].clone(), bundles[0].clone()], "a and b have the same weights");
     refused(&[joined.clone(), bundles[0].clone()], "several networks");
     let with = |change: &dyn Fn(&mut BundleInfo)| {
         let mut other = bundles[1].clone();
         change(&mut other.info);
         [bundles[0].clone(), other]
     };
-    refused(&with(&|i| i.task = Task::Lung), "their task");
+    refused(&with(&|i| i.task = Task::Lung), "a and b differ in their task (infection and lung)");
     refused(&with(&|i| i.prepare.clahe_clip = Some(7.0)), "how slices are prepared");
     refused(&with(&|i| i.mirror = true), "mirror images");
     refused(&with(&|i| i.area = Some(area())), "infected area");
@@ -414,7 +414,7 @@ fn several_networks_answer_with_the_mean_of_what_each_says_at_its_own_temperatur
 fn a_bundle_of_several_networks_with_arrays_too_many_or_few_is_refused() {
     let single =
         |seed: u64| Bundle::new(info(), &Weights::init(&net(), seed).unwrap(), Precision::F32).unwrap().0;
-    let (joined, all) = join(&[single(1), single(2)], "two").unwrap();
+    let (joined, all) = join(&[single(1), single(2)], &[], "two").unwrap();
     let mut more = all.clone();
     more.tensors.insert("networks.2.x".into(), Tensor::filled(&[1], 0.0));
     assert!(Bundle::new(joined.clone(), &more, Precision::F32).is_err());

@@ -281,6 +281,9 @@ impl NetConfig {
             Self::Unet(c) => {
                 check_common(c.in_channels, c.dropout, c.norm_eps, c.norm_momentum)?;
                 check_levels(c.base, c.levels)?;
+                if c.skips != Skips::Plain {
+                    within("levels of a network with gated or nested skips", c.levels, 2, MAX_LEVELS)?;
+                }
                 if c.deep_supervision {
                     within("levels of a network with deep supervision", c.levels, 3, MAX_LEVELS)?;
                 }
@@ -437,6 +440,7 @@ mod tests {
                 UnetConfig { levels: 2, deep_supervision: true, ..UnetConfig::default() },
                 "deep supervision is 2",
             ),
+            (UnetConfig { levels: 1, skips: Skips::Gated, ..UnetConfig::default() }, "nested skips is 1"),
         ] {
             let error = NetConfig::Unet(config).graph().unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

@@ -19,6 +19,13 @@ pub(super) fn parse_resamples(text: &str) -> Result<usize, String> {
     n.ok_or_else(|| "a whole number from 10 to 100000".to_owned())
 }
 
+/// A model's name stands in every output.
+pub(super) fn parse_name(text: &str) -> Result<String, String> {
+    let fit = !text.trim().is_empty() && !text.chars().any(char::is_control);
+    fit.then(|| text.to_owned())
+        .ok_or_else(|| "a name with letters and without control characters".to_owned())
+}
+
 /// Phantoms of one set.
 pub(super) fn parse_count(text: &str) -> Result<usize, String> {
     let n = text.parse().ok().filter(|n| (1..=10_000).contains(n));

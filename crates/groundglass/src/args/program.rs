@@ -1,7 +1,7 @@
 //! Commands about the program itself: its settings, its models, its speed, and the first look at it.
 
 use super::options::{CacheArgs, PrecisionName, ReadArgs, SettingsArgs};
-use super::parse::parse_positive;
+use super::parse::{parse_name, parse_positive};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -147,15 +147,15 @@ pub(crate) struct ModelsSetThresholdArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  groundglass models join cv/infection/fold-*/run/model.safetensors --out five.safetensors\n\nThe logits of each \
-    network, divided by its temperature, go into a mean; the threshold is the median of theirs (`models set-threshold` gives another). Each \
-    network costs its own time. On patients whom any of them was trained on, the mean is no score, and every result says so."
+    network, divided by its temperature, go into a mean; the threshold is the median of theirs. Each \
+    network costs its own time. `explain`, `train --init`, `models calibrate` and `models set-threshold` want one network. On patients whom any of them was trained on, the mean is no score, and every result says so."
 )]
 pub(crate) struct ModelsJoinArgs {
     /// Bundles of one task, network and preparation, e.g. those of a cross-validation's folds; at least two
     #[arg(value_name = "BUNDLE", required = true, num_args = 2..)]
     pub(crate) models: Vec<PathBuf>,
     /// Name of the model in all outputs (default: task and number of networks)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) out: OutBundle,

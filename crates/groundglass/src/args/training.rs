@@ -1,9 +1,9 @@
 //! Commands that train and score networks.
 
-use super::options::{
     BundleArgs, CacheArgs, FoldArgs, OutArgs, PrecisionName, ReadArgs, SettingsArgs, TaskName,
 };
-use super::parse::parse_resamples;
+use super::parse::parse_name;
+use super::parse::{parse_name, parse_resamples};
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -28,7 +28,7 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// Name of the model in all outputs (default: task, fold and seed)
-    #[arg(long)]
+    #[arg(long, value_parser = parse_name)]
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) bundle: BundleArgs,

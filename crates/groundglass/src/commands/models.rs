@@ -123,6 +123,13 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
             args.model
         );
     }
+    if !bundle.info.members.is_empty() {
+        anyhow::bail!(
+            "{}: found {} networks, each with its own temperature; right would be a bundle of one, before `models join`",
+            args.model,
+            bundle.info.members.len()
+        );
+    }
     let folds = folds_of(&args.crossval)?;
     let task = bundle.info.task;
     if let Some((path, fold)) = folds.iter().find(|(_, fold)| fold.info.task != task) {
@@ -162,7 +169,8 @@ fn join(context: &Context, args: &ModelsJoinArgs) -> Result<()> {
     let read = |path: &PathBuf| Ok(model_file::read_single(path)?.0);
     let bundles: Vec<Bundle> = args.models.iter().map(read).collect::<Result<_>>()?;
     let name = || format!("{}-of-{}", bundles[0].info.task.name(), bundles.len());
-    let (info, weights) = gg_nn::join(&bundles, &args.name.clone().unwrap_or_else(name))?;
+    let files: Vec<String> = args.models.iter().map(|path| path.display().to_string()).collect();
+    let (info, weights) = gg_nn::join(&bundles, &files, &args.name.clone().unwrap_or_else(name))?;
     let (_, bytes) = Bundle::new(info, &weights, super::calibrate::store_of(&weights))?;
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || text(&shown))

@@ -133,7 +133,8 @@ fn the_folds_answer_together(dir: &Path, set: &Path) {
     };
     let folds: Vec<PathBuf> = (0..4).map(|k| fold("infection", k)).collect();
     join(&folds[..1], "x", &[]).refused(2, &["2 values required"]);
-    join(&[fold("lung", 0), folds[0].clone()], "x", &[]).refused(1, &["differ in their task"]);
+    join(&[fold("lung", 0), folds[0].clone()], "x", &[])
+        .refused(1, &["fold-0/run/model.safetensors differ in their task (lung and infection)"]);
     join(&[folds[0].clone(), folds[0].clone()], "x", &[]).refused(1, &["the same weights"]);
     assert!(!path("x").exists());
     let shown = join(&folds, "four.safetensors", &["--name", "infection-4-folds"]).ok().stdout;
@@ -143,6 +144,7 @@ fn the_folds_answer_together(dir: &Path, set: &Path) {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     join(&folds, "four.safetensors", &[]).refused(2, &["--force"]);
+    join(&folds, "x", &["--name", "a\nb"]).refused(2, &["without control characters"]);
     let four = path("four.safetensors");
     join(&[four.clone(), folds[0].clone()], "x", &[]).refused(1, &["found 4 networks in one bundle"]);
 
@@ -171,6 +173,8 @@ fn the_folds_answer_together(dir: &Path, set: &Path) {
     let mut args = vec!["train", "infection", set, "--init", arg(&four), "--out", arg(&out)];
     args.extend(TINY);
     groundglass(&args).refused(1, &["found 4 networks in one bundle"]);
+    groundglass(&["models", "set-threshold", arg(&four), arg(&path("infection")), "--out", arg(&path("x"))])
+        .refused(1, &["found 4 networks, each with its own temperature"]);
     groundglass(&["models", "calibrate", arg(&four), set, "--out", arg(&path("x"))])
         .refused(1, &["found 4 networks in one bundle"]);
 }

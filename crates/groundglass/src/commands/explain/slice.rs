@@ -127,6 +127,15 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
             named.display()
         );
     }
+    if let (Some(named), Some(model)) = (&args.model, &models.classify)
+        && !model.bundle.info.members.is_empty()
+    {
+        bail!(
+            "{}: found {} networks in one bundle, right would be a bundle of one: Grad-CAM is of one network",
+            named.display(),
+            model.bundle.info.members.len()
+        );
+    }
     builtin::fill(&mut models)?;
     let mut warnings = Vec::new();
     let scan = data::read_ct(path, &args.read.options())?.drain_into(&mut warnings);
