@@ -202,6 +202,17 @@ pub enum ReadError {
          sort the files apart or export the series again"
     )]
     SeveralFrames(usize),
+    /// Slices whose rescale slope and intercept do not fit those of the rest.
+    #[error(
+        "{odd} of {all} slices state another rescale slope or intercept than the rest, and their values would fit their neighbours' \
+         only with the rest's, so that HU are not known; right would be one meaning of the values in a series, export it again"
+    )]
+    TornRescale {
+        /// Such slices.
+        odd: usize,
+        /// All slices.
+        all: usize,
+    },
     /// Slices are missing.
     #[error(
         "the series has a gap: {gap_mm:.3} mm between slices {} and {} (counted from 0) where {step_mm:.3} mm are usual, \

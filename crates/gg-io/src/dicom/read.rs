@@ -197,7 +197,7 @@ fn load(
         voxels.par_chunks_mut(size).zip(&slices).map(|(out, s)| load_slice(&paths[s.file], s, out)).collect();
     let (kept, hashes, decoded) = keep_good(paths, slices, results, &mut voxels, size, skipped, &mut lost)?;
     voxels.truncate(kept.len() * size);
-    let jump = rescale_jump(&kept, &voxels, size);
+    let jump = rescale_jump(&kept, &voxels, size)?;
     fill_padding(&mut voxels, size, &decoded)?;
     let layout = lay_out(&kept, &lost, options)?;
     warn_lost(&kept, &lost, warnings);

@@ -2,11 +2,14 @@
 //! neighbours (some exports stretch each slice to the range of its bits), a fault where they would only do so with the
 //! usual pair.
 //!
+//! One such slice, or a few of many, is remarked on; more of them make the measures wrong, and the kind of the grey values
+//! doubtful: they are refused.
+//!
 //! Where the pair changes from slice to slice, the mean distance of their values is compared with what it would be had the
 //! odd one gone through the usual pair.
 
 use super::header::SliceHeader;
-use crate::error::counted;
+use crate::error::{ReadError, counted};
 use gg_volume::Warning;
 
 /// A mean distance between neighbours from which on their values may not belong together, in HU; slices of thick scans
@@ -14,9 +17,34 @@ use gg_volume::Warning;
 const JUMP_HU: f64 = 150.0;
 /// The usual pair must bring it down to this share.
 const MENDED: f64 = 0.5;
+/// Two and more of such slices are refused where they are more than one in so many.
+const ONE_IN: usize = 10;
 
 /// A remark on slices that fit their neighbours with the usual slope and intercept and not with their own. Padding is NaN.
-pub(super) fn rescale_jump(slices: &[SliceHeader], voxels: &[f32], size: usize) -> Option<Warning> {
+///
+/// # Errors
+/// More of them than can be lived with.
+pub(super) fn rescale_jump(
+    slices: &[SliceHeader],
+    voxels: &[f32],
+    size: usize,
+) -> Result<Option<Warning>, ReadError> {
+    let Some((odd, furthest)) = torn(slices, voxels, size) else { return Ok(None) };
+    let all = slices.len();
+    if odd > 1 && odd * ONE_IN > all {
+        return Err(ReadError::TornRescale { odd, all });
+    }
+    let (states, their) = if odd == 1 { ("states", "its") } else { ("state", "their") };
+    let message = format!(
+        "{} of {all} {states} another rescale slope or intercept than the rest; {their} values lie {furthest:.0} from {their} \
+         neighbours' on average and would fit with the rest's: they are probably wrong",
+        counted(odd, "slice"),
+    );
+    Ok(Some(Warning::new("rescale_jump", message)))
+}
+
+/// How many slices, and how far the furthest lies from its neighbours; `None` without any.
+fn torn(slices: &[SliceHeader], voxels: &[f32], size: usize) -> Option<(usize, f64)> {
     let pair = |z: usize| (slices[z].format.slope, slices[z].format.intercept);
     if slices
         .windows(2)
@@ -49,16 +77,7 @@ pub(super) fn rescale_jump(slices: &[SliceHeader], voxels: &[f32], size: usize) 
         }
         from = to;
     }
-    let message = || {
-        let (states, their) = if odd == 1 { ("states", "its") } else { ("state", "their") };
-        format!(
-            "{} of {} {states} another rescale slope or intercept than the rest; {their} values lie {furthest:.0} from {their} \
-             neighbours' on average and would fit with the rest's: they are probably wrong",
-            counted(odd, "slice"),
-            slices.len(),
-        )
-    };
-    (odd > 0).then(|| Warning::new("rescale_jump", message()))
+    (odd > 0).then_some((odd, furthest))
 }
 
 /// The mean distance between a slice and the one beside it, where the usual pair would bring them together.

@@ -279,8 +279,10 @@ fn slices_whose_intercept_tears_them_from_their_neighbours_are_counted() {
         ),
         "{said}"
     );
-    let said = with("0", 3..5).unwrap();
-    assert!(said.starts_with("2 slices of 5 state another"), "{said}");
+    let series = Series::new();
+    (3..5).for_each(|z| series.edit(z, |o| set(o, tags::RESCALE_INTERCEPT, VR::DS, "0")));
+    let refused = series.read().unwrap_err().to_string();
+    assert!(refused.contains("2 of 5 slices state another rescale"), "{refused}");
     assert_eq!(with("-1000", 2..3), None, "no jump to speak of");
     assert_eq!(with("0", 0..5), None, "all alike");
 }

@@ -1,8 +1,8 @@
 //! Commands that train and score networks.
 
+use super::options::{
     BundleArgs, CacheArgs, FoldArgs, OutArgs, PrecisionName, ReadArgs, SettingsArgs, TaskName,
 };
-use super::parse::parse_name;
 use super::parse::{parse_name, parse_resamples};
 use clap::{ArgGroup, Args, ValueEnum};
 use std::path::PathBuf;
