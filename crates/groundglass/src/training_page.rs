@@ -120,7 +120,12 @@ pub(crate) fn drawing(net: &NetConfig, table: &NetTable, size: usize) -> Figure 
         NetConfig::Unet(c) => {
             let levels: Vec<UnetLevel> =
                 (0..c.levels).map(|i| UnetLevel { channels: c.base << i, size: size >> i }).collect();
-            let note = format!("{:.2} million trained values{}", table.trained as f64 / 1e6, c.choices());
+            let choices = c.choices();
+            let beyond = match choices.strip_prefix(", ") {
+                Some(choices) => format!("; drawn without its {choices}"),
+                None => String::new(),
+            };
+            let note = format!("{:.2} million trained values{beyond}", table.trained as f64 / 1e6);
             Figure {
                 title: "Fig. 8 · The U-Net".to_owned(),
                 caption: "Feature maps and their side in pixels, level by level.".to_owned(),
