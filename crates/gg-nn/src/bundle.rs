@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Newest version of the file's format that this program reads, and the one it writes for several networks and for an infected area
-/// over a share of the slices. Format 1 has no
+/// Newest version of the file's format that this program reads, and the one it writes for several networks, for an infected area
+/// over a share of the slices, and for U-Nets with other blocks, skips or supervision. Format 1 has no
 /// temperature, no interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the usual clean-up.
 pub const BUNDLE_FORMAT: u32 = 4;
 /// The version that it writes for all else, so that earlier programs read it too.
@@ -304,7 +304,8 @@ impl Bundle {
 
 fn format_of(info: &BundleInfo) -> u32 {
     let reaches = info.area.as_ref().is_some_and(|area| area.reach > 0.0);
-    if info.members.is_empty() && !reaches { SINGLE_FORMAT } else { BUNDLE_FORMAT }
+    let plain = !matches!(&info.net, NetConfig::Unet(unet) if !unet.choices().is_empty());
+    if info.members.is_empty() && !reaches && plain { SINGLE_FORMAT } else { BUNDLE_FORMAT }
 }
 
 fn usable(temperature: f32) -> bool {

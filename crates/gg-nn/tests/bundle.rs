@@ -184,6 +184,23 @@ fn a_bundle_from_before_int8_is_read_and_ranges_come_back_as_they_were() {
 }
 
 #[test]
+fn what_earlier_programs_cannot_read_has_a_newer_format() {
+    let format = |info: BundleInfo| {
+        let weights = Weights::init(&info.net, 1).unwrap();
+        Bundle::new(info, &weights, Precision::F32).unwrap().0.info.format_version
+    };
+    assert_eq!(format(info()), 3);
+    let unet = |change: &dyn Fn(&mut UnetConfig)| {
+        let mut c = UnetConfig { base: 2, levels: 3, ..UnetConfig::default() };
+        change(&mut c);
+        BundleInfo { net: NetConfig::Unet(c), ..info() }
+    };
+    assert_eq!(format(unet(&|_| ())), 3);
+    assert_eq!(format(unet(&|c| c.block = gg_nn::net::Block::Residual)), 4);
+    assert_eq!(format(unet(&|c| c.deep_supervision = true)), 4);
+}
+
+#[test]
 fn what_cannot_be_used_is_refused_in_one_sentence() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
     let error = |bytes: &[u8]| Bundle::from_bytes(bytes).unwrap_err().to_string();

@@ -351,7 +351,9 @@ fn write(bytes: &[u8], out: &Path) -> Result<Shown> {
 
 fn threshold_words(info: &BundleInfo) -> String {
     let from = match info.threshold_folds {
-        None if !info.members.is_empty() => format!("median of those of its {} networks", info.members.len()),
+        None if info.area.is_none() && !info.members.is_empty() => {
+            format!("median of those of its {} networks", info.members.len())
+        }
         _ if info.area.is_some() => {
             "chosen with the weights of the infected area, on the same slices".to_owned()
         }
