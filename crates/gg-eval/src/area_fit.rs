@@ -7,7 +7,7 @@
 //!
 //! Infection seldom ends within a slice: the area is the mean over the slice and its neighbours, with weights that fall to the sides,
 //! as far as that tells slices of patients apart best that a fit has not seen. How far is a share of the slices with lung, not a number
-//! of slices: the lungs are about as high in everyone, slices are 1 to 10 mm thick. What is measured is the highest of the few shares
+//! of slices, which may be thick or thin. What is measured is the highest of the few shares
 //! in [`REACHES`], and so a little too high.
 
 use crate::logistic::Logistic;
@@ -22,7 +22,7 @@ const PENALTY: f64 = 1.0;
 /// Probabilities are kept this far from 0 and 1 before their logit.
 const MARGIN: f64 = 1e-4;
 
-/// Shares of the slices with lung that are tried: a twentieth is about one of the lungs' segments.
+/// Shares of the slices with lung that are tried.
 const REACHES: [f64; 6] = [0.0, 0.01, 0.02, 0.03, 0.04, 0.05];
 /// Most neighbours on each side in fits of earlier versions, which counted slices.
 const MOST_NEIGHBOURS: usize = 2;

@@ -92,14 +92,15 @@ impl Bundle {
         }
         networks
     }
+}
 
+impl BundleInfo {
     /// Whether every network has the ranges that int8 needs.
     pub fn has_int8(&self) -> bool {
-        let info = &self.info;
-        if info.members.is_empty() {
-            info.int8.is_some()
+        if self.members.is_empty() {
+            self.int8.is_some()
         } else {
-            info.members.iter().all(|m| m.int8.is_some())
+            self.members.iter().all(|m| m.int8.is_some())
         }
     }
 }

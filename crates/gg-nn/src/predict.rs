@@ -134,9 +134,7 @@ impl Predictor {
         let calibrated = |z: &f32| sigmoid(z / self.temperature);
         Ok(logits.par_chunks_exact(per_picture).map(|z| z.iter().map(calibrated).collect()).collect())
     }
-}
 
-impl Predictor {
     /// Logits of one network as they are; of several the mean of what each says, divided by its temperature.
     fn mean_logits(&mut self, images: &Images<'_>) -> Result<Vec<f32>, EngineError> {
         if let [(engine, _)] = &mut self.networks[..] {

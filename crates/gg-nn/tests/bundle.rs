@@ -389,7 +389,7 @@ fn several_networks_answer_with_the_mean_of_what_each_says_at_its_own_temperatur
     let (_, bytes) = Bundle::new(joined, &all, Precision::F32).unwrap();
     let joined = Bundle::from_bytes(&bytes).unwrap();
     assert_eq!((joined.info.threshold, joined.info.members.len()), (0.4, 3));
-    assert!(joined.info.interval.is_none() && !joined.has_int8());
+    assert!(joined.info.interval.is_none() && !joined.info.has_int8());
     assert_eq!(joined.info.members[1].weights_sha256, bundles[1].info.weights_sha256);
 
     let side = 32;

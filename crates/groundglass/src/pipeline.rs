@@ -179,7 +179,7 @@ impl Models {
         }
         let Arithmetic { isa, .. } = self.on.arithmetic;
         let on_cpu = self.on.gpu.is_none();
-        let in_bytes = self.or_int8 && on_cpu && isa.has_vnni() && bundle.has_int8();
+        let in_bytes = self.or_int8 && on_cpu && isa.has_vnni() && bundle.info.has_int8();
         let on =
             if in_bytes { Arithmetic { isa, precision: Precision::Int8 }.into() } else { self.on.clone() };
         let streams = if !is_asked(&bundle) {

@@ -43,8 +43,6 @@ struct Row {
 struct Shown {
     #[serde(flatten)]
     row: Row,
-    #[serde(skip)]
-    has_int8: bool,
     info: BundleInfo,
 }
 
@@ -95,7 +93,7 @@ fn list(context: &Context) -> Result<()> {
 
 fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
     let (bundle, bytes) = find(&args.model)?;
-    let shown = Shown { row: row(&bundle, &bytes)?, has_int8: bundle.has_int8(), info: bundle.info };
+    let shown = Shown { row: row(&bundle, &bytes)?, info: bundle.info };
     context.answer(&shown, || text(&shown))
 }
 
@@ -346,7 +344,7 @@ fn write(bytes: &[u8], out: &Path) -> Result<Shown> {
     gg_io::atomic_write(out, |file| file.write_all(bytes))
         .with_context(|| format!("writing {}", out.display()))?;
     let bundle = Bundle::from_bytes(bytes)?;
-    Ok(Shown { row: row(&bundle, bytes)?, has_int8: bundle.has_int8(), info: bundle.info })
+    Ok(Shown { row: row(&bundle, bytes)?, info: bundle.info })
 }
 
 fn threshold_words(info: &BundleInfo) -> String {
@@ -456,7 +454,7 @@ fn row(bundle: &Bundle, bytes: &[u8]) -> Result<Row> {
 }
 
 fn text(shown: &Shown) -> String {
-    let Shown { row, info, .. } = shown;
+    let Shown { row, info } = shown;
     let mut lines = vec![
         format!("{} ({})", row.name, row.task.name()),
         format!("network      {}, {} parameters, {} bytes", row.network, row.parameters, row.bytes),
@@ -479,7 +477,7 @@ fn text(shown: &Shown) -> String {
     for (name, manifest) in names.zip(manifests) {
         lines.extend(training_lines(info, name, manifest));
     }
-    lines.push(match (shown.has_int8, &info.int8) {
+    lines.push(match (info.has_int8(), &info.int8) {
         (true, Some(c)) => format!("int8         calibrated on {} slices", c.slices),
         (true, None) => "int8         each network is calibrated".to_owned(),
         (false, _) if info.net.graph().is_ok_and(|g| Int8Engine::check(&g).is_err()) => {
