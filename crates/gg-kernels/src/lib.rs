@@ -40,8 +40,8 @@ pub use conv::{
 };
 pub use dense::{dense, dense_backward};
 pub use int8::{
-    After8, ByteShape, Conv8, ImageConv, Kind8, Quant, Source8, TOP, convolve_image, convolve8, logits8,
-    max_pool8, means8,
+    After8, ByteShape, Conv8, ImageConv, Kind8, Quant, Source8, TOP, add8, convolve_image, convolve8,
+    logits8, max_pool8, means8,
 };
 pub use isa::{Isa, IsaError};
 pub use join::{add, gate, gate_backward};

@@ -39,7 +39,11 @@ struct Case {
 impl Case {
     fn new(seed: u32, kind: Kind8, size: (usize, usize, usize), inputs: &[usize], outputs: usize) -> Self {
         let mut noise = Noise(seed | 1);
-        let taps = if kind == Kind8::Same3x3 { 9 } else { 4 };
+        let taps = match kind {
+            Kind8::Same3x3 => 9,
+            Kind8::Same1x1 => 1,
+            Kind8::Up2x2 => 4,
+        };
         let ins: usize = inputs.iter().sum();
         let inputs: Vec<(usize, Quant)> = inputs
             .iter()
@@ -187,15 +191,15 @@ impl Case {
         out
     }
 
-    fn right_up(&self) -> Vec<u8> {
+    /// A 1x1 convolution, or four of them side by side (`fine` is 2).
+    fn right_points(&self, fine: usize) -> Vec<u8> {
         let (n, h, w) = self.size;
         let ins = self.ins();
-        let mut out = vec![0; n * self.outputs * 4 * h * w];
+        let mut out = vec![0; n * self.outputs * fine * fine * h * w];
         for o in 0..self.outputs {
-            for phase in 0..4 {
-                let of: Vec<f32> = (0..ins)
-                    .map(|i| self.weights[(i * self.outputs + o) * 4 + phase] * self.scale_of(i))
-                    .collect();
+            for phase in 0..fine * fine {
+                let at = |i: usize| if fine == 2 { (i * self.outputs + o) * 4 + phase } else { o * ins + i };
+                let of: Vec<f32> = (0..ins).map(|i| self.weights[at(i)] * self.scale_of(i)).collect();
                 let most = of.iter().fold(0.0f32, |m, v| m.max(v.abs()));
                 let scale = (most / 127.0).max(self.bias[o].abs() / (1 << 29) as f32);
                 let q = |v: f32| (v / scale).round_ties_even() as i32;
@@ -206,8 +210,8 @@ impl Case {
                             for (i, v) in of.iter().enumerate() {
                                 sum += q(*v) * self.input(image, i, y as isize, x as isize);
                             }
-                            let (yy, xx) = (2 * y + phase / 2, 2 * x + phase % 2);
-                            out[((image * self.outputs + o) * 2 * h + yy) * 2 * w + xx] =
+                            let (yy, xx) = (fine * y + phase / 2, fine * x + phase % 2);
+                            out[((image * self.outputs + o) * fine * h + yy) * fine * w + xx] =
                                 self.round(o, sum, scale);
                         }
                     }
@@ -241,9 +245,66 @@ proptest! {
         seed: u32, size in sizes(), input in 1usize..70, outputs in 1usize..50
     ) {
         let case = Case::new(seed, Kind8::Up2x2, size, &[input], outputs);
-        let right = case.right_up();
+        let right = case.right_points(2);
         for isa in Isa::available() {
             prop_assert!(case.found(isa, Kind8::Up2x2) == right, "{}", isa);
+        }
+    }
+
+    #[test]
+    fn a_1x1_convolution_of_bytes_is_the_plain_sum(
+        seed: u32, size in sizes(), inputs in prop::collection::vec(1usize..40, 1..3), outputs in 1usize..50
+    ) {
+        let case = Case::new(seed, Kind8::Same1x1, size, &inputs, outputs);
+        let right = case.right_points(1);
+        for isa in Isa::available() {
+            prop_assert!(case.found(isa, Kind8::Same1x1) == right, "{}", isa);
+        }
+    }
+
+    #[test]
+    fn a_sum_of_bytes_is_that_of_what_they_mean(seed: u32, size in sizes(), c in 1usize..40, relu: bool) {
+        let (n, h, w) = size;
+        let mut noise = Noise(seed | 1);
+        let quants: Vec<Quant> = [0.02f32, 0.05, 0.06]
+            .into_iter()
+            .map(|scale| Quant { scale, zero: (noise.next() % 128) as u8 })
+            .collect();
+        let plain = [0, 1].map(|_| noise.bytes(n * c * h * w));
+        let shape = ByteShape::new(n, c, h, w);
+        let packed = [0, 1].map(|i| {
+            let mut data = vec![99; shape.len()];
+            shape.pack(&plain[i], &mut data, quants[i].zero);
+            data
+        });
+        let mut before: Option<Vec<u8>> = None;
+        for isa in Isa::available() {
+            let mut out = vec![77; shape.len()];
+            let from = [0, 1].map(|i| (packed[i].as_slice(), quants[i]));
+            add8(isa, shape, from, (relu, quants[2]), &mut out);
+            for (i, &found) in shape.unpack(&out).iter().enumerate() {
+                let means = |k: usize| {
+                    let q = &quants[k];
+                    (f64::from(plain[k][i]) - f64::from(q.zero)) * f64::from(q.scale)
+                };
+                let sum = means(0) + means(1);
+                let sum = if relu { sum.max(0.0) } else { sum };
+                let q = sum / f64::from(quants[2].scale) + f64::from(quants[2].zero);
+                let q = q.clamp(0.0, f64::from(TOP));
+                prop_assert!((f64::from(found) - q).abs() < 0.501, "{found} is not {q}");
+            }
+            // The frame holds what means 0.
+            let mut framed = vec![0; shape.len()];
+            shape.pack(&shape.unpack(&out), &mut framed, quants[2].zero);
+            let planes = n * shape.blocks() * (h + 2) * (w.next_multiple_of(2) + 2) * 16;
+            let used = |data: &[u8]| -> Vec<u8> {
+                (0..planes).filter(|i| c % 16 == 0 || i % 16 < c % 16).map(|i| data[i]).collect()
+            };
+            prop_assert!(used(&out) == used(&framed), "{}: a frame without zeros", isa);
+            match &before {
+                None => before = Some(out),
+                Some(first) => prop_assert!(first[..planes] == out[..planes], "{} differs", isa),
+            }
         }
     }
 

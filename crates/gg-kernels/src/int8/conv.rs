@@ -38,7 +38,7 @@ pub fn convolve8(
         sources.iter().all(|(data, shape)| data.len() >= shape.len()),
         "tensors as large as their shapes"
     );
-    let fine = if conv.kind == Kind8::Up2x2 { 2 } else { 1 };
+    let fine = conv.kind.fine();
     let out_shape = ByteShape::new(n, conv.outputs, fine * h, fine * w);
     assert!(out.len() >= out_shape.len(), "a destination as large as its shape");
     if out_shape.is_empty() || sources.iter().any(|(_, s)| s.is_empty()) {
@@ -52,7 +52,7 @@ pub fn convolve8(
 
     let per_row = match conv.kind {
         Kind8::Same3x3 => PLACES * count * pairs_row(w),
-        Kind8::Up2x2 => count * w * LANES,
+        Kind8::Same1x1 | Kind8::Up2x2 => count * w * LANES,
     };
     let rows = (SCRATCH / per_row).saturating_sub(2).clamp(1, h);
     let wanted = 4 * rayon::current_num_threads();

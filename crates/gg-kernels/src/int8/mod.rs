@@ -34,6 +34,6 @@ pub use conv::{Source8, convolve8};
 pub use image::{ImageConv, convolve_image};
 pub use layout::{ByteShape, Quant, TOP};
 pub(crate) use portable::Portable;
-pub use reduce::{logits8, max_pool8, means8};
+pub use reduce::{add8, logits8, max_pool8, means8};
 pub(crate) use simd::{Int8, Work};
 pub use weights::{After8, Conv8, Kind8};

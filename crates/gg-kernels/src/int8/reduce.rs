@@ -1,4 +1,4 @@
-//! What stands between and after the convolutions: 2x2 max-pool, the 1x1 convolution to logits, means over pixels.
+//! What stands between and after the convolutions: sums, 2x2 max-pool, the 1x1 convolution to logits, means over pixels.
 
 use super::layout::{ByteShape, LANES, Quant};
 use super::simd::{Int8, Work};
@@ -74,6 +74,64 @@ impl Work for PoolRow<'_> {
                     let v = S::mul_add(S::from_bytes(to), scale, shift);
                     S::store_bytes(to, v, f32::from(super::TOP));
                 }
+            }
+        }
+    }
+}
+
+/// The sum of two tensors of one shape, below 0 cut where `relu` says so, in bytes of another [`Quant`].
+///
+/// # Panics
+/// When a slice is shorter than its shape.
+pub fn add8(
+    isa: Isa,
+    shape: ByteShape,
+    [a, b]: [(&[u8], Quant); 2],
+    (relu, to): (bool, Quant),
+    out: &mut [u8],
+) {
+    let len = shape.len();
+    assert!(a.0.len() >= len && b.0.len() >= len && out.len() >= len, "tensors as large as their shape");
+    if shape.is_empty() {
+        return;
+    }
+    shape.frame(out, to.zero);
+    // The byte of two bytes: a factor for each, and a summand.
+    let factors = [a.1.scale / to.scale, b.1.scale / to.scale];
+    let zeros = factors[0] * f32::from(a.1.zero) + factors[1] * f32::from(b.1.zero);
+    let affine = (factors, f32::from(to.zero) - zeros);
+    let least = if relu { f32::from(to.zero) } else { 0.0 };
+    let out = SharedBytes(out.as_mut_ptr());
+    (0..shape.n * shape.blocks() * shape.h).into_par_iter().with_min_len(16).for_each(|i| {
+        let (plane, y) = (i / shape.h, i % shape.h);
+        let at = shape.at(plane / shape.blocks(), plane % shape.blocks(), y, 0);
+        isa.run_int8(AddRow { from: [&a.0[at..], &b.0[at..]], affine, least, out, at, w: shape.w });
+    });
+}
+
+struct AddRow<'a> {
+    from: [&'a [u8]; 2],
+    affine: ([f32; 2], f32),
+    least: f32,
+    out: SharedBytes,
+    /// Where the row begins.
+    at: usize,
+    w: usize,
+}
+
+impl Work for AddRow<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Int8>(self) {
+        let ([a, b], summand) = self.affine;
+        // SAFETY: entered through an `Isa`; `add8` has checked the lengths, and the row is one task's alone.
+        unsafe {
+            let (a, b, summand, least) = (S::splat(a), S::splat(b), S::splat(summand), S::splat(self.least));
+            for x in 0..self.w {
+                let [p, q] = self.from.map(|row| S::from_bytes(row.as_ptr().add(x * LANES)));
+                let v = S::mul_add(p, a, S::mul_add(q, b, summand));
+                S::store_bytes(self.out.at(self.at + x * LANES), S::max(v, least), f32::from(super::TOP));
             }
         }
     }

@@ -62,7 +62,7 @@ impl Work for Task<'_> {
         unsafe {
             match self.job.conv.kind {
                 Kind8::Same3x3 => self.pairs::<S>(),
-                Kind8::Up2x2 => self.points::<S>(),
+                Kind8::Same1x1 | Kind8::Up2x2 => self.points::<S>(),
             }
         }
     }
@@ -119,7 +119,7 @@ impl Task<'_> {
         }
     }
 
-    /// A transposed convolution: four 1x1 convolutions side by side.
+    /// A 1x1 convolution, or a transposed one: four of them side by side.
     #[inline(always)]
     unsafe fn points<S: Int8>(self) {
         let job = self.job;
@@ -130,7 +130,7 @@ impl Task<'_> {
                 blocks.push(data.as_ptr().add(shape.at(self.image, block, 0, 0)));
             }
         }
-        let per_phase = job.out_shape.blocks();
+        let (per_phase, fine) = (job.out_shape.blocks(), job.conv.kind.fine());
         let tiles = shape.w.div_ceil(S::TILE);
         for group in self.groups.0..self.groups.1 {
             for y in self.rows.0..self.rows.1 {
@@ -138,10 +138,10 @@ impl Task<'_> {
                     let (x, end) = (cut(shape.w, tiles, i), cut(shape.w, tiles, i + 1));
                     let at = |k: usize| {
                         let phase = (group * job.group + k) / per_phase;
-                        (self.image, 2 * y + phase / 2, 2 * x + phase % 2)
+                        (self.image, fine * y + phase / 2, fine * x + phase % 2)
                     };
                     let list = (blocks.as_ptr(), blocks.len());
-                    let mut t = self.tile(group, list, 2 * LANES, at(0), at(self.width(group) - 1));
+                    let mut t = self.tile(group, list, fine * LANES, at(0), at(self.width(group) - 1));
                     t.offset = y * shape.row() + x * LANES;
                     t.row = shape.row();
                     tile::<S>(false, self.width(group), end - x, t);

@@ -4,8 +4,8 @@
 //! rounded, so that sources of different scales can be added up.
 //!
 //! Packed: `[group of output blocks][place of the transform][input block][row of the kernel][word of four inputs][block of
-//! the group][output][input of the word]`, the order in which the tile kernel reads them; a 2x2 transposed convolution has
-//! one place and one row, and four times as many output blocks.
+//! the group][output][input of the word]`, the order in which the tile kernel reads them; a 1x1 convolution and a 2x2
+//! transposed one have one place and one row, the latter four times as many output blocks.
 
 use super::layout::{LANES, Quant};
 use crate::{Buffer, Isa};
@@ -27,6 +27,8 @@ const MOST_STEPS: f32 = (1 << 29) as f32;
 pub enum Kind8 {
     /// 3x3, stride 1, zero padding that keeps the size; weights `[out, in, 3, 3]`.
     Same3x3,
+    /// 1x1, stride 1; weights `[out, in, 1, 1]`.
+    Same1x1,
     /// Transposed 2x2 of stride 2; weights `[in, out, 2, 2]`.
     Up2x2,
 }
@@ -76,7 +78,21 @@ impl Kind8 {
     }
 
     pub(super) fn phases(self) -> usize {
-        if self == Self::Same3x3 { 1 } else { 4 }
+        if self == Self::Up2x2 { 4 } else { 1 }
+    }
+
+    /// Weights from one input to one output.
+    fn taps(self) -> usize {
+        match self {
+            Self::Same3x3 => 9,
+            Self::Same1x1 => 1,
+            Self::Up2x2 => 4,
+        }
+    }
+
+    /// Rows (columns) of the result for each of a source.
+    pub(super) fn fine(self) -> usize {
+        if self == Self::Up2x2 { 2 } else { 1 }
     }
 }
 
@@ -103,7 +119,7 @@ impl Conv8 {
             first += c.div_ceil(LANES);
         }
         let (ins, phases) = (places.len(), kind.phases());
-        let taps = if kind == Kind8::Same3x3 { 9 } else { 4 };
+        let taps = kind.taps();
         assert!(
             weights.len() == outputs * ins * taps && after.bias.len() == outputs,
             "weights of this shape"
@@ -130,6 +146,7 @@ impl Conv8 {
                         let s = places[i].1.scale;
                         match kind {
                             Kind8::Same3x3 => transform(&weights[(o * ins + i) * 9 + 3 * row..][..3], s),
+                            Kind8::Same1x1 => [weights[o * ins + i] * s, 0.0, 0.0, 0.0],
                             Kind8::Up2x2 => [weights[(i * outputs + o) * 4 + phase] * s, 0.0, 0.0, 0.0],
                         }
                     };
@@ -187,7 +204,7 @@ impl Lane {
     fn offset(&mut self, kind: Kind8, place: usize, weight: i32, zero: i32) {
         let [even, odd] = &mut self.start;
         match (kind, place) {
-            (Kind8::Up2x2, _) => {
+            (Kind8::Same1x1 | Kind8::Up2x2, _) => {
                 *even -= weight * zero;
                 *odd -= weight * zero;
             }

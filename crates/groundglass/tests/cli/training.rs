@@ -334,10 +334,10 @@ fn unets_with_other_blocks_and_skips_are_trained_told_and_used() {
         args.extend(more);
         groundglass(&args)
     };
-    let in_floats = ["block=residual", "skips=gated", "deep_supervision=true"];
+    let all = ["block=residual", "skips=gated", "deep_supervision=true"];
     for (name, choices, words, bytes) in [
-        ("all", &in_floats[..], ", residual blocks, gated skips, deep supervision", false),
-        ("nested", &["skips=nested"][..], ", nested skips", true),
+        ("all", &all[..], ", residual blocks, gated skips, deep supervision", false),
+        ("nested", &["block=residual", "skips=nested"][..], ", residual blocks, nested skips", true),
     ] {
         let run = dir.path().join(name);
         train(&run, choices).ok();

@@ -1,7 +1,7 @@
 //! Prediction in bytes: the same [`Program`], every tensor between two convolutions stored as bytes of 7 bits whose scale
 //! a [`Calibration`] fixed beforehand (see `gg_kernels::Conv8`). The first convolution and the last 1x1 multiply in fp32.
 
-use super::program::{From, Kind, Program, Step};
+use super::program::{From, Kind, Program};
 use super::store::Pool;
 use super::{PIXELS_AT_ONCE, Sizes, flat_layers, input_size, keep_flat, lost};
 use crate::calibration::Calibration;
@@ -9,8 +9,8 @@ use crate::engine::{Arithmetic, DropoutKey, Engine, EngineError, Gradients, Imag
 use crate::net::Graph;
 use crate::weights::Weights;
 use gg_kernels::{
-    After8, Buffer, ByteShape, Conv8, ImageConv, Kind8, Quant, Sampling, Source8, convolve_image, convolve8,
-    logits8, max_pool8, means8, norm_of_running,
+    After8, Buffer, ByteShape, Conv8, ImageConv, Kind8, Quant, Sampling, Source8, add8, convolve_image,
+    convolve8, logits8, max_pool8, means8, norm_of_running,
 };
 
 /// gg-kernels in int8; it predicts and does not train.
@@ -33,6 +33,7 @@ enum Layer {
     Conv(Conv8),
     Logits { weights: Vec<f32>, bias: f32, relu: bool },
     Pool(Option<(Vec<f32>, Vec<f32>)>),
+    Add { relu: bool },
     Nothing,
 }
 
@@ -81,15 +82,19 @@ impl Int8Engine {
         })
     }
 
-    fn layer(&self, step: &Step, quant: Quant, weights: &Weights) -> Layer {
+    fn layer(&self, i: usize, weights: &Weights) -> Layer {
+        let (step, quant) = (&self.program.steps[i], self.quants[i]);
         let norm = step.norm.as_ref().map(|n| {
             let get = |suffix: &str| weights.values(&format!("{}.{suffix}", n.name));
             let norm =
                 norm_of_running(get("running_mean"), get("running_var"), get("weight"), get("bias"), n.eps);
             (norm.scale, norm.shift)
         });
-        let Kind::Conv { plan, name, bias, relu } = &step.kind else {
-            return if matches!(step.kind, Kind::Pool) { Layer::Pool(norm) } else { Layer::Nothing };
+        let (plan, name, bias, relu) = match &step.kind {
+            Kind::Conv { plan, name, bias, relu } => (plan, name, bias, relu),
+            Kind::Pool => return Layer::Pool(norm),
+            Kind::Add { relu } => return Layer::Add { relu: *relu },
+            Kind::Dropout { .. } | Kind::Gate => return Layer::Nothing,
         };
         let values = weights.values(&format!("{name}.weight"));
         let zeros = vec![0.0; step.channels];
@@ -98,12 +103,16 @@ impl Int8Engine {
         let after =
             After8 { bias, relu: *relu, norm: norm.as_ref().map(|(f, s)| (f.as_slice(), s.as_slice())) };
         if step.inputs == [From::Image] {
+            let values = if plan.kernel == 1 { &in_the_middle(values) } else { values };
             return Layer::Image(ImageConv::new(plan.inputs[0], step.channels, values, after, quant));
         }
         let kind = match (plan.kernel, plan.output_grid) {
             (3, _) => Kind8::Same3x3,
             (_, Sampling::Double) => Kind8::Up2x2,
-            _ => return Layer::Logits { weights: values.to_vec(), bias: bias[0], relu: *relu },
+            _ if gives_logits(&self.program, i) => {
+                return Layer::Logits { weights: values.to_vec(), bias: bias[0], relu: *relu };
+            }
+            _ => Kind8::Same1x1,
         };
         let inputs: Vec<(usize, Quant)> = step
             .inputs
@@ -178,6 +187,12 @@ impl Int8Engine {
                     let quants = (self.quants[s], self.quants[i]);
                     max_pool8(isa, ByteShape::new(n, step.channels, ih, iw), data, quants, norm, to);
                 }
+                Layer::Add { relu } => {
+                    let (a, s) = tensor(&step.inputs[0])?;
+                    let (b, t) = tensor(&step.inputs[1])?;
+                    let from = [(a, self.quants[s]), (b, self.quants[t])];
+                    add8(isa, shape, from, (*relu, self.quants[i]), to);
+                }
                 Layer::Logits { weights, bias, relu } => {
                     let (data, s) = tensor(&step.inputs[0])?;
                     let shape = ByteShape::new(n, steps[s].channels, h, w);
@@ -220,27 +235,33 @@ impl Int8Engine {
 
 /// Whether there is a kernel for each step.
 fn check_steps(graph: &Graph, program: &Program) -> Result<(), EngineError> {
-    let last = program.steps.len() - 1;
     for (i, step) in program.steps.iter().enumerate() {
         let of_image = step.inputs.contains(&From::Image);
         let known = match &step.kind {
-            Kind::Pool | Kind::Dropout { .. } => true,
-            Kind::Add { .. } | Kind::Gate => false,
-            Kind::Conv { plan, .. } => match (plan.kernel, of_image) {
-                (3, true) => step.inputs.len() == 1,
-                (3, false) => true,
-                (_, false) if plan.output_grid == Sampling::Double => true,
-                (_, false) => {
-                    i == last && step.channels == 1 && step.inputs.len() == 1 && step.norm.is_none()
-                }
-                (_, true) => false,
-            },
+            Kind::Pool | Kind::Dropout { .. } | Kind::Add { .. } => true,
+            Kind::Gate => false,
+            Kind::Conv { .. } if of_image => step.inputs.len() == 1,
+            Kind::Conv { .. } => {
+                i + 1 < program.steps.len() || program.head.is_some() || gives_logits(program, i)
+            }
         };
         if !known {
             return Err(EngineError::NoInt8 { layer: graph.layers[step.layer].name.clone() });
         }
     }
     Ok(())
+}
+
+/// Whether a 1x1 convolution is the last one, to one channel: floats, not bytes.
+fn gives_logits(program: &Program, i: usize) -> bool {
+    let step = &program.steps[i];
+    let end = i + 1 == program.steps.len() && step.channels == 1 && step.inputs.len() == 1;
+    end && step.norm.is_none() && matches!(&step.kind, Kind::Conv { plan, .. } if plan.kernel == 1)
+}
+
+/// The weights of a 1x1 convolution as those of a 3x3 one: the first layer is next to nothing of the work.
+fn in_the_middle(weights: &[f32]) -> Vec<f32> {
+    weights.iter().flat_map(|w| [0.0, 0.0, 0.0, 0.0, *w, 0.0, 0.0, 0.0, 0.0]).collect()
 }
 
 /// Mean of one image's logits, added in one order at any number of threads.
@@ -263,8 +284,7 @@ impl Engine for Int8Engine {
 
     fn set_weights(&mut self, weights: &Weights) -> Result<(), EngineError> {
         weights.check(&self.graph)?;
-        let steps = self.program.steps.iter().zip(&self.quants);
-        self.layers = steps.map(|(step, quant)| self.layer(step, *quant, weights)).collect();
+        self.layers = (0..self.program.steps.len()).map(|i| self.layer(i, weights)).collect();
         keep_flat(&self.program, weights, self.weights.get_or_insert_default());
         Ok(())
     }
