@@ -8,7 +8,7 @@
 //! * [`Conv8`], [`convolve8`]: prediction in bytes; [`ImageConv`], [`max_pool8`], [`logits8`], [`means8`];
 //! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`]; [`adam_step`];
 //! * [`logits`], [`logits_backward`]: the 1x1 convolution to one channel at a network's end;
-//! * [`add`], [`gate`]: what residual blocks and attention gates join tensors with.
+//! * [`add`], [`add8`], [`gate`]: what residual blocks and attention gates join tensors with.
 //!
 //! Work is cut by shapes alone, and all sums are added in a fixed order: the same bytes at any number of threads
 //! (rayon's current pool), for one instruction set.

@@ -100,19 +100,28 @@ impl Weights {
 
     /// Takes over every layer whose arrays `other` all has, with the same names and shapes; gives how many arrays.
     pub fn take_from(&mut self, other: &Weights) -> usize {
-        let layer = |name: &str| name.rsplit_once('.').map_or(name, |(layer, _)| layer).to_owned();
-        let other_has =
-            |(name, t): (&String, &Tensor)| other.tensors.get(name).is_some_and(|o| o.shape == t.shape);
-        let misfits: BTreeSet<String> =
-            self.tensors.iter().filter(|&array| !other_has(array)).map(|(name, _)| layer(name)).collect();
+        let misfits = other.misfits(self.tensors.iter().map(|(name, t)| (name.as_str(), t.shape.as_slice())));
         let mut taken = 0;
         for (name, tensor) in &mut self.tensors {
-            if let Some(found) = other.tensors.get(name).filter(|_| !misfits.contains(&layer(name))) {
+            if let Some(found) = other.tensors.get(name).filter(|_| !misfits.contains(layer_of(name))) {
                 tensor.clone_from(found);
                 taken += 1;
             }
         }
         taken
+    }
+
+    /// How many arrays a network could take over from these.
+    pub fn shared_with(&self, graph: &Graph) -> usize {
+        let arrays = || graph.params.iter().map(|p| (p.name.as_str(), p.shape.as_slice()));
+        let misfits = self.misfits(arrays());
+        arrays().filter(|(name, _)| !misfits.contains(layer_of(name))).count()
+    }
+
+    /// The layers of which an array is not here in its shape.
+    fn misfits<'a>(&self, arrays: impl Iterator<Item = (&'a str, &'a [usize])>) -> BTreeSet<String> {
+        let fits = |name: &str, shape: &[usize]| self.tensors.get(name).is_some_and(|t| t.shape == shape);
+        arrays.filter(|(name, shape)| !fits(name, shape)).map(|(name, _)| layer_of(name).to_owned()).collect()
     }
 
     /// Values of one array, or the empty slice.
@@ -149,6 +158,11 @@ impl Weights {
         }
         Ok(())
     }
+}
+
+/// The layer of an array's name.
+fn layer_of(array: &str) -> &str {
+    array.rsplit_once('.').map_or(array, |(layer, _)| layer)
 }
 
 fn first_values(p: &Param, init: Init, seed: u64, stream: u64) -> Tensor {

@@ -87,7 +87,8 @@ fn int8_stays_near_fp32_and_gives_the_same_bytes_on_every_instruction_set_and_in
             let share = (power(&|i| found[i] - right[i]) / power(&|i| right[i] - mean)).sqrt();
             // A classifier says nearly the same of all of these images.
             let largest = right.iter().zip(&found).fold(0.0f32, |m, (a, b)| m.max((a - b).abs()));
-            assert!(share < 0.15 || largest < 0.05, "{isa}: {net:?} differs by {share}, {largest}");
+            let near = share < 0.15 || (!graph.segments() && largest < 0.05);
+            assert!(near, "{isa}: {net:?} differs by {share}, {largest}");
             let alone: Vec<f32> = (0..n)
                 .flat_map(|i| {
                     let values = &x[i * len..(i + 1) * len];

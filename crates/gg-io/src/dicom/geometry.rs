@@ -211,6 +211,12 @@ fn runs_down(normal: [f64; 3]) -> bool {
     normal[2] < 0.0 && normal[2].abs() >= normal[0].abs().max(normal[1].abs())
 }
 
+/// The number of a stored slice as people count them: from 0 at the feet, as in `slices.csv`.
+pub(super) fn count_from_feet(slices: &[SliceHeader], stored: usize) -> usize {
+    let down = normal(slices).ok().flatten().is_some_and(runs_down);
+    if down { slices.len() - 1 - stored } else { stored }
+}
+
 /// Where the slice of a file that could not be read belongs, as far as its header says it.
 pub(super) fn place_of(slices: &[SliceHeader], lost: &Lost) -> Option<String> {
     let normal = normal(slices).ok().flatten()?;

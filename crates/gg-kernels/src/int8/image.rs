@@ -1,5 +1,5 @@
-//! The first layer: 3x3 from an image of floats to bytes. It is a five-hundredth of the network's work, and its input is
-//! exact, so its products are fp32.
+//! What reads the image: 3x3 from floats to bytes. It is a five-hundredth of a U-Net's work (twice that with a residual block's
+//! projection, a 1x1 in the middle of a 3x3), and its input is exact, so its products are fp32.
 
 use super::layout::{ByteShape, LANES, Quant};
 use super::simd::{Int8, Work};

@@ -129,7 +129,8 @@ impl Work for AddRow<'_> {
         unsafe {
             let (a, b, summand, least) = (S::splat(a), S::splat(b), S::splat(summand), S::splat(self.least));
             for x in 0..self.w {
-                let [p, q] = self.from.map(|row| S::from_bytes(row.as_ptr().add(x * LANES)));
+                let p = S::from_bytes(self.from[0].as_ptr().add(x * LANES));
+                let q = S::from_bytes(self.from[1].as_ptr().add(x * LANES));
                 let v = S::mul_add(p, a, S::mul_add(q, b, summand));
                 S::store_bytes(self.out.at(self.at + x * LANES), S::max(v, least), f32::from(super::TOP));
             }

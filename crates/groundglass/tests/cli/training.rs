@@ -304,7 +304,9 @@ fn a_classifier_begins_with_the_encoder_of_a_segmentation_network_that_saw_nobod
         args.extend(more);
         groundglass(&args)
     };
-    with(&[]).ok();
+    let told = with(&[]).ok().stderr;
+    assert!(told.contains("first weights: 30 of the network's 34 arrays from"), "{told}");
+    assert!(told.contains("drawn anew"), "{told}");
     let bundle = json(&out.join("manifest.json"));
     assert_eq!(bundle["init_sha256"].as_str().map(str::len), Some(64), "{bundle}");
     // Another fold holds out a patient whom the infection network was trained on.

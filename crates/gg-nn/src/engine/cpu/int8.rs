@@ -1,5 +1,5 @@
 //! Prediction in bytes: the same [`Program`], every tensor between two convolutions stored as bytes of 7 bits whose scale
-//! a [`Calibration`] fixed beforehand (see `gg_kernels::Conv8`). The first convolution and the last 1x1 multiply in fp32.
+//! a [`Calibration`] fixed beforehand (see `gg_kernels::Conv8`). Convolutions of the image and the last 1x1 multiply in fp32.
 
 use super::program::{From, Kind, Program};
 use super::store::Pool;
@@ -241,11 +241,10 @@ fn check_steps(graph: &Graph, program: &Program) -> Result<(), EngineError> {
             Kind::Pool | Kind::Dropout { .. } | Kind::Add { .. } => true,
             Kind::Gate => false,
             Kind::Conv { .. } if of_image => step.inputs.len() == 1,
-            Kind::Conv { .. } => {
-                i + 1 < program.steps.len() || program.head.is_some() || gives_logits(program, i)
-            }
+            Kind::Conv { .. } => true,
         };
-        if !known {
+        let ends_well = i + 1 < program.steps.len() || program.head.is_some() || gives_logits(program, i);
+        if !(known && ends_well) {
             return Err(EngineError::NoInt8 { layer: graph.layers[step.layer].name.clone() });
         }
     }
@@ -255,11 +254,13 @@ fn check_steps(graph: &Graph, program: &Program) -> Result<(), EngineError> {
 /// Whether a 1x1 convolution is the last one, to one channel: floats, not bytes.
 fn gives_logits(program: &Program, i: usize) -> bool {
     let step = &program.steps[i];
-    let end = i + 1 == program.steps.len() && step.channels == 1 && step.inputs.len() == 1;
-    end && step.norm.is_none() && matches!(&step.kind, Kind::Conv { plan, .. } if plan.kernel == 1)
+    let Kind::Conv { plan, .. } = &step.kind else { return false };
+    let to_one = plan.kernel == 1 && plan.output_grid == Sampling::Same && step.channels == 1;
+    let of_one = matches!(step.inputs.as_slice(), [From::Step(_)]);
+    i + 1 == program.steps.len() && to_one && of_one && step.norm.is_none()
 }
 
-/// The weights of a 1x1 convolution as those of a 3x3 one: the first layer is next to nothing of the work.
+/// The weights of a 1x1 convolution as those of a 3x3 one: a projection of the image is next to nothing of the work.
 fn in_the_middle(weights: &[f32]) -> Vec<f32> {
     weights.iter().flat_map(|w| [0.0, 0.0, 0.0, 0.0, *w, 0.0, 0.0, 0.0, 0.0]).collect()
 }
