@@ -304,8 +304,7 @@ impl Bundle {
 
 fn format_of(info: &BundleInfo) -> u32 {
     let reaches = info.area.as_ref().is_some_and(|area| area.reach > 0.0);
-    let plain = !matches!(&info.net, NetConfig::Unet(unet) if !unet.choices().is_empty());
-    if info.members.is_empty() && !reaches && plain { SINGLE_FORMAT } else { BUNDLE_FORMAT }
+    if info.members.is_empty() && !reaches && info.net.is_plain() { SINGLE_FORMAT } else { BUNDLE_FORMAT }
 }
 
 fn usable(temperature: f32) -> bool {

@@ -91,6 +91,7 @@ fn our_kernels_give_what_burn_gives() {
         })
     };
     let of_unet = UnetClassifierConfig { base: 8, levels: 3, dense: 12, ..UnetClassifierConfig::default() };
+    let residual = UnetClassifierConfig { block: Block::Residual, ..of_unet.clone() };
     let nets = [
         (unet(1, 16, Norm::Batch), 32),
         (unet(3, 5, Norm::Batch), 24),
@@ -113,6 +114,8 @@ fn our_kernels_give_what_burn_gives() {
         ),
         (NetConfig::Encoder(of_unet.clone()), 24),
         (NetConfig::UnetArea(of_unet), 24),
+        (NetConfig::Encoder(residual.clone()), 24),
+        (NetConfig::UnetArea(residual), 24),
         (of_parts(Block::Residual, Skips::Plain, 1, 16, Norm::Batch), 24),
         (of_parts(Block::Residual, Skips::Plain, 3, 5, Norm::None), 16),
         (of_parts(Block::Plain, Skips::Gated, 1, 20, Norm::Batch), 24),

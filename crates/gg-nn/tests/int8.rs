@@ -30,6 +30,7 @@ fn nets() -> Vec<(NetConfig, usize)> {
     let a = ClassifierAConfig { widths: vec![20, 16, 40], dense: 33, ..Default::default() };
     let b = ClassifierBConfig { widths: vec![16, 24], dense: 12, ..Default::default() };
     let of_unet = UnetClassifierConfig { base: 8, levels: 3, dense: 12, ..UnetClassifierConfig::default() };
+    let encoder = UnetClassifierConfig { block: Block::Residual, ..of_unet.clone() };
     vec![
         (unet(1, 16, Norm::Batch), 32),
         (unet(3, 5, Norm::Batch), 20),
@@ -37,6 +38,7 @@ fn nets() -> Vec<(NetConfig, usize)> {
         (NetConfig::ClassifierA(a), 24),
         (NetConfig::ClassifierB(b), 24),
         (NetConfig::UnetArea(of_unet), 24),
+        (NetConfig::Encoder(encoder), 24),
         (nested(16, false), 32),
         (nested(5, true), 20),
         (residual(1, 16, Norm::Batch, Skips::Plain), 32),

@@ -121,6 +121,9 @@ pub struct UnetClassifierConfig {
     pub norm_momentum: f64,
     /// Distribution of the first weights.
     pub init: Init,
+    /// What a pair of convolutions is: as in the U-Net whose weights are taken over.
+    #[serde(skip_serializing_if = "is_default")]
+    pub block: Block,
 }
 
 /// What a pair of convolutions of a U-Net is.
@@ -193,13 +196,20 @@ pub enum NetError {
     },
 }
 
+impl Block {
+    /// What it is where that is no plain one, with a comma before it.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Residual => ", residual blocks",
+        }
+    }
+}
+
 impl UnetConfig {
     /// What was chosen beside its sizes, in words, each with a comma before it; empty for the plain network.
     pub fn choices(&self) -> String {
-        let block = match self.block {
-            Block::Plain => "",
-            Block::Residual => ", residual blocks",
-        };
+        let block = self.block.words();
         let skips = match self.skips {
             Skips::Plain => "",
             Skips::Gated => ", gated skips",
@@ -267,6 +277,7 @@ impl Default for UnetClassifierConfig {
             norm_eps: 1e-3,
             norm_momentum: 0.9,
             init: Init::HeNormal,
+            block: Block::Plain,
         }
     }
 }
@@ -329,11 +340,22 @@ impl NetConfig {
             Self::ClassifierA(c) => format!("classifier A, widths {}", widths(&c.widths)),
             Self::ClassifierB(c) => format!("classifier B, widths {}", widths(&c.widths)),
             Self::Encoder(c) => {
-                format!("U-Net encoder with a dense layer, base {}, {} levels", c.base, c.levels)
+                let block = c.block.words();
+                format!("U-Net encoder with a dense layer, base {}, {} levels{block}", c.base, c.levels)
             }
             Self::UnetArea(c) => {
-                format!("U-Net with a dense layer on what it marks, base {}, {} levels", c.base, c.levels)
+                let (base, levels, block) = (c.base, c.levels, c.block.words());
+                format!("U-Net with a dense layer on what it marks, base {base}, {levels} levels{block}")
             }
+        }
+    }
+
+    /// Whether nothing was chosen that older versions of this program do not know.
+    pub(crate) fn is_plain(&self) -> bool {
+        match self {
+            Self::Unet(c) => c.choices().is_empty(),
+            Self::Encoder(c) | Self::UnetArea(c) => c.block == Block::Plain,
+            Self::ClassifierA(_) | Self::ClassifierB(_) => true,
         }
     }
 
@@ -422,7 +444,13 @@ mod tests {
             net.summary(),
             "U-Net, base 32, 5 levels, residual blocks, nested skips, deep supervision"
         );
-        for bad in [r#"{"kind":"unet","block":"wide"}"#, r#"{"kind":"encoder","block":"residual"}"#] {
+        let encoder = UnetClassifierConfig { block: Block::Residual, ..UnetClassifierConfig::default() };
+        let text = serde_json::to_string(&NetConfig::Encoder(encoder.clone())).unwrap();
+        assert!(text.ends_with(r#""block":"residual"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<NetConfig>(&text).unwrap(), NetConfig::Encoder(encoder));
+        let text = serde_json::to_string(&NetConfig::Encoder(UnetClassifierConfig::default())).unwrap();
+        assert!(text.ends_with(r#""init":"he_normal"}"#), "{text}");
+        for bad in [r#"{"kind":"unet","block":"wide"}"#, r#"{"kind":"encoder","skips":"gated"}"#] {
             assert!(serde_json::from_str::<NetConfig>(bad).is_err(), "{bad}");
         }
     }

@@ -36,6 +36,7 @@ fn whole(c: &UnetClassifierConfig) -> UnetConfig {
         norm_eps: c.norm_eps,
         norm_momentum: c.norm_momentum,
         init: c.init,
+        block: c.block,
         ..UnetConfig::default()
     }
 }
@@ -44,20 +45,22 @@ fn whole(c: &UnetClassifierConfig) -> UnetConfig {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::net::NetConfig;
+    use crate::net::{Block, NetConfig};
     use crate::weights::Weights;
 
     #[test]
     fn a_classifier_takes_over_every_array_of_its_part_of_the_unet_and_nothing_else() {
-        let unet = NetConfig::Unet(UnetConfig { base: 4, levels: 3, ..UnetConfig::default() });
-        let trained = Weights::init(&unet, 1).unwrap();
-        let config = UnetClassifierConfig { base: 4, levels: 3, ..UnetClassifierConfig::default() };
-        // per block 2 convolutions (one array) and 2 batch norms (four arrays); 3 blocks down, 2 up, each of these with
-        // a transposed convolution (two arrays); the last convolution has two
-        for (classifier, taken) in [
-            (NetConfig::Encoder(config.clone()), 3 * 2 * (1 + 4)),
-            (NetConfig::UnetArea(config), 5 * 2 * (1 + 4) + 2 * 2 + 2),
+        let unet = |block| NetConfig::Unet(UnetConfig { base: 4, levels: 3, block, ..UnetConfig::default() });
+        let config = |block| UnetClassifierConfig { base: 4, levels: 3, block, ..Default::default() };
+        // per block 2 convolutions (one array) and 2 batch norms (four arrays), 3 and 3 in a residual one; 3 blocks down,
+        // 2 up, each of these with a transposed convolution (two arrays); the last convolution has two
+        for (block, classifier, taken) in [
+            (Block::Plain, NetConfig::Encoder(config(Block::Plain)), 3 * 2 * (1 + 4)),
+            (Block::Plain, NetConfig::UnetArea(config(Block::Plain)), 5 * 2 * (1 + 4) + 2 * 2 + 2),
+            (Block::Residual, NetConfig::Encoder(config(Block::Residual)), 3 * 3 * (1 + 4)),
+            (Block::Residual, NetConfig::UnetArea(config(Block::Residual)), 5 * 3 * (1 + 4) + 2 * 2 + 2),
         ] {
+            let trained = Weights::init(&unet(block), 1).unwrap();
             let mut fresh = Weights::init(&classifier, 2).unwrap();
             let before = fresh.clone();
             assert_eq!(fresh.take_from(&trained), taken);
