@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Newest version of the file's format that this program reads, and the one it writes for several networks, for an infected area
-/// over a share of the slices, and for U-Nets with other blocks, skips or supervision. Format 1 has no
+/// over a share of the slices, and for U-Nets, and classifiers made of them, with other blocks, skips or supervision. Format 1 has no
 /// temperature, no interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the usual clean-up.
 pub const BUNDLE_FORMAT: u32 = 4;
 /// The version that it writes for all else, so that earlier programs read it too.

@@ -3,7 +3,7 @@
 
 use gg_imaging::PrepareConfig;
 use gg_nn::engine::{Arithmetic, Isa};
-use gg_nn::net::UnetConfig;
+use gg_nn::net::{UnetClassifierConfig, UnetConfig};
 use gg_nn::*;
 use proptest::prelude::*;
 
@@ -198,6 +198,12 @@ fn what_earlier_programs_cannot_read_has_a_newer_format() {
     assert_eq!(format(unet(&|_| ())), 3);
     assert_eq!(format(unet(&|c| c.block = gg_nn::net::Block::Residual)), 4);
     assert_eq!(format(unet(&|c| c.deep_supervision = true)), 4);
+    let classifier = |block| {
+        let c = UnetClassifierConfig { base: 2, levels: 3, block, ..UnetClassifierConfig::default() };
+        BundleInfo { task: Task::Classify, interval: None, net: NetConfig::Encoder(c), ..info() }
+    };
+    assert_eq!(format(classifier(gg_nn::net::Block::Plain)), 3);
+    assert_eq!(format(classifier(gg_nn::net::Block::Residual)), 4);
 }
 
 #[test]

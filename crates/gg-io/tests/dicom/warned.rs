@@ -280,6 +280,13 @@ fn slices_whose_intercept_tears_them_from_their_neighbours_are_counted() {
         "{said}"
     );
     assert!(said.ends_with("they are probably wrong (slice 2, counted from 0)"), "{said}");
+    // The second is stored from head to feet.
+    for orientation in ["1\\0\\0\\0\\1\\0", "1\\0\\0\\0\\-1\\0"] {
+        let series = Series::edited(|_, o| set(o, tags::IMAGE_ORIENTATION_PATIENT, VR::DS, orientation));
+        series.edit(1, |o| set(o, tags::RESCALE_INTERCEPT, VR::DS, "0"));
+        let said = rescale_jump(&series).unwrap();
+        assert!(said.ends_with("(slice 1, counted from 0)"), "{orientation}: {said}");
+    }
     let series = Series::new();
     (3..5).for_each(|z| series.edit(z, |o| set(o, tags::RESCALE_INTERCEPT, VR::DS, "0")));
     let refused = series.read().unwrap_err().to_string();

@@ -350,6 +350,15 @@ impl NetConfig {
         }
     }
 
+    /// What its pairs of convolutions are, where it is a U-Net or made of one.
+    pub fn block(&self) -> Option<Block> {
+        match self {
+            Self::Unet(c) => Some(c.block),
+            Self::Encoder(c) | Self::UnetArea(c) => Some(c.block),
+            Self::ClassifierA(_) | Self::ClassifierB(_) => None,
+        }
+    }
+
     /// Whether nothing was chosen that older versions of this program do not know.
     pub(crate) fn is_plain(&self) -> bool {
         match self {

@@ -36,7 +36,8 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) precision: PrecisionName,
     /// Begin with a trained model's weights wherever they fit by name and shape, e.g. with an infection model's for a
-    /// classifier of kind `encoder`. It must not have been trained on a patient who is held out here
+    /// classifier of kind `encoder` with the same base and block. It must not have been trained on a patient who is held out
+    /// here
     #[arg(long, value_name = "BUNDLE")]
     pub(crate) init: Option<PathBuf>,
     #[command(flatten)]

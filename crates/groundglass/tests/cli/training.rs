@@ -313,7 +313,32 @@ fn a_classifier_begins_with_the_encoder_of_a_segmentation_network_that_saw_nobod
     with(&["--fold", "1"]).refused(1, &["was trained on", "held out", "same split and fold"]);
     // No array of a network of other widths fits.
     with(&["--set", "classify.network={ kind = 'encoder', base = 6, levels = 3, dense = 8 }"])
-        .refused(1, &["no layer", "name and shapes"]);
+        .refused(1, &["no layer", "name and shapes", "with it; the bundle of"]);
+}
+
+/// Residual blocks and plain ones share names and shapes, and are not the same.
+#[test]
+fn plain_blocks_do_not_begin_with_residual_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    let train = |task: &str, out: &Path, more: &[&str]| {
+        let mut args = vec!["train", task, arg(&set), "--out", arg(out)];
+        args.extend(TINY);
+        args.extend(more);
+        groundglass(&args)
+    };
+    let residual = dir.path().join("residual");
+    train("infection", &residual, &["--set", "infection.network.block=residual"]).ok();
+    let model = residual.join("model.safetensors");
+    let encoder = |block: &str| {
+        format!("classify.network={{ kind = 'encoder', base = 4, levels = 3, dense = 8, block = '{block}' }}")
+    };
+    let out = dir.path().join("plain");
+    train("classify", &out, &["--set", &encoder("plain"), "--init", arg(&model)])
+        .refused(1, &["has residual blocks", "block = \"residual\""]);
+    assert!(!out.exists());
+    let ran = train("classify", &out, &["--set", &encoder("residual"), "--init", arg(&model)]).ok();
+    assert!(ran.stderr.contains("first weights: 45 of the network's 49 arrays"), "{}", ran.stderr);
 }
 
 /// What can be chosen about a U-Net is trained, told and used; where there are no kernels in bytes, floats are taken.

@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail};
 use folder::{begun_with, check_run_folder, data_hash, enter};
 use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
 use gg_nn::engine::Int8Engine;
-use gg_nn::net::Graph;
+use gg_nn::net::{Block, NetConfig};
 use gg_nn::{Bundle, BundleInfo, Calibration, Precision, TrainError, TrainOutcome, TrainRun};
 use gg_volume::Warning;
 use live::Live;
@@ -107,9 +107,11 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             .say(format!("there is nothing to resume at {}; the training starts", args.out.out.display()));
     }
     let init = args.init.as_deref().map(|path| first_weights(path, &chosen, &cache)).transpose()?;
-    let graph = of_task.network.graph()?;
-    let begins =
-        init.as_ref().zip(args.init.as_ref()).map(|(b, path)| taken_over(b, path, &graph)).transpose()?;
+    let begins = init
+        .as_ref()
+        .zip(args.init.as_ref())
+        .map(|(b, path)| taken_over(b, path, &of_task.network))
+        .transpose()?;
     enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, &processor)?)?;
     if let Some(begins) = begins.filter(|_| !args.resume) {
         context.console.say(begins);
@@ -119,6 +121,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let (train_scans, val_scans) = (scans(&train_samples), scans(&val_samples));
     let cases =
         |samples: &[usize]| samples.iter().map(|&i| cache.infos()[i].case).collect::<BTreeSet<_>>().len();
+    let graph = of_task.network.graph()?;
     if let Err(why) = Int8Engine::check(&graph) {
         context.console.warn(format!("the bundle will have no calibration for int8: {why}"));
     }
@@ -271,11 +274,20 @@ fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bu
 }
 
 /// How much of a model's weights a training begins with, as a sentence.
-fn taken_over(bundle: &Bundle, path: &Path, graph: &Graph) -> Result<String> {
-    let (taken, all) = (bundle.weights.shared_with(graph), graph.params.len());
+fn taken_over(bundle: &Bundle, path: &Path, network: &NetConfig) -> Result<String> {
+    let graph = network.graph()?;
+    let (taken, all) = (bundle.weights.shared_with(&graph), graph.params.len());
     if taken == 0 {
         bail!(
-            "no layer of {} has the name and shapes of one of this network's, so that nothing would begin with it; the              bundle of a network with the same base and blocks would be right",
+            "no layer of {} has the name and shapes of one of this network's, so that nothing would begin with it; the \
+             bundle of a network with the same base would be right",
+            path.display()
+        );
+    }
+    if bundle.info.net.block() == Some(Block::Residual) && network.block() == Some(Block::Plain) {
+        bail!(
+            "{} has residual blocks and this network plain ones, so that its convolutions would lose what is added to \
+             them; `block = \"residual\"` in the network's settings would be right",
             path.display()
         );
     }
