@@ -46,6 +46,11 @@ impl Holes {
         self.0[voxel / 64] |= 1 << (voxel % 64);
     }
 
+    /// Whether a voxel is one of them.
+    pub fn at(&self, voxel: usize) -> bool {
+        self.0.get(voxel / 64).is_some_and(|word| word >> (voxel % 64) & 1 == 1)
+    }
+
     /// How many of them lie where the mask of the volume is not 0.
     pub fn count_in(&self, mask: &LabelVolume) -> usize {
         let of_word = |(word, mask): (&u64, &[u8])| {

@@ -50,11 +50,13 @@ pub(super) fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVo
 /// # Errors
 /// Where there are too many.
 pub(super) fn holes(holes: Option<&Holes>, lung: &LabelVolume) -> Result<Option<Warning>> {
-    let n = holes.map_or(0, |holes| holes.count_in(lung));
+    let Some(holes) = holes else { return Ok(None) };
+    let between = between(holes, lung);
+    let n = holes.count_in(lung) + between;
     if n == 0 {
         return Ok(None);
     }
-    let percent = 100.0 * n as f64 / lung.count_foreground() as f64;
+    let percent = 100.0 * n as f64 / (lung.count_foreground() + between) as f64;
     if percent > MOST_WITHOUT_NUMBER {
         bail!(
             "{n} voxels in the lungs, {percent:.1} % of them, hold no number; at most {MOST_WITHOUT_NUMBER} % is measured, right would \
@@ -65,6 +67,23 @@ pub(super) fn holes(holes: Option<&Holes>, lung: &LabelVolume) -> Result<Option<
         "{n} voxels in the lungs, {percent:.2} % of them, hold no number; they count as air without infection"
     );
     Ok(Some(Warning::new("non_finite_in_lungs", message)))
+}
+
+/// Voxels without a number in which no lung was found, though it was in the same place of the nearest slices with lung on both
+/// sides: no network finds lung where nothing is.
+fn between(holes: &Holes, lung: &LabelVolume) -> usize {
+    let [slices, height, width] = lung.shape();
+    let with_lung: Vec<usize> = (0..slices).filter(|&z| lung.slice(z).iter().any(|l| *l != 0)).collect();
+    let of_slice = |z: usize| {
+        let below = with_lung.iter().rev().find(|&&s| s < z);
+        let above = with_lung.iter().find(|&&s| s > z);
+        let (Some(below), Some(above)) = (below, above) else { return 0 };
+        let (below, own, above) = (lung.slice(*below), lung.slice(z), lung.slice(*above));
+        let size = height * width;
+        let lost = |&i: &usize| below[i] != 0 && above[i] != 0 && own[i] == 0 && holes.at(z * size + i);
+        (0..size).filter(lost).count()
+    };
+    (0..slices).into_par_iter().map(of_slice).sum()
 }
 
 /// Lungs that are much smaller or larger than those of adults, or infected nearly everywhere: more often the mask, the spacing

@@ -167,6 +167,17 @@ impl Settings {
                 }
                 _ => {}
             }
+            if let Ok(graph) = task.network.graph()
+                && graph.segments() == (name == "classify")
+            {
+                let (found, right) = match graph.segments() {
+                    true => ("masks", "\"classifier_a\", \"classifier_b\", \"encoder\" or \"unet_area\""),
+                    false => ("one answer per slice", "\"unet\""),
+                };
+                return Some(format!(
+                    "{name}.network.kind is one that gives {found}; right would be {right}"
+                ));
+            }
             let size = self.prepare.size;
             if let Err(e) = task.network.graph().and_then(|g| g.shapes(size, size)) {
                 return Some(format!("{name}.network: {e}"));
@@ -296,6 +307,22 @@ mod tests {
         check("\r\n\r\nvalidation_share = 9\r\n", &[], &["mine.toml:3: validation_share is 9"]);
         check("\n[lung.augment]\n\nflip_left_right = 3.0\n", &[], &["mine.toml:4: lung.augment"]);
         check("\n\nprofile = \"x\"\n", &[], &["mine.toml:3: profile is `x`"]);
+        // A kind drops the keys of another kind that stood there, not those that came with it, in whatever order.
+        let classify = |set: &[&str]| with(set).unwrap().classify.network.summary();
+        let right = "U-Net encoder with a dense layer, base 4, 3 levels, residual blocks";
+        let keys =
+            ["classify.network.base=4", "classify.network.levels=3", "classify.network.block=residual"];
+        let kind = "classify.network.kind=encoder";
+        assert_eq!(classify(&[kind, keys[0], keys[1], keys[2]]), right);
+        assert_eq!(classify(&[keys[0], keys[1], keys[2], kind]), right);
+        let whole = "classify.network={ kind = 'encoder', base = 4, levels = 3, block = 'residual' }";
+        assert_eq!(classify(&["classify.network.widths=[4, 4]", whole]), right);
+        assert_eq!(classify(&[whole, "classify.network.levels=2"]), right.replace('3', "2"));
+        let of_file = "[classify.network]\nbase = 4\nlevels = 3\nblock = \"residual\"\n";
+        assert_eq!(with_file(of_file, &[kind]).unwrap().classify.network.summary(), right);
+        check(file, &["classify.network.typo=3", kind], &["typo", "unknown field"]);
+        check(file, &["classify.network.kind=unet"], &["classify.network.kind is one that gives masks"]);
+        check(file, &["lung.network.kind=encoder"], &["lung.network.kind", "right would be \"unet\""]);
         check(file, &["lung.train.epoch=7"], &["--set lung.train.epoch=7: ", "unknown field"]);
         check(file, &["prepare.size=0"], &["--set prepare.size=0: ", "right would be"]);
         check(file, &["prepare.size=33"], &["settings: classify.network", "divisible by"]);

@@ -37,10 +37,9 @@ pub(crate) fn document(args: &SettingsArgs) -> Result<DocumentMut> {
         }
     };
     let mut document: DocumentMut = profile.parse().context("the built-in profile")?;
-    if let Some(mut file) = file {
-        file.remove("profile");
-        merge(document.as_table_mut(), file.as_table());
-    }
+    let mut over = file.unwrap_or_default();
+    over.remove("profile");
+    let mut sets = Table::new();
     for pair in &args.set {
         let wrong = || Usage(format!("--set {pair}: should be KEY=VALUE, as in lung.train.epochs=20"));
         let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
@@ -55,8 +54,10 @@ pub(crate) fn document(args: &SettingsArgs) -> Result<DocumentMut> {
             place = next.as_table_mut().ok_or_else(wrong)?;
         }
         place.insert(last, Item::Value(parsed));
-        merge(document.as_table_mut(), &change);
+        merge(&mut sets, &change, Kinds::Mixed);
     }
+    merge(over.as_table_mut(), &sets, Kinds::Apart);
+    merge(document.as_table_mut(), over.as_table(), Kinds::Apart);
     Ok(document)
 }
 
@@ -68,18 +69,30 @@ fn read_file(path: &Path) -> Result<DocumentMut> {
     })
 }
 
+/// What becomes of a table's keys when its `kind` changes.
+#[derive(Clone, Copy, PartialEq)]
+enum Kinds {
+    /// They stay: single values, given in any order. A whole table with a kind takes the place of those before it.
+    Mixed,
+    /// They go: another kind of network or schedule has other keys.
+    Apart,
+}
+
 /// Lays `over` on `base`, keeping the comments of `base`.
-fn merge(base: &mut dyn TableLike, over: &dyn TableLike) {
+fn merge(base: &mut dyn TableLike, over: &dyn TableLike, kinds: Kinds) {
     for (key, item) in over.iter() {
         match (base.get_mut(key), item) {
             (Some(old), new) if old.is_table_like() && new.is_table_like() => {
                 let (Some(old), Some(new)) = (old.as_table_like_mut(), new.as_table_like()) else { continue };
-                // Another kind of network or schedule has other keys: the old ones must not linger.
                 let kind = |t: &dyn TableLike| t.get("kind").and_then(Item::as_str).map(str::to_owned);
-                if kind(new).is_some() && kind(new) != kind(old) {
+                let other = match kinds {
+                    Kinds::Apart => kind(old).is_some() && kind(new).is_some() && kind(new) != kind(old),
+                    Kinds::Mixed => kind(new).is_some() && item.is_inline_table(),
+                };
+                if other {
                     old.clear();
                 }
-                merge(old, new);
+                merge(old, new, kinds);
             }
             (Some(Item::Value(old)), Item::Value(new)) => {
                 let decor = old.decor().clone();

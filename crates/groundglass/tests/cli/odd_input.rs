@@ -154,6 +154,12 @@ fn voxels_without_a_number_in_the_lungs_are_counted_and_many_are_refused() {
         .analyze(&with(10), &out, &[])
         .refused(1, &["ct.nii: ", "voxels in the lungs", "hold no number; at most 1 % is measured"]);
     assert!(!out.exists());
+    // Whole slices of nothing amid the lungs, in which no network finds any.
+    let size = 64 * 64;
+    let slices = as_floats(dir.path(), |i, v| if (9..11).contains(&(i / size)) { f32::NAN } else { v });
+    Fixture::get()
+        .analyze(&slices, &out, &[])
+        .refused(1, &["voxels in the lungs", "at most 1 % is measured"]);
     // Outside of them it is padding.
     let corner = as_floats(dir.path(), |i, v| if i % 64 == 0 { f32::NAN } else { v });
     let analysis = warned(&corner, &[], "non_finite_values");

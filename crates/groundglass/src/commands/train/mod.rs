@@ -280,7 +280,7 @@ fn taken_over(bundle: &Bundle, path: &Path, network: &NetConfig) -> Result<Strin
     if taken == 0 {
         bail!(
             "no layer of {} has the name and shapes of one of this network's, so that nothing would begin with it; the \
-             bundle of a network with the same base would be right",
+             bundle of a network of the same kind and widths would be right",
             path.display()
         );
     }
