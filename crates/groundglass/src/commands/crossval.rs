@@ -3,7 +3,7 @@
 //! together.
 
 use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_words};
-use super::train::train;
+use super::train::{taken_over, task_of, train};
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
 use crate::evaluation_page::{self, Beside};
@@ -71,9 +71,19 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let seed = args.seed.unwrap_or(settings.seed);
     let split = choose_split(context, args, &sets, seed, settings.validation_share)?;
     // Each fold's training is long: what it will need at its end is looked for before its beginning.
+    for (option, dir) in [("--init", &args.init), ("--lung", &args.lung)] {
+        if let Some(dir) = dir.as_ref().filter(|dir| !dir.join("fold-0").is_dir()) {
+            bail!(
+                "{}: holds no folds, right for {option} would be the folder of a finished `crossval`",
+                dir.display()
+            );
+        }
+    }
     for fold in 0..split.folds {
         if let Some(init) = &args.init {
-            model_file::read_single(&bundle_of(init, fold))?;
+            let path = bundle_of(init, fold);
+            let (bundle, _) = model_file::read_single(&path)?;
+            taken_over(&bundle, &path, &settings.task(task_of(args.task)).network)?;
         }
         if let Some(lungs) = &args.lung {
             let path = bundle_of(lungs, fold);

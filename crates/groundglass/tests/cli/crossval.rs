@@ -20,7 +20,8 @@ fn crossval_tests_every_patient_once_and_goes_on_where_it_was_stopped() {
     let lungs = dir.path().join("lung");
     // What the folds will need is looked for before the first is trained.
     let nowhere = dir.path().join("nowhere");
-    run("infection", "infection", &["--lung", arg(&nowhere)]).refused(1, &["nowhere", "no such file"]);
+    run("infection", "infection", &["--lung", arg(&nowhere)])
+        .refused(1, &["nowhere", "holds no folds", "right for --lung"]);
     assert!(!dir.path().join("infection").exists());
     let ran = run("infection", "infection", &["--lung", arg(&lungs)]).ok();
     let wrong = dir.path().join("infection");

@@ -337,6 +337,17 @@ fn plain_blocks_do_not_begin_with_residual_ones() {
     train("classify", &out, &["--set", &encoder("plain"), "--init", arg(&model)])
         .refused(1, &["has residual blocks", "block = \"residual\""]);
     assert!(!out.exists());
+    for fold in 0..2 {
+        let run = dir.path().join(format!("folds/fold-{fold}/run"));
+        fs::create_dir_all(&run).unwrap();
+        fs::copy(&model, run.join("model.safetensors")).unwrap();
+    }
+    let folds = dir.path().join("folds");
+    let mut args = vec!["crossval", "infection", arg(&set), "--folds", "2", "--out", arg(&out)];
+    args.extend(TINY);
+    args.extend(["--init", arg(&folds)]);
+    groundglass(&args).refused(1, &["fold-0", "has residual blocks"]);
+    assert!(!out.exists());
     let ran = train("classify", &out, &["--set", &encoder("residual"), "--init", arg(&model)]).ok();
     assert!(ran.stderr.contains("first weights: 45 of the network's 49 arrays"), "{}", ran.stderr);
 }

@@ -274,7 +274,7 @@ fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bu
 }
 
 /// How much of a model's weights a training begins with, as a sentence.
-fn taken_over(bundle: &Bundle, path: &Path, network: &NetConfig) -> Result<String> {
+pub(super) fn taken_over(bundle: &Bundle, path: &Path, network: &NetConfig) -> Result<String> {
     let graph = network.graph()?;
     let (taken, all) = (bundle.weights.shared_with(&graph), graph.params.len());
     if taken == 0 {
@@ -295,7 +295,7 @@ fn taken_over(bundle: &Bundle, path: &Path, network: &NetConfig) -> Result<Strin
     Ok(format!("first weights: {taken} of the network's {all} arrays from {}{rest}", path.display()))
 }
 
-fn task_of(name: TaskName) -> Task {
+pub(super) fn task_of(name: TaskName) -> Task {
     match name {
         TaskName::Classify => Task::Classify,
         TaskName::Lung => Task::Lung,
