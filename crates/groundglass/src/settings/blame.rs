@@ -59,7 +59,7 @@ fn search(table: &dyn TableLike, at: usize, path: &mut Vec<String>, found: &mut 
     }
 }
 
-/// A longer key, where the message begins with one or names a field, and the settings have it.
+/// A longer key, where the message begins with one or names a field or a word, and the settings have it.
 fn refine(document: &DocumentMut, mut key: Vec<String>, message: &str) -> Vec<String> {
     let words = if key.is_empty() {
         let leading = |text: &str| -> Vec<String> {
@@ -77,6 +77,14 @@ fn refine(document: &DocumentMut, mut key: Vec<String>, message: &str) -> Vec<St
         if item_at(document.as_item(), &key).is_none() {
             key.pop();
         }
+    }
+    // A word that is none of those allowed is told without its key where the table says which key it has.
+    let unknown = message.split_once("unknown variant `").and_then(|(_, rest)| rest.split('`').next());
+    let table = item_at(document.as_item(), &key).and_then(Item::as_table_like);
+    if let (Some(word), Some(table)) = (unknown, table)
+        && let Some((name, _)) = table.iter().find(|(_, item)| item.as_str() == Some(word))
+    {
+        key.push(name.to_owned());
     }
     key
 }

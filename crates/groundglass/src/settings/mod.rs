@@ -322,6 +322,13 @@ mod tests {
         assert_eq!(with_file(of_file, &[kind]).unwrap().classify.network.summary(), right);
         check(file, &["classify.network.typo=3", kind], &["typo", "unknown field"]);
         check(file, &["classify.network.kind=unet"], &["classify.network.kind is one that gives masks"]);
+        let typo = "infection.network.block=residul";
+        check(
+            file,
+            &[typo],
+            &["--set infection.network.block=residul: infection.network.block", "`residual`"],
+        );
+        check("[lung.network]\nbase = 4\nskips = \"non\"\n", &[], &["mine.toml:3: lung.network.skips"]);
         check(file, &["lung.network.kind=encoder"], &["lung.network.kind", "right would be \"unet\""]);
         check(file, &["lung.train.epoch=7"], &["--set lung.train.epoch=7: ", "unknown field"]);
         check(file, &["prepare.size=0"], &["--set prepare.size=0: ", "right would be"]);
