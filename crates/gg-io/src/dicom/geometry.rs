@@ -200,9 +200,15 @@ struct Count {
 }
 
 impl Count {
+    /// The number of a stored slice.
+    fn one(self, stored: usize) -> usize {
+        if self.down { self.slices - 1 - stored } else { stored }
+    }
+
     /// The numbers of a stored slice and the next one, ascending.
     fn pair(self, stored: usize) -> [usize; 2] {
-        if self.down { [self.slices - 2 - stored, self.slices - 1 - stored] } else { [stored, stored + 1] }
+        let [a, b] = [self.one(stored), self.one(stored + 1)];
+        [a.min(b), a.max(b)]
     }
 }
 
@@ -211,10 +217,10 @@ fn runs_down(normal: [f64; 3]) -> bool {
     normal[2] < 0.0 && normal[2].abs() >= normal[0].abs().max(normal[1].abs())
 }
 
-/// The number of a stored slice as people count them: from 0 at the feet, as in `slices.csv`.
+/// The number of a stored slice as people count them.
 pub(super) fn count_from_feet(slices: &[SliceHeader], stored: usize) -> usize {
     let down = normal(slices).ok().flatten().is_some_and(runs_down);
-    if down { slices.len() - 1 - stored } else { stored }
+    Count { slices: slices.len(), down }.one(stored)
 }
 
 /// Where the slice of a file that could not be read belongs, as far as its header says it.
