@@ -129,10 +129,15 @@ impl Predictor {
             out.iter_mut().zip(slice).for_each(|(o, &v)| *o = f32::from(v) / 255.0);
         });
         let images = Images { values: &values, n: pictures.len(), height: size, width: size };
-        let logits = self.mean_logits(&images)?;
-        let per_picture = logits.len() / pictures.len();
-        let calibrated = |z: &f32| sigmoid(z / self.temperature);
-        Ok(logits.par_chunks_exact(per_picture).map(|z| z.iter().map(calibrated).collect()).collect())
+        let found = self.probabilities(&images)?;
+        Ok(found.chunks_exact(found.len() / pictures.len()).map(<[f32]>::to_vec).collect())
+    }
+
+    /// Calibrated probabilities of a batch, one picture after the other.
+    pub(crate) fn probabilities(&mut self, images: &Images<'_>) -> Result<Vec<f32>, EngineError> {
+        let mut found = self.mean_logits(images)?;
+        found.par_iter_mut().for_each(|z| *z = sigmoid(*z / self.temperature));
+        Ok(found)
     }
 
     /// Logits of one network as they are; of several the mean of what each says, divided by its temperature.

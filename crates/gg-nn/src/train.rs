@@ -7,6 +7,7 @@
 
 use crate::checkpoint::{Checkpoint, load_best, save_best};
 use crate::engine::{DropoutKey, Engine, EngineError, Images};
+use crate::loss::Loss;
 use crate::net::{Graph, NetConfig, NetError};
 use crate::optim::{update_average, update_running_stats};
 use crate::predict::predict_logits;
@@ -14,6 +15,7 @@ use crate::schedule::{Position, Schedule};
 use crate::scoring::{PartScores, Scorer, Sums};
 use crate::store::{StoreError, write_whole};
 use crate::supervision::Supervision;
+use crate::teacher::Teacher;
 use crate::train_config::{Select, TrainConfig};
 use crate::weights::{Weights, WeightsError};
 use gg_dataset::{Batch, BatchError, BatchLoader, Task};
@@ -59,7 +61,8 @@ pub struct EpochRow {
     pub step: u64,
     /// Learning rate of the epoch's last step.
     pub lr: f64,
-    /// Mean over the epoch while weights change, with augmentation and dropout; of side outputs too, where there are some.
+    /// Mean over the epoch while weights change, with augmentation and dropout; of side outputs too, where there are some, and
+    /// against the teacher's share of the truth too, where there is one.
     pub train_loss: f64,
     /// Dice at 0.5 over the epoch's pixels, or accuracy.
     pub train_metric: Option<f64>,
@@ -167,7 +170,8 @@ pub enum TrainError {
     Interrupted,
 }
 
-/// Trains a network until its last epoch, early stopping, or `stop`.
+/// Trains a network until its last epoch, early stopping, or `stop`; with a teacher, the truth of the training part is in part what
+/// that says ([`crate::Teacher`]), while all scores are against masks or labels alone.
 ///
 /// # Errors
 /// Settings out of range, a checkpoint of another run, data that cannot be read, a loss that is not finite;
@@ -175,21 +179,28 @@ pub enum TrainError {
 pub fn train(
     run: &TrainRun<'_>,
     engine: &mut dyn Engine,
+    mut teacher: Option<&mut Teacher>,
     observer: &mut dyn Observer,
 ) -> Result<TrainOutcome, TrainError> {
     if let Some(fault) = run.config.fault() {
         return Err(TrainError::Config(fault));
+    }
+    if teacher.is_some() && matches!(run.config.loss, Loss::Focal { .. }) {
+        return Err(TrainError::Config(
+            "the focal loss knows no shares of truth, which a teacher gives".to_owned(),
+        ));
     }
     let graph = run.net.graph()?;
     let segments = run.task != Task::Classify;
     if graph.segments() != segments {
         return Err(TrainError::Config(format!("this network does not suit the task {}", run.task.name())));
     }
-    let mut at = start(run, &graph)?;
+    let mut at = start(run, &graph, teacher.as_deref())?;
     let mut saved = Instant::now();
     while !at.state.done {
         let epoch_started = Instant::now();
-        let lr = train_epoch(run, &graph, engine, observer, &mut at, &mut saved)?;
+        let lr =
+            train_epoch(run, &graph, (&mut *engine, teacher.as_deref_mut()), observer, &mut at, &mut saved)?;
         let train_secs = epoch_started.elapsed().as_secs_f64();
         let kept = at.average.as_ref().unwrap_or(&at.weights).clone();
         let val = match run.val {
@@ -222,9 +233,9 @@ pub fn train(
 }
 
 /// The checkpoint to go on from, or a new one, written.
-fn start(run: &TrainRun<'_>, graph: &Graph) -> Result<Checkpoint, TrainError> {
+fn start(run: &TrainRun<'_>, graph: &Graph, teacher: Option<&Teacher>) -> Result<Checkpoint, TrainError> {
     let averaged = run.config.ema.is_some();
-    let identity = identity(run)?;
+    let identity = identity(run, teacher)?;
     if run.resume
         && let Some(at) = Checkpoint::load(run.dir, graph, averaged)?
     {
@@ -249,11 +260,11 @@ fn start(run: &TrainRun<'_>, graph: &Graph) -> Result<Checkpoint, TrainError> {
 }
 
 /// Everything that a resumed run must share with its beginning.
-fn identity(run: &TrainRun<'_>) -> Result<serde_json::Value, TrainError> {
+fn identity(run: &TrainRun<'_>, teacher: Option<&Teacher>) -> Result<serde_json::Value, TrainError> {
     let mut config = run.config.clone();
     config.checkpoint_minutes = TrainConfig::default().checkpoint_minutes; // changes no result
     let json = |e: serde_json::Error| TrainError::Checkpoint(e.to_string());
-    let value = serde_json::json!({
+    let mut value = serde_json::json!({
         "task": run.task.name(),
         "net": serde_json::to_value(run.net).map_err(json)?,
         "config": serde_json::to_value(&config).map_err(json)?,
@@ -263,12 +274,15 @@ fn identity(run: &TrainRun<'_>) -> Result<serde_json::Value, TrainError> {
         "train_steps": run.train.steps_per_epoch(),
         "val_samples": run.val.map_or(0, |v| v.chosen().len()),
     });
+    if let Some(teacher) = teacher {
+        value["teacher"] = teacher.sha256().into();
+    }
     // numbers as they will be read back
     serde_json::from_str(&value.to_string()).map_err(json)
 }
 
 fn first_difference(a: &serde_json::Value, b: &serde_json::Value) -> String {
-    let mut keys = a.as_object().into_iter().flat_map(|m| m.keys());
+    let mut keys = [a, b].into_iter().filter_map(|v| v.as_object()).flat_map(|m| m.keys());
     keys.find(|k| a.get(k.as_str()) != b.get(k.as_str())).cloned().unwrap_or_else(|| "data".to_owned())
 }
 
@@ -276,7 +290,7 @@ fn first_difference(a: &serde_json::Value, b: &serde_json::Value) -> String {
 fn train_epoch(
     run: &TrainRun<'_>,
     graph: &Graph,
-    engine: &mut dyn Engine,
+    (engine, mut teacher): (&mut dyn Engine, Option<&mut Teacher>),
     observer: &mut dyn Observer,
     at: &mut Checkpoint,
     saved: &mut Instant,
@@ -295,7 +309,7 @@ fn train_epoch(
         }
         let batch = batch?;
         let lr = lr_at(at.state.step, at);
-        let loss = train_step(run, graph, engine, at, &batch, lr)?;
+        let loss = train_step(run, graph, (&mut *engine, teacher.as_deref_mut()), at, &batch, lr)?;
         at.state.step += 1;
         at.state.step_in_epoch += 1;
         if !loss.is_finite() {
@@ -322,7 +336,7 @@ fn train_epoch(
 fn train_step(
     run: &TrainRun<'_>,
     graph: &Graph,
-    engine: &mut dyn Engine,
+    (engine, teacher): (&mut dyn Engine, Option<&mut Teacher>),
     at: &mut Checkpoint,
     batch: &Batch,
     lr: f64,
@@ -330,9 +344,11 @@ fn train_step(
     engine.set_weights(&at.weights)?;
     let key = DropoutKey { seed: run.seed, step: at.state.step };
     let supervision = Supervision::new(graph, batch.size)?;
-    let mut by_logits =
-        |z: &[f32]| supervision.value_and_slope(&run.config.loss, z, &batch.targets, &batch.weights);
-    let mut found = engine.gradients(&images_of(batch), key, &mut by_logits)?;
+    let images = images_of(batch);
+    let taught = teacher.map(|t| t.targets(&images, &batch.targets, run.config.teacher_share)).transpose()?;
+    let targets = taught.as_deref().unwrap_or(&batch.targets);
+    let mut by_logits = |z: &[f32]| supervision.value_and_slope(&run.config.loss, z, targets, &batch.weights);
+    let mut found = engine.gradients(&images, key, &mut by_logits)?;
     if !found.loss.is_finite() {
         return Ok(found.loss);
     }

@@ -27,6 +27,9 @@ pub struct TrainConfig {
     /// Whether the finished network is scored, and predicts, with the mean of the logits of each slice and of its mirror
     /// image (left to right), at twice the time.
     pub mirror: bool,
+    /// Share of the truth that is what trained networks say, where there are some to learn from; the rest is masks or labels.
+    #[serde(skip_serializing_if = "is_half")]
+    pub teacher_share: f64,
     /// When to end before the last epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
@@ -67,6 +70,11 @@ pub enum Select {
     Metric,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_half(share: &f64) -> bool {
+    *share == 0.5
+}
+
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
@@ -78,6 +86,7 @@ impl Default for TrainConfig {
             clip: Clip::None {},
             ema: None,
             mirror: false,
+            teacher_share: 0.5,
             early_stopping: None,
             class_weights: ClassWeights::None {},
             select: Select::Auto,
@@ -110,6 +119,9 @@ impl TrainConfig {
         }
         if let Some(decay) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
             return Some(format!("ema is {decay}, right would be at least 0 and below 1"));
+        }
+        if !(0.0..=1.0).contains(&self.teacher_share) {
+            return Some(format!("teacher_share is {}, right would be 0 to 1", self.teacher_share));
         }
         if let ClassWeights::Fixed { negative, positive } = self.class_weights
             && !(negative >= 0.0 && positive >= 0.0 && negative + positive > 0.0)
@@ -155,6 +167,7 @@ mod tests {
             (TrainConfig { epochs: 0, ..base() }, "epochs"),
             (TrainConfig { ema: Some(1.0), ..base() }, "ema"),
             (TrainConfig { clip: Clip::Norm { max: -1.0 }, ..base() }, "clip"),
+            (TrainConfig { teacher_share: 1.5, ..base() }, "teacher_share"),
             (TrainConfig { checkpoint_minutes: 0.0, ..base() }, "checkpoint_minutes"),
         ] {
             assert!(config.fault().is_some_and(|f| f.contains(word)), "{word}");

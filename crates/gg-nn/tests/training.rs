@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use gg_dataset::{AugmentConfig, BatchLoader, LoaderConfig, MemorySamples, Sample};
+use gg_imaging::PrepareConfig;
 use gg_nn::engine::{Arithmetic, Isa};
 use gg_nn::net::{Block, ClassifierBConfig, NetConfig, Skips, UnetConfig};
 use gg_nn::*;
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 const SIZE: usize = 32;
 
-/// Noise with a bright disc in every second picture; the disc is the infection.
-fn samples(n: usize) -> Arc<MemorySamples> {
+/// Noise with a bright disc in every second picture; the disc is the infection, if it is outlined.
+fn samples(n: usize, outlined: bool) -> Arc<MemorySamples> {
     let mut list = vec![];
     for i in 0..n {
         let (mut image, mut mask) = (vec![0u8; SIZE * SIZE], vec![0u8; SIZE * SIZE]);
@@ -22,20 +23,20 @@ fn samples(n: usize) -> Arc<MemorySamples> {
                 let inside = i % 2 == 1 && y.abs_diff(centre[0]).pow(2) + x.abs_diff(centre[1]).pow(2) < 30;
                 let noise = (((x * 31 + y * 17 + i * 13) * 2_654_435_761) >> 13) as u8 % 60;
                 image[y * SIZE + x] = noise + if inside { 150 } else { 20 };
-                mask[y * SIZE + x] = u8::from(inside);
+                mask[y * SIZE + x] = u8::from(inside && outlined);
             }
         }
-        let infected = Some(i % 2 == 1);
+        let infected = Some(i % 2 == 1 && outlined);
         list.push(Sample { image, lung: None, infection: Some(mask), infected, case: i / 4, z: i % 4 });
     }
     Arc::new(MemorySamples::new(SIZE, list).unwrap())
 }
 
-fn loaders(task: Task) -> (BatchLoader, BatchLoader) {
-    let source = samples(20);
+fn loaders(task: Task, outlined: bool) -> (BatchLoader, BatchLoader) {
     let train = LoaderConfig::training(task, 4, 11, AugmentConfig::default());
-    let train = BatchLoader::new(source.clone(), (0..14).collect(), train).unwrap();
-    let val = BatchLoader::new(source, (14..20).collect(), LoaderConfig::evaluation(task, 4)).unwrap();
+    let train = BatchLoader::new(samples(20, outlined), (0..14).collect(), train).unwrap();
+    let val =
+        BatchLoader::new(samples(20, true), (14..20).collect(), LoaderConfig::evaluation(task, 4)).unwrap();
     (train, val)
 }
 
@@ -76,10 +77,13 @@ struct Setup {
     net: NetConfig,
     config: TrainConfig,
     seed: u64,
+    teachers: Vec<Bundle>,
+    /// Whether the discs of the training part are outlined.
+    outlined: bool,
 }
 
 fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Result<TrainOutcome, TrainError> {
-    let (train_part, val) = loaders(setup.task);
+    let (train_part, val) = loaders(setup.task, setup.outlined);
     let stop = AtomicBool::new(false);
     let run = TrainRun {
         task: setup.task,
@@ -94,15 +98,19 @@ fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Resu
         resume,
         stop: &stop,
     };
-    let mut engine = engine_for(&setup.net.graph().unwrap(), Arithmetic::fp32(Isa::detect()));
+    let on = Arithmetic::fp32(Isa::detect());
+    let mut engine = engine_for(&setup.net.graph().unwrap(), on);
+    let mut teacher = Teacher::load(&setup.teachers, &on.into()).unwrap();
+    let teacher = (!setup.teachers.is_empty()).then_some(&mut teacher);
     match stop_after {
-        Some(n) => train(&run, engine.as_mut(), &mut StopAfter(n, &stop)),
-        None => train(&run, engine.as_mut(), &mut Unwatched),
+        Some(n) => train(&run, engine.as_mut(), teacher, &mut StopAfter(n, &stop)),
+        None => train(&run, engine.as_mut(), teacher, &mut Unwatched),
     }
 }
 
 fn infection(epochs: u64) -> Setup {
-    Setup { task: Task::Infection, net: unet(), config: config(epochs), seed: 5 }
+    let (task, net, config) = (Task::Infection, unet(), config(epochs));
+    Setup { task, net, config, seed: 5, teachers: vec![], outlined: true }
 }
 
 /// Networks with all that can be chosen about a U-Net.
@@ -188,9 +196,72 @@ fn discs_are_found_and_slices_with_discs_told_apart() {
         net: NetConfig::ClassifierB(net),
         config: TrainConfig { loss: Loss::Bce {}, ema: None, ..config(25) },
         seed: 1,
+        ..infection(25)
     };
     let outcome = run(&setup, tempfile::tempdir().unwrap().path(), false, None).unwrap();
     assert_eq!(outcome.val.unwrap().auroc, Some(1.0));
+}
+
+/// A network of [`infection`] that finds discs, in a bundle.
+fn finds_discs() -> Bundle {
+    let outcome = run(&infection(25), tempfile::tempdir().unwrap().path(), false, None).unwrap();
+    let info = BundleInfo {
+        format_version: BUNDLE_FORMAT,
+        name: "discs".into(),
+        task: Task::Infection,
+        net: unet(),
+        prepare: PrepareConfig { size: SIZE, ..PrepareConfig::default() },
+        threshold: outcome.threshold,
+        temperature: outcome.temperature,
+        clean: gg_imaging::CleanUp::default(),
+        threshold_folds: None,
+        mirror: true,
+        interval: None,
+        area: None,
+        labels: Default::default(),
+        manifest: serde_json::Value::Null,
+        scores: serde_json::Value::Null,
+        licence: "MIT OR Apache-2.0".into(),
+        weights_sha256: String::new(),
+        int8: None,
+        members: Vec::new(),
+    };
+    Bundle::new(info, &outcome.weights, Precision::F32).unwrap().0
+}
+
+#[test]
+fn a_network_learns_from_a_teacher_what_nobody_outlined() {
+    let teacher = finds_discs();
+    let after = |teacher_share: f64, epochs: u64| {
+        let config = TrainConfig { teacher_share, ..config(epochs) };
+        let setup = Setup { config, teachers: vec![teacher.clone()], outlined: false, ..infection(epochs) };
+        run(&setup, tempfile::tempdir().unwrap().path(), false, None).unwrap()
+    };
+    let val = after(1.0, 25).val.unwrap();
+    assert!(val.metric_at_threshold.unwrap() > 0.8, "{val:?}");
+    let untaught = Setup { outlined: false, ..infection(3) };
+    let untaught = run(&untaught, tempfile::tempdir().unwrap().path(), false, None).unwrap();
+    assert_eq!(after(0.0, 3), untaught, "a share of nothing changes nothing");
+    assert_ne!(after(0.5, 3), untaught);
+}
+
+#[test]
+fn a_taught_run_stopped_and_resumed_ends_in_the_same_bytes_at_any_number_of_threads() {
+    let setup = Setup { teachers: vec![finds_discs()], ..infection(4) };
+    ends_in_the_same_bytes(&setup);
+    assert!(same_bytes(&setup, 1) == same_bytes(&setup, 2));
+}
+
+#[test]
+fn a_taught_run_goes_on_with_its_teacher_alone_and_with_a_loss_that_knows_shares() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut setup = Setup { teachers: vec![finds_discs()], ..infection(2) };
+    run(&setup, dir.path(), false, Some(1)).unwrap_err();
+    let error = run(&infection(2), dir.path(), true, None).unwrap_err().to_string();
+    assert!(error.contains("teacher"), "{error}");
+    setup.config.loss = Loss::Focal { gamma: 2.0, alpha: 0.25 };
+    let error = run(&setup, dir.path(), false, None).unwrap_err().to_string();
+    assert!(error.contains("focal"), "{error}");
 }
 
 #[test]

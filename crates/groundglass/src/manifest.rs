@@ -75,7 +75,7 @@ pub(crate) struct Training {
     /// Hashes of the names of the patients that weights were learnt from, so that scores on them can be told apart
     /// without naming anyone.
     pub(crate) train_patients: BTreeSet<String>,
-    /// SHA-256 of the files of each CT that weights were learnt from; empty in older bundles.
+    /// SHA-256 of the files of each CT that weights were learnt from, those that the training began with or learned from too; empty in older bundles.
     #[serde(default)]
     pub(crate) train_scans: BTreeSet<String>,
     /// SHA-256 of the files of each CT that best epoch, threshold and temperature were chosen on; empty in older bundles.
@@ -84,6 +84,9 @@ pub(crate) struct Training {
     /// SHA-256 of the trained weights that the training began with, where there were any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) init_sha256: Option<String>,
+    /// SHA-256 of the trained weights that the training learned from, where there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) teacher_sha256: Vec<String>,
     pub(crate) best_epoch: u64,
     pub(crate) steps: u64,
     pub(crate) settings: Settings,

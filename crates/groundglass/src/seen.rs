@@ -98,6 +98,7 @@ mod tests {
             train_scans: ["s1".to_owned()].into(),
             val_scans: ["s9".to_owned()].into(),
             init_sha256: None,
+            teacher_sha256: Vec::new(),
             best_epoch: 1,
             steps: 1,
             settings: Settings::resolve(&SettingsArgs::default()).unwrap(),

@@ -145,10 +145,14 @@ pub(crate) fn drawing(net: &NetConfig, table: &NetTable, size: usize) -> Figure 
 
 fn provenance(manifest: &Training, warnings: &[Warning]) -> Provenance {
     let p = &manifest.parts;
+    let before =
+        |title: &str, weights: &[String]| (!weights.is_empty()).then(|| Fact::new(title, weights.join(", ")));
+    let begun = before("SHA-256 of the weights begun with", manifest.init_sha256.as_slice());
+    let taught = before("SHA-256 of the weights learned from", &manifest.teacher_sha256);
     Provenance {
         leaking: manifest.leaking,
         warnings: warnings.iter().map(|w| w.message.clone()).collect(),
-        facts: vec![
+        facts: [
             Fact::new("Held-out fold", manifest.fold.to_string()),
             Fact::new("Training part", format!("{} slices of {} cases", p.train_samples, p.train_cases)),
             Fact::new("Validation part", format!("{} slices of {} cases", p.val_samples, p.val_cases)),
@@ -164,7 +168,11 @@ fn provenance(manifest: &Training, warnings: &[Warning]) -> Provenance {
                     manifest.compute.device, manifest.compute.instruction_set, manifest.compute.precision
                 ),
             ),
-        ],
+        ]
+        .into_iter()
+        .chain(begun)
+        .chain(taught)
+        .collect(),
         models: Vec::new(),
         program: manifest.program.to_string(),
     }

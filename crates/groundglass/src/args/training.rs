@@ -40,6 +40,11 @@ pub(crate) struct TrainArgs {
     /// here
     #[arg(long, value_name = "BUNDLE")]
     pub(crate) init: Option<PathBuf>,
+    /// Learn from a trained model too: a share of the truth, the setting `teacher_share` of the task's `train`, is what it says about
+    /// the same pictures. May be given several times, the mean counts. It must prepare slices as this training does, and
+    /// must not have been trained on a patient who is held out here
+    #[arg(long, value_name = "BUNDLE")]
+    pub(crate) teacher: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
     #[command(flatten)]
@@ -127,6 +132,10 @@ pub(crate) struct CrossvalArgs {
     /// wherever they fit by name and shape
     #[arg(long, value_name = "DIR")]
     pub(crate) init: Option<PathBuf>,
+    /// Folder of a finished `crossval` of the same task under the same split: each fold learns from its network there too. May be
+    /// given several times, the mean counts
+    #[arg(long, value_name = "DIR")]
+    pub(crate) teacher: Vec<PathBuf>,
     /// Go on with the fold and the step where an earlier run was stopped
     #[arg(long)]
     pub(crate) resume: bool,

@@ -246,6 +246,7 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName, by_patient: &Spl
                 },
                 precision: PrecisionName::Fp32,
                 init: None,
+                teacher: Vec::new(),
                 cache: cache.clone(),
                 fold: fold.clone(),
                 settings: args.settings.clone(),

@@ -3,7 +3,7 @@
 //! together.
 
 use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_words};
-use super::train::{taken_over, task_of, train};
+use super::train::{can_teach, taken_over, task_of, train};
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
 use crate::evaluation_page::{self, Beside};
@@ -71,8 +71,11 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let seed = args.seed.unwrap_or(settings.seed);
     let split = choose_split(context, args, &sets, seed, settings.validation_share)?;
     // Each fold's training is long: what it will need at its end is looked for before its beginning.
-    for (option, dir) in [("--init", &args.init), ("--lung", &args.lung)] {
-        if let Some(dir) = dir.as_ref().filter(|dir| !dir.join("fold-0").is_dir()) {
+    let begun = args.init.iter().map(|dir| ("--init", dir));
+    let others =
+        args.lung.iter().map(|dir| ("--lung", dir)).chain(args.teacher.iter().map(|dir| ("--teacher", dir)));
+    for (option, dir) in begun.chain(others) {
+        if !dir.join("fold-0").is_dir() {
             bail!(
                 "{}: holds no folds, right for {option} would be the folder of a finished `crossval`",
                 dir.display()
@@ -84,6 +87,11 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
             let path = bundle_of(init, fold);
             let (bundle, _) = model_file::read_single(&path)?;
             taken_over(&bundle, &path, &settings.task(task_of(args.task)).network)?;
+        }
+        for teacher in &args.teacher {
+            let path = bundle_of(teacher, fold);
+            let (bundle, _) = model_file::read(&path)?;
+            can_teach(&bundle, &path, task_of(args.task), &settings)?;
         }
         if let Some(lungs) = &args.lung {
             let path = bundle_of(lungs, fold);
@@ -276,6 +284,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
             bundle: args.bundle.clone(),
             precision: args.precision,
             init: args.init.as_ref().map(|folds| bundle_of(folds, fold)),
+            teacher: args.teacher.iter().map(|folds| bundle_of(folds, fold)).collect(),
             cache: cache.clone(),
             fold: fold_args.clone(),
             settings: args.settings.clone(),

@@ -198,6 +198,7 @@ fn train_args(task: TaskName, phantoms: &Path, out: &Path, name: &str, seed: u64
         },
         precision: PrecisionName::Fp32,
         init: None,
+        teacher: Vec::new(),
         cache: CacheArgs { cache: Some(out.join("cache")) },
         fold: FoldArgs { split: None, fold: Some(FOLD) },
         settings: SettingsArgs {

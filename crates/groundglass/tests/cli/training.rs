@@ -316,6 +316,48 @@ fn a_classifier_begins_with_the_encoder_of_a_segmentation_network_that_saw_nobod
         .refused(1, &["no layer", "name and shapes", "with it; the bundle of"]);
 }
 
+#[test]
+fn a_network_learns_from_another_that_saw_nobody_it_is_judged_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (f, out) = (Fixture::get(), dir.path().join("run"));
+    let (set, infection) = (f.set(), f.bundle("infection"));
+    let train = |task: &str, teachers: &[&Path], more: &[&str]| {
+        let mut args = vec!["train", task, arg(&set), "--out", arg(&out), "--force"];
+        args.extend(TINY);
+        args.extend(teachers.iter().flat_map(|t| ["--teacher", arg(t)]));
+        args.extend(more);
+        groundglass(&args)
+    };
+    let weights = || json(&out.join("manifest.json"))["teacher_sha256"].clone();
+    train("infection", &[], &[]).ok();
+    let alone = fs::read(out.join("best.safetensors")).unwrap();
+    assert!(weights().is_null());
+    let told = train("infection", &[&infection], &[]).ok().stderr;
+    assert!(told.contains("a share of 0.5 of the truth is what a trained model says"), "{told}");
+    assert_ne!(fs::read(out.join("best.safetensors")).unwrap(), alone);
+    assert_eq!(weights().as_array().map(Vec::len), Some(1));
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("weights learned from"), "{page}");
+    let taught = out.join("model.safetensors");
+    // Whom the teacher knew, the pupil knows.
+    let scans = |path: &Path| json(path)["train_scans"].as_array().map(Vec::len);
+    assert!(scans(&out.join("manifest.json")) >= Some(1));
+    let one_more = dir.path().join("taught.safetensors");
+    fs::copy(&taught, &one_more).unwrap();
+    train("infection", &[&infection, &one_more], &["--set", "infection.train.teacher_share=0.8"]).ok();
+    assert_eq!(weights().as_array().map(Vec::len), Some(2));
+
+    train("infection", &[&infection], &["--fold", "1"]).refused(1, &["was trained on", "held out"]);
+    train("lung", &[&infection], &[]).refused(1, &["for the task infection", "one for lung"]);
+    train("infection", &[&infection], &["--set", "prepare.size=16"])
+        .refused(1, &["prepared in another way", "16", "`prepare` settings"]);
+    train("infection", &[&infection], &["--set", "infection.train.teacher_share=2"])
+        .refused(2, &["teacher_share is 2", "0 to 1"]);
+    train("infection", &[], &["--set", "infection.train.teacher_share=0.3"]).ok();
+    train("infection", &[&infection], &["--set", "infection.train.loss={kind='focal'}"])
+        .refused(1, &["focal", "teacher"]);
+}
+
 /// Residual blocks and plain ones share names and shapes, and are not the same.
 #[test]
 fn plain_blocks_do_not_begin_with_residual_ones() {

@@ -223,6 +223,7 @@ fn train_all(
                 },
                 precision: args.precision,
                 init: None,
+                teacher: Vec::new(),
                 cache: CacheArgs { cache: Some(cache_dir.to_owned()) },
                 fold: fold_args(args, run),
                 settings: run.settings(args)?,

@@ -19,7 +19,7 @@ use folder::{begun_with, check_run_folder, data_hash, enter};
 use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
 use gg_nn::engine::Int8Engine;
 use gg_nn::net::{Block, NetConfig};
-use gg_nn::{Bundle, BundleInfo, Calibration, Precision, TrainError, TrainOutcome, TrainRun};
+use gg_nn::{Bundle, BundleInfo, Calibration, Precision, Teacher, TrainError, TrainOutcome, TrainRun};
 use gg_volume::Warning;
 use live::Live;
 use serde::Serialize;
@@ -107,6 +107,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             .say(format!("there is nothing to resume at {}; the training starts", args.out.out.display()));
     }
     let init = args.init.as_deref().map(|path| first_weights(path, &chosen, &cache)).transpose()?;
+    let teachers = args.teacher.iter().map(|path| teacher(path, (task, &settings), &chosen, &cache));
+    let teachers = teachers.collect::<Result<Vec<Bundle>>>()?;
     let begins = init
         .as_ref()
         .zip(args.init.as_ref())
@@ -116,9 +118,22 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     if let Some(begins) = begins.filter(|_| !args.resume) {
         context.console.say(begins);
     }
+    if !teachers.is_empty() {
+        let models = if teachers.len() == 1 {
+            "a trained model says".to_owned()
+        } else {
+            format!("{} trained models say", teachers.len())
+        };
+        context
+            .console
+            .say(format!("a share of {} of the truth is what {models}", of_task.train.teacher_share));
+    }
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
     let scans = |samples: &[usize]| samples.iter().map(scan).collect();
-    let (train_scans, val_scans) = (scans(&train_samples), scans(&val_samples));
+    let (train_scans, val_scans): (BTreeSet<String>, _) = (scans(&train_samples), scans(&val_samples));
+    let known_before =
+        init.iter().chain(&teachers).flat_map(|b| Training::all_of(&b.info)).flat_map(|t| t.train_scans);
+    let known_before: Vec<String> = known_before.collect();
     let cases =
         |samples: &[usize]| samples.iter().map(|&i| cache.infos()[i].case).collect::<BTreeSet<_>>().len();
     let graph = of_task.network.graph()?;
@@ -164,6 +179,10 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let val_loader =
         if val_samples.is_empty() { None } else { Some(BatchLoader::new(source, val_samples, val_config)?) };
 
+    let mut teaching = match teachers.is_empty() {
+        true => None,
+        false => Some(Teacher::load(&teachers, &processor)?),
+    };
     let mut engine = gg_nn::engine_for(&graph, processor);
     let mut live = Live::new(context, of_task.train.epochs, train_loader.steps_per_epoch(), task);
     let run = TrainRun {
@@ -179,7 +198,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         resume: args.resume,
         stop: &context.interrupt.flag(),
     };
-    let outcome = match gg_nn::train(&run, engine.as_mut(), &mut live) {
+    let outcome = match gg_nn::train(&run, engine.as_mut(), teaching.as_mut(), &mut live) {
         Err(TrainError::Interrupted) => {
             let hint = format!("the checkpoint is in {}; --resume goes on from it", args.out.out.display());
             return Err(Interrupted(hint).into());
@@ -201,9 +220,10 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         data_sha256,
         train_patients: chosen.parts.train_patients.iter().map(|p| patient_hash(&salt, p)).collect(),
         patient_salt: salt,
-        train_scans,
+        train_scans: train_scans.into_iter().chain(known_before).collect(),
         val_scans,
         init_sha256: init.map(|b| b.info.weights_sha256),
+        teacher_sha256: teachers.into_iter().map(|b| b.info.weights_sha256).collect(),
         best_epoch: outcome.best_epoch,
         steps: outcome.steps,
         settings: settings.clone(),
@@ -246,13 +266,59 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
 /// the training worthless, so it is refused.
 fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bundle> {
     let (bundle, _) = model_file::read_single(path)?;
-    let Some(training) = Training::of(&bundle) else {
+    refuse_held_out(&bundle, path, chosen, cache)?;
+    Ok(bundle)
+}
+
+/// A model that a training learns from.
+fn teacher(
+    path: &Path,
+    (task, settings): (Task, &Settings),
+    chosen: &data::Chosen,
+    cache: &Cache,
+) -> Result<Bundle> {
+    let (bundle, _) = model_file::read(path)?;
+    can_teach(&bundle, path, task, settings)?;
+    refuse_held_out(&bundle, path, chosen, cache)?;
+    Ok(bundle)
+}
+
+/// Whether a model can teach a network with these settings: for the same task, from pictures prepared alike.
+pub(super) fn can_teach(bundle: &Bundle, path: &Path, task: Task, settings: &Settings) -> Result<()> {
+    let info = &bundle.info;
+    if info.task != task {
+        bail!(
+            "{}: found a network for the task {}, right to learn from would be one for {}",
+            path.display(),
+            info.task.name(),
+            task.name()
+        );
+    }
+    let channels = (info.net.graph()?.in_channels(), settings.task(task).network.graph()?.in_channels());
+    if info.prepare != settings.prepare || channels.0 != channels.1 {
+        bail!(
+            "{} wants its slices prepared in another way ({} pixels, {} at once; this training has {} and {}), so that it cannot say \
+             anything about those of this training; a model with the same `prepare` settings would be right",
+            path.display(),
+            info.prepare.size,
+            channels.0,
+            settings.prepare.size,
+            channels.1
+        );
+    }
+    Ok(())
+}
+
+/// An error where a model knows a patient who is held out, or does not say whom it knows.
+fn refuse_held_out(bundle: &Bundle, path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<()> {
+    let trainings = Training::all_of(&bundle.info);
+    if trainings.len() != bundle.info.members.len().max(1) {
         bail!(
             "{} does not say which patients it was trained on, so that it cannot be told whether one of them is held out \
              here; a bundle that `groundglass train` wrote says it",
             path.display()
         );
-    };
+    }
     let held_out = |name: &str| {
         let parts = &chosen.parts;
         parts.val().into_iter().chain(parts.test()).any(|c| c == name)
@@ -261,7 +327,7 @@ fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bu
         .cases()
         .iter()
         .filter(|c| held_out(&c.case_id))
-        .filter(|c| training.train_scans.contains(&c.scan) || training.knows_patient(&c.patient))
+        .filter(|c| trainings.iter().any(|t| t.train_scans.contains(&c.scan) || t.knows_patient(&c.patient)))
         .count();
     if known > 0 {
         bail!(
@@ -270,7 +336,7 @@ fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bu
             path.display()
         );
     }
-    Ok(bundle)
+    Ok(())
 }
 
 /// How much of a model's weights a training begins with, as a sentence.
