@@ -33,8 +33,7 @@ pub(crate) struct Sums {
 pub struct PartScores {
     /// Mean loss per sample.
     pub loss: f64,
-    /// Dice over all pixels at probability 0.5, or accuracy of slices; `None` where nothing is and nothing was called
-    /// positive.
+    /// Dice over all pixels at probability 0.5, `None` where none is positive; or accuracy of slices.
     pub metric: Option<f64>,
     /// Area under the ROC curve, for slices of both classes.
     pub auroc: Option<f64>,
@@ -80,10 +79,10 @@ impl Sums {
         self.loss / self.samples.max(1) as f64
     }
 
-    /// Dice for masks, accuracy for slices.
+    /// Dice for masks, `None` where nothing is positive; accuracy for slices.
     pub(crate) fn metric(&self, segments: bool) -> Option<f64> {
         if segments {
-            dice(self.hit, self.called, self.positive)
+            dice(self.hit, self.called, self.positive).filter(|_| self.positive > 0)
         } else {
             (self.values > 0).then(|| self.right as f64 / self.values as f64)
         }
@@ -269,7 +268,7 @@ mod tests {
         assert_eq!((scores.auroc, scores.threshold, scores.metric), (None, 0.5, Some(0.5)));
         assert_eq!((scores.temperature, scores.nll), (1.0, None));
         let mut empty = Scorer::new(true);
-        empty.add(&Loss::Bce {}, 1, &[-5.0], &[0.0], &[]);
+        empty.add(&Loss::Bce {}, 1, &[-5.0, 5.0], &[0.0, 0.0], &[]);
         let scores = empty.finish();
         assert_eq!((scores.metric, scores.threshold), (None, 0.5));
     }

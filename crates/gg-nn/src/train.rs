@@ -378,8 +378,8 @@ fn end_epoch(
     let (loss, metric) = val.map_or((train_loss, train_metric), |v| (v.loss, v.metric));
     let value = match run.config.select {
         Select::Loss => -loss,
-        Select::Metric => metric.unwrap_or(0.0),
-        Select::Auto if segments => metric.unwrap_or(0.0),
+        Select::Metric => metric.unwrap_or(-loss),
+        Select::Auto if segments => metric.unwrap_or(-loss),
         Select::Auto => val.and_then(|v| v.auroc).unwrap_or(-loss),
     };
     s.epoch += 1;

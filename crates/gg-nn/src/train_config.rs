@@ -62,11 +62,11 @@ pub enum ClassWeights {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Select {
-    /// Highest Dice for masks; highest AUROC for slices, where validation has one class only lowest loss.
+    /// Highest Dice for masks, highest AUROC for slices; lowest loss where validation holds one class only.
     Auto,
     /// Lowest loss on validation.
     Loss,
-    /// Highest Dice or accuracy on validation.
+    /// Highest Dice or accuracy on validation; lowest loss where nothing is positive in any mask.
     Metric,
 }
 

@@ -32,11 +32,12 @@ fn samples(n: usize, outlined: bool) -> Arc<MemorySamples> {
     Arc::new(MemorySamples::new(SIZE, list).unwrap())
 }
 
-fn loaders(task: Task, outlined: bool) -> (BatchLoader, BatchLoader) {
+fn loaders(task: Task, outlined: [bool; 2]) -> (BatchLoader, BatchLoader) {
     let train = LoaderConfig::training(task, 4, 11, AugmentConfig::default());
-    let train = BatchLoader::new(samples(20, outlined), (0..14).collect(), train).unwrap();
+    let train = BatchLoader::new(samples(20, outlined[0]), (0..14).collect(), train).unwrap();
     let val =
-        BatchLoader::new(samples(20, true), (14..20).collect(), LoaderConfig::evaluation(task, 4)).unwrap();
+        BatchLoader::new(samples(20, outlined[1]), (14..20).collect(), LoaderConfig::evaluation(task, 4))
+            .unwrap();
     (train, val)
 }
 
@@ -78,8 +79,8 @@ struct Setup {
     config: TrainConfig,
     seed: u64,
     teachers: Vec<Bundle>,
-    /// Whether the discs of the training part are outlined.
-    outlined: bool,
+    /// Whether the discs of the training part are outlined, and those of the validation part.
+    outlined: [bool; 2],
 }
 
 fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Result<TrainOutcome, TrainError> {
@@ -110,7 +111,7 @@ fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Resu
 
 fn infection(epochs: u64) -> Setup {
     let (task, net, config) = (Task::Infection, unet(), config(epochs));
-    Setup { task, net, config, seed: 5, teachers: vec![], outlined: true }
+    Setup { task, net, config, seed: 5, teachers: vec![], outlined: [true; 2] }
 }
 
 /// Networks with all that can be chosen about a U-Net.
@@ -230,16 +231,29 @@ fn finds_discs() -> Bundle {
 }
 
 #[test]
+fn where_validation_holds_no_infection_the_epoch_of_the_lowest_loss_is_kept() {
+    let setup = Setup { outlined: [true, false], ..infection(6) };
+    let outcome = run(&setup, tempfile::tempdir().unwrap().path(), false, None).unwrap();
+    assert_eq!(outcome.rows.iter().filter_map(|r| r.val_metric).count(), 0);
+    let loss = |r: &&EpochRow| r.val_loss.unwrap();
+    let lowest = outcome.rows.iter().min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap();
+    assert_eq!(outcome.best_epoch, lowest.epoch);
+    assert!(lowest.epoch > 1, "{:?}", outcome.rows);
+    assert_eq!(outcome.threshold, 0.5);
+}
+
+#[test]
 fn a_network_learns_from_a_teacher_what_nobody_outlined() {
     let teacher = finds_discs();
     let after = |teacher_share: f64, epochs: u64| {
         let config = TrainConfig { teacher_share, ..config(epochs) };
-        let setup = Setup { config, teachers: vec![teacher.clone()], outlined: false, ..infection(epochs) };
+        let setup =
+            Setup { config, teachers: vec![teacher.clone()], outlined: [false, true], ..infection(epochs) };
         run(&setup, tempfile::tempdir().unwrap().path(), false, None).unwrap()
     };
     let val = after(1.0, 25).val.unwrap();
     assert!(val.metric_at_threshold.unwrap() > 0.8, "{val:?}");
-    let untaught = Setup { outlined: false, ..infection(3) };
+    let untaught = Setup { outlined: [false, true], ..infection(3) };
     let untaught = run(&untaught, tempfile::tempdir().unwrap().path(), false, None).unwrap();
     assert_eq!(after(0.0, 3), untaught, "a share of nothing changes nothing");
     assert_ne!(after(0.5, 3), untaught);

@@ -5,6 +5,7 @@ use crate::pipeline::Models;
 use anyhow::{Context, Result};
 use gg_dataset::Task;
 use gg_nn::Bundle;
+use std::path::Path;
 
 /// One bundle per task.
 pub(crate) const BUNDLES: [(Task, &[u8]); 3] = [
@@ -26,6 +27,12 @@ pub(crate) fn fill(models: &mut Models) -> Result<()> {
 /// One of [`BUNDLES`], read.
 pub(crate) fn load(task: Task, bytes: &[u8]) -> Result<Bundle> {
     Bundle::from_bytes(bytes).with_context(|| name(task))
+}
+
+/// The model in the box that is called so, by its task, and its bytes.
+pub(crate) fn named(name: &Path) -> Option<Result<(Bundle, Vec<u8>)>> {
+    let (task, bytes) = BUNDLES.iter().find(|(task, _)| Path::new(task.name()) == name)?;
+    Some(load(*task, bytes).map(|bundle| (bundle, bytes.to_vec())))
 }
 
 fn name(task: Task) -> String {

@@ -36,14 +36,14 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) precision: PrecisionName,
     /// Begin with a trained model's weights wherever they fit by name and shape, e.g. with an infection model's for a
-    /// classifier of kind `encoder` with the same base and block. It must not have been trained on a patient who is held out
+    /// classifier of kind `encoder` with the same base and block; `lung`, `infection` or `classify` is the model in the box. It must not have been trained on a patient who is held out
     /// here
-    #[arg(long, value_name = "BUNDLE")]
+    #[arg(long, value_name = "TASK|BUNDLE")]
     pub(crate) init: Option<PathBuf>,
     /// Learn from a trained model too: a share of the truth, the setting `teacher_share` of the task's `train`, is what it says about
     /// the same pictures. May be given several times, the mean counts. It must prepare slices as this training does, and
     /// must not have been trained on a patient who is held out here
-    #[arg(long, value_name = "BUNDLE")]
+    #[arg(long, value_name = "TASK|BUNDLE")]
     pub(crate) teacher: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
@@ -66,8 +66,8 @@ pub(crate) struct EvaluateArgs {
     /// Data set folders
     #[arg(required = true)]
     pub(crate) dataset: Vec<PathBuf>,
-    /// Model bundles, one per task
-    #[arg(long, value_name = "BUNDLE", num_args = 1..)]
+    /// Model bundles, one per task; `lung`, `infection` and `classify` are those in the program
+    #[arg(long, value_name = "TASK|BUNDLE", num_args = 1..)]
     pub(crate) model: Vec<PathBuf>,
     /// Folder with masks of any program, as .nii.gz or .nii: CASE_ID/lung_mask and CASE_ID/infection_mask (what
     /// `analyze` writes), lung_mask/CASE_ID and infection_mask/CASE_ID, or CASE_ID with both structures (what nnU-Net

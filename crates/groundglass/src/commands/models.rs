@@ -419,10 +419,10 @@ fn area_words(info: &BundleInfo) -> String {
 
 /// A task's model in the box, or a file.
 fn find(wanted: &str) -> Result<(Bundle, Vec<u8>)> {
-    if let Some((task, bytes)) = builtin::BUNDLES.iter().find(|(task, _)| task.name() == wanted) {
-        return Ok((builtin::load(*task, bytes)?, bytes.to_vec()));
-    }
     let path = Path::new(wanted);
+    if let Some(found) = builtin::named(path) {
+        return found;
+    }
     if !path.exists() {
         let tasks: Vec<&str> = builtin::BUNDLES.iter().map(|(task, _)| task.name()).collect();
         return Err(Usage(format!(

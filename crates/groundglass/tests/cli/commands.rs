@@ -133,6 +133,24 @@ fn models_tells_what_is_in_the_box_and_in_a_bundle() {
 }
 
 #[test]
+fn the_models_in_the_box_are_scored_begun_with_and_told_from_files_by_their_tasks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (f, out) = (Fixture::get(), dir.path().join("scores"));
+    let set = f.set();
+    groundglass(&["evaluate", arg(&set), "--model", "lung", "infection", "--out", arg(&out)]).ok();
+    let scores = json(&out.join("scores.json"));
+    let used = |task: &str| scores["models"].as_array().unwrap().iter().any(|m| m["task"] == task);
+    assert!(used("lung") && used("infection"), "{scores}");
+    assert!(scores["lung"]["summary"]["dice"]["mean"].as_f64().unwrap() > 0.8, "{scores}");
+    groundglass(&["evaluate", arg(&set), "--model", "heart", "--out", arg(&out)]).refused(1, &["heart"]);
+    // Layers of the box's base are not those of a network of base 4.
+    let run = dir.path().join("run");
+    let train =
+        ["train", "lung", arg(&set), "--out", arg(&run), "--init", "lung", "--set", "lung.network.base=4"];
+    groundglass(&train).refused(1, &["no layer of lung"]);
+}
+
+#[test]
 fn convert_keeps_values_and_geometry() {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("set");

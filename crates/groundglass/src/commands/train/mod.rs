@@ -169,6 +169,10 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         counted.val_samples,
         counted.val_cases
     ));
+    if let Some(message) = one_sided(counts(&cache, &val_samples, task), task) {
+        context.console.warn(&message);
+        warnings.push(Warning::new("validation_of_one_class", message));
+    }
     // Validation slices where there are any: no weight was fitted to them.
     let looked_at = if val_samples.is_empty() { train_samples.clone() } else { val_samples.clone() };
     let source: Arc<dyn SampleSource> = cache.clone();
@@ -396,6 +400,21 @@ fn select(
         samples.retain(|&i| cache.infos()[i].lung_pixels != Some(0));
     }
     samples
+}
+
+/// What a validation part of these negative and positive slices cannot tell.
+fn one_sided(counts: [usize; 2], task: Task) -> Option<String> {
+    let without = match (counts, task) {
+        ([0, 0], _) => return None,
+        ([_, 0], Task::Lung) => "lung",
+        ([_, 0], _) => "infection",
+        ([0, _], Task::Classify) => "slice without infection",
+        _ => return None,
+    };
+    Some(format!(
+        "the validation part holds no {without}, so that it cannot tell how much is found: the epoch of its lowest loss counts, and \
+         the threshold stays 0.5"
+    ))
 }
 
 /// Negative and positive samples.
