@@ -1,6 +1,6 @@
 """A plain recipe in PyTorch on the folds of `covid20`, as a second opinion on what these data allow.
 
-  python -m venv V && V/bin/pip install torch numpy nibabel pillow && V/bin/python bench/torch_recipe.py DATA --fold 0
+  python -m venv V && V/bin/pip install -r bench/requirements.txt nibabel pillow && V/bin/python bench/torch_recipe.py DATA --fold 0
 
 DATA holds `covid20/` (with the column `fold` in slices.csv), `medseg/` and `medseg100/`. Trains on the other folds' patients of
 both sets and on medseg100; no validation part, masks are cut at one half. Whole slices of 192 x 192, 2-D U-Net of base 16 with batch norm,

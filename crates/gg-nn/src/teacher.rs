@@ -3,29 +3,31 @@
 //! The truth of each value is `(1 - share) y + share p`, with y the mask's or label's value and p the mean of the teachers' calibrated
 //! probabilities of the picture as the student sees it, augmented. Source: Hinton et al. 2015 (arXiv 1503.02531).
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, BundleInfo};
 use crate::engine::{EngineError, Images, Processor};
 use crate::predict::Predictor;
 
 /// Trained networks that another one learns from.
 pub struct Teacher {
     predictors: Vec<Predictor>,
-    sha256: Vec<String>,
+    identity: Vec<String>,
 }
 
 impl Teacher {
-    /// Takes the bundles over, on the engine of this processor.
+    /// Takes the bundles over, on the engine of this processor; `None` of no bundles.
     ///
     /// # Errors
     /// As [`Predictor::load`].
-    pub fn load(bundles: &[Bundle], on: &Processor) -> Result<Self, EngineError> {
-        let predictors = bundles.iter().map(|b| Predictor::load(b, on.clone())).collect::<Result<_, _>>()?;
-        Ok(Self { predictors, sha256: bundles.iter().map(|b| b.info.weights_sha256.clone()).collect() })
+    pub fn load(bundles: &[Bundle], on: &Processor) -> Result<Option<Self>, EngineError> {
+        let predictors = bundles.iter().map(|b| Predictor::load(b, on.clone()));
+        let predictors: Vec<Predictor> = predictors.collect::<Result<_, _>>()?;
+        let identity = bundles.iter().map(|b| says(&b.info)).collect();
+        Ok((!predictors.is_empty()).then_some(Self { predictors, identity }))
     }
 
-    /// SHA-256 of the weights of each bundle.
-    pub fn sha256(&self) -> &[String] {
-        &self.sha256
+    /// All that what it says depends on: of each bundle the hash of its weights, its temperatures, whether it sees mirror images.
+    pub(crate) fn identity(&self) -> &[String] {
+        &self.identity
     }
 
     /// `(1 - share) y + share p` for the targets `y` of a batch.
@@ -35,10 +37,15 @@ impl Teacher {
         targets: &[f32],
         share: f64,
     ) -> Result<Vec<f32>, EngineError> {
-        let each = share / self.predictors.len().max(1) as f64;
+        let each = share / self.predictors.len() as f64;
+        let pixels = images.values.len() / images.n.max(1);
         let mut mixed: Vec<f64> = targets.iter().map(|y| (1.0 - share) * f64::from(*y)).collect();
         for predictor in &mut self.predictors {
-            let said = predictor.probabilities(images)?;
+            let mut said = Vec::with_capacity(mixed.len());
+            for values in images.values.chunks(predictor.batch() * pixels) {
+                let some = Images { values, n: values.len() / pixels, ..*images };
+                said.extend(predictor.probabilities(&some)?);
+            }
             if said.len() != mixed.len() {
                 return Err(EngineError::Len { found: said.len(), right: mixed.len() });
             }
@@ -46,4 +53,10 @@ impl Teacher {
         }
         Ok(mixed.into_iter().map(|m| m as f32).collect())
     }
+}
+
+fn says(info: &BundleInfo) -> String {
+    let members: Vec<f32> = info.members.iter().map(|m| m.temperature).collect();
+    let mirror = if info.mirror { ", with mirror images" } else { "" };
+    format!("{}, temperature {} {members:?}{mirror}", info.weights_sha256, info.temperature)
 }

@@ -152,7 +152,7 @@ pub enum TrainError {
     Checkpoint(String),
     /// The run in the folder is another one.
     #[error(
-        "the checkpoint belongs to a run with other settings, network, seed or data ({0}); resume with those"
+        "the checkpoint belongs to a run with other settings, network, seed, data or teacher ({0}); resume with those"
     )]
     OtherRun(String),
     /// Numbers without end.
@@ -171,7 +171,7 @@ pub enum TrainError {
 }
 
 /// Trains a network until its last epoch, early stopping, or `stop`; with a teacher, the truth of the training part is in part what
-/// that says ([`crate::Teacher`]), while all scores are against masks or labels alone.
+/// that says ([`crate::Teacher`]), while scores of the validation part are against masks or labels alone.
 ///
 /// # Errors
 /// Settings out of range, a checkpoint of another run, data that cannot be read, a loss that is not finite;
@@ -275,7 +275,7 @@ fn identity(run: &TrainRun<'_>, teacher: Option<&Teacher>) -> Result<serde_json:
         "val_samples": run.val.map_or(0, |v| v.chosen().len()),
     });
     if let Some(teacher) = teacher {
-        value["teacher"] = teacher.sha256().into();
+        value["teacher"] = teacher.identity().into();
     }
     // numbers as they will be read back
     serde_json::from_str(&value.to_string()).map_err(json)

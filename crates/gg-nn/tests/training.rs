@@ -102,7 +102,7 @@ fn run(setup: &Setup, dir: &Path, resume: bool, stop_after: Option<u64>) -> Resu
     let on = Arithmetic::fp32(Isa::detect());
     let mut engine = engine_for(&setup.net.graph().unwrap(), on);
     let mut teacher = Teacher::load(&setup.teachers, &on.into()).unwrap();
-    let teacher = (!setup.teachers.is_empty()).then_some(&mut teacher);
+    let teacher = teacher.as_mut();
     match stop_after {
         Some(n) => train(&run, engine.as_mut(), teacher, &mut StopAfter(n, &stop)),
         None => train(&run, engine.as_mut(), teacher, &mut Unwatched),
@@ -271,8 +271,12 @@ fn a_taught_run_goes_on_with_its_teacher_alone_and_with_a_loss_that_knows_shares
     let dir = tempfile::tempdir().unwrap();
     let mut setup = Setup { teachers: vec![finds_discs()], ..infection(2) };
     run(&setup, dir.path(), false, Some(1)).unwrap_err();
-    let error = run(&infection(2), dir.path(), true, None).unwrap_err().to_string();
-    assert!(error.contains("teacher"), "{error}");
+    let mut other = setup.teachers.clone();
+    other[0].info.temperature *= 2.0;
+    for teachers in [vec![], other] {
+        let error = run(&Setup { teachers, ..infection(2) }, dir.path(), true, None).unwrap_err().to_string();
+        assert!(error.contains("(teacher)"), "{error}");
+    }
     setup.config.loss = Loss::Focal { gamma: 2.0, alpha: 0.25 };
     let error = run(&setup, dir.path(), false, None).unwrap_err().to_string();
     assert!(error.contains("focal"), "{error}");

@@ -75,7 +75,7 @@ pub(crate) struct Training {
     /// Hashes of the names of the patients that weights were learnt from, so that scores on them can be told apart
     /// without naming anyone.
     pub(crate) train_patients: BTreeSet<String>,
-    /// SHA-256 of the files of each CT that weights were learnt from, those that the training began with or learned from too; empty in older bundles.
+    /// SHA-256 of the files of each CT that weights were learnt from; empty in older bundles.
     #[serde(default)]
     pub(crate) train_scans: BTreeSet<String>,
     /// SHA-256 of the files of each CT that best epoch, threshold and temperature were chosen on; empty in older bundles.
@@ -87,9 +87,36 @@ pub(crate) struct Training {
     /// SHA-256 of the trained weights that the training learned from, where there were any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) teacher_sha256: Vec<String>,
+    /// Whom those models knew beside the patients of this training; `None` where there were no such models, and in bundles of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forerunners: Option<Vec<Forerunner>>,
     pub(crate) best_epoch: u64,
     pub(crate) steps: u64,
     pub(crate) settings: Settings,
+}
+
+/// Whom a model knew that a training began with or learned from: the fields of the same names of its [`Training`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Forerunner {
+    #[serde(default)]
+    pub(crate) patient_salt: String,
+    pub(crate) train_patients: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) train_scans: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) val_scans: BTreeSet<String>,
+}
+
+impl Forerunner {
+    pub(crate) fn of(training: &Training) -> Self {
+        Self {
+            patient_salt: training.patient_salt.clone(),
+            train_patients: training.train_patients.clone(),
+            train_scans: training.train_scans.clone(),
+            val_scans: training.val_scans.clone(),
+        }
+    }
 }
 
 /// A model that took part in a result.
@@ -125,9 +152,25 @@ impl Training {
         all.filter_map(|manifest| serde_json::from_value(manifest.clone()).ok()).collect()
     }
 
-    /// Whether weights were learnt from this patient.
+    fn before(&self) -> &[Forerunner] {
+        self.forerunners.as_deref().unwrap_or_default()
+    }
+
+    /// Whether weights were learnt from a patient of this name, by this training or one before it.
     pub(crate) fn knows_patient(&self, patient: &str) -> bool {
-        self.train_patients.contains(&patient_hash(&self.patient_salt, patient))
+        let of = |salt: &str, hashes: &BTreeSet<String>| hashes.contains(&patient_hash(salt, patient));
+        of(&self.patient_salt, &self.train_patients)
+            || self.before().iter().any(|f| of(&f.patient_salt, &f.train_patients))
+    }
+
+    /// Whether weights were learnt from the CT of this hash, by this training or one before it.
+    pub(crate) fn knows_scan(&self, scan: &str) -> bool {
+        self.train_scans.contains(scan) || self.before().iter().any(|f| f.train_scans.contains(scan))
+    }
+
+    /// Whether the CT of this hash chose epoch, threshold or temperature of this training or one before it.
+    pub(crate) fn was_chosen_by(&self, scan: &str) -> bool {
+        self.val_scans.contains(scan) || self.before().iter().any(|f| f.val_scans.contains(scan))
     }
 }
 

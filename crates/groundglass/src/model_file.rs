@@ -1,6 +1,7 @@
 //! A place that should hold a model: the bundle, or a sentence that says which file was meant.
 
 use crate::builtin;
+use crate::failure::Usage;
 use anyhow::{Context, Result, bail};
 use gg_nn::{Bundle, BundleError};
 use std::path::Path;
@@ -12,9 +13,17 @@ const EXTENSION: &str = "safetensors";
 /// What is in a run folder before the training has ended.
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
-/// Reads a bundle, and gives the bytes of its file too. A task's name, where no such file is, is the model in the box.
+/// Reads a bundle, and gives the bytes of its file too. A task's name alone is the model in the box.
 pub(crate) fn read(path: &Path) -> Result<(Bundle, Vec<u8>)> {
-    if let Some(found) = builtin::named(path).filter(|_| !path.exists()) {
+    if let Some(found) = builtin::named(path) {
+        if path.exists() {
+            let name = path.display();
+            bail!(
+                "{name}: both a {} here and a model in the program are called so, right would be ./{name} or a file in it for the \
+                 first, another working folder for the second",
+                if path.is_dir() { "folder" } else { "file" }
+            );
+        }
         return found;
     }
     if path.is_dir() {
@@ -24,6 +33,15 @@ pub(crate) fn read(path: &Path) -> Result<(Bundle, Vec<u8>)> {
         let bytes = Bundle::read(path)?;
         Ok((Bundle::from_bytes(&bytes)?, bytes))
     };
+    if !path.exists() && path.extension().is_none() && path.components().count() == 1 {
+        let tasks: Vec<&str> = builtin::BUNDLES.iter().map(|(task, _)| task.name()).collect();
+        return Err(Usage(format!(
+            "{} is neither a model in the program ({}) nor a file",
+            path.display(),
+            tasks.join(", ")
+        ))
+        .into());
+    }
     read().map_err(|error| instead(path, error)).with_context(|| path.display().to_string())
 }
 

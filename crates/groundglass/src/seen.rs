@@ -32,7 +32,7 @@ pub(crate) fn warnings(trainings: &[(Task, Vec<Training>)], asked: &[Asked]) -> 
     for (task, networks) in trainings {
         let (task, all) = (task.name(), asked.len());
         let (same, others): (Vec<_>, Vec<_>) =
-            asked.iter().partition(|a| networks.iter().any(|n| n.train_scans.contains(&a.scan)));
+            asked.iter().partition(|a| networks.iter().any(|n| n.knows_scan(&a.scan)));
         let scans = |known: usize| match (known, all) {
             (0, _) => None,
             (_, 1) => Some("this very scan: what it says here".to_owned()),
@@ -42,7 +42,7 @@ pub(crate) fn warnings(trainings: &[(Task, Vec<Training>)], asked: &[Asked]) -> 
             let message = format!("the {task} model was trained on {scans} tells nothing about new patients");
             warnings.push(Warning::new(SCAN, message));
         }
-        let chosen = others.iter().filter(|a| networks.iter().any(|n| n.val_scans.contains(&a.scan))).count();
+        let chosen = others.iter().filter(|a| networks.iter().any(|n| n.was_chosen_by(&a.scan))).count();
         if let Some(scans) = scans(chosen) {
             let message =
                 format!("the {task} model was chosen by {scans} may be better than on new patients");
@@ -99,6 +99,7 @@ mod tests {
             val_scans: ["s9".to_owned()].into(),
             init_sha256: None,
             teacher_sha256: Vec::new(),
+            forerunners: None,
             best_epoch: 1,
             steps: 1,
             settings: Settings::resolve(&SettingsArgs::default()).unwrap(),

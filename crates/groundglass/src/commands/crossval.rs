@@ -3,7 +3,9 @@
 //! together.
 
 use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_words};
-use super::train::{can_teach, taken_over, task_of, train};
+use super::train::{
+    ONE_SIDED, can_teach, held_out, inputs, question, refuse_held_out, taken_over, task_of, train,
+};
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
 use crate::evaluation_page::{self, Beside};
@@ -17,6 +19,7 @@ use crate::words::number;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{Split, SplitCase, Task};
 use gg_eval::{INTERVAL_LEVEL, IntervalFit, LogitCounts, Predicted, cross_fit};
+use gg_nn::Bundle;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,7 +68,8 @@ pub(super) fn run(context: &Context, args: CrossvalArgs) -> Result<()> {
 fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let out = &args.out.out;
     let split_file = out.join(SPLIT);
-    output::check_apart(&args.out.out, &args.dataset)?;
+    let models = args.init.iter().chain(&args.lung).chain(&args.teacher);
+    output::check_apart(&args.out.out, &inputs(&args.dataset, models))?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let settings = Settings::resolve(&args.settings)?;
     let seed = args.seed.unwrap_or(settings.seed);
@@ -82,16 +86,24 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
             );
         }
     }
+    let question = question(&sets, task_of(args.task))?;
     for fold in 0..split.folds {
+        let parts = split.parts(fold)?;
+        let refuse_held_out = |bundle: &Bundle, path: &Path| {
+            let cases = held_out(&parts, sets.cases());
+            refuse_held_out(bundle, path, cases.map(|c| (c.patient.as_str(), None)))
+        };
         if let Some(init) = &args.init {
             let path = bundle_of(init, fold);
             let (bundle, _) = model_file::read_single(&path)?;
             taken_over(&bundle, &path, &settings.task(task_of(args.task)).network)?;
+            refuse_held_out(&bundle, &path)?;
         }
         for teacher in &args.teacher {
             let path = bundle_of(teacher, fold);
             let (bundle, _) = model_file::read(&path)?;
-            can_teach(&bundle, &path, task_of(args.task), &settings)?;
+            can_teach(&bundle, &path, (task_of(args.task), question), &settings)?;
+            refuse_held_out(&bundle, &path)?;
         }
         if let Some(lungs) = &args.lung {
             let path = bundle_of(lungs, fold);
@@ -272,7 +284,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
     let cache =
         CacheArgs { cache: Some(args.cache.cache.clone().unwrap_or_else(|| args.out.out.join("cache"))) };
     // A fold that is trained already only has its settings, split, data, precision and device compared.
-    train(
+    let trained = train(
         context,
         &TrainArgs {
             task: args.task,
@@ -291,9 +303,10 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
             read: args.read.clone(),
         },
     )?;
+    let one_sided = trained.warnings.into_iter().filter(|w| w.code == ONE_SIDED);
     let mut model = vec![bundle];
     model.extend(args.lung.as_ref().map(|lungs| bundle_of(lungs, fold)));
-    evaluate(
+    let mut scores = evaluate(
         context,
         &EvaluateArgs {
             dataset: args.dataset.clone(),
@@ -308,7 +321,9 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
             precision: None,
         },
     )
-    .with_context(|| format!("fold {fold}"))
+    .with_context(|| format!("fold {fold}"))?;
+    scores.warnings.extend(one_sided);
+    Ok(scores)
 }
 
 /// The network of one fold in the folder of a cross-validation.

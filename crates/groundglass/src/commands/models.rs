@@ -7,7 +7,6 @@ use crate::args::{
     ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
 };
 use crate::builtin;
-use crate::failure::Usage;
 use crate::manifest::{self, LEAK, Training};
 use crate::model_file;
 use crate::output;
@@ -92,7 +91,7 @@ fn list(context: &Context) -> Result<()> {
 }
 
 fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
-    let (bundle, bytes) = find(&args.model)?;
+    let (bundle, bytes) = model_file::read(Path::new(&args.model))?;
     let shown = Shown { row: row(&bundle, &bytes)?, info: bundle.info };
     context.answer(&shown, || text(&shown))
 }
@@ -100,7 +99,7 @@ fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
 /// Puts an interval into a copy of a bundle; its weights stay as they are.
 fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
     check_free(&args.out, &args.model, std::slice::from_ref(&args.interval))?;
-    let (_, bytes) = find(&args.model)?;
+    let (_, bytes) = model_file::read(Path::new(&args.model))?;
     let file = || args.interval.display().to_string();
     let text = std::fs::read_to_string(&args.interval).with_context(|| format!("reading {}", file()))?;
     let fit: IntervalFit = serde_json::from_str(&text)
@@ -114,7 +113,7 @@ fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
 /// Puts the medians of the folds' thresholds and temperatures into a copy of a bundle; its weights stay as they are.
 fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()> {
     check_free(&args.out, &args.model, std::slice::from_ref(&args.crossval))?;
-    let (bundle, bytes) = find(&args.model)?;
+    let (bundle, bytes) = model_file::read(Path::new(&args.model))?;
     if bundle.info.area.is_some() {
         anyhow::bail!(
             "{}: its threshold belongs to the weights of the infected area; right would be a bundle before `models set-area`",
@@ -138,8 +137,16 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
             task.name()
         );
     }
+    // Validation slices of one class choose nothing: 0.5 is no threshold of theirs.
+    let chose = |fold: &&Bundle| {
+        let key = if task == Task::Classify { "auroc" } else { "metric_at_threshold" };
+        !fold.info.scores["validation"][key].is_null()
+    };
+    let all: Vec<&Bundle> = folds.iter().map(|(_, fold)| fold).collect();
+    let some: Vec<&Bundle> = all.iter().copied().filter(chose).collect();
+    let telling = if some.is_empty() { all } else { some };
     let median_of = |value: &dyn Fn(&BundleInfo) -> f32| {
-        let mut values: Vec<f32> = folds.iter().map(|(_, fold)| value(&fold.info)).collect();
+        let mut values: Vec<f32> = telling.iter().map(|fold| value(&fold.info)).collect();
         values.sort_by(f32::total_cmp);
         (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
     };
@@ -151,7 +158,7 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
     let bytes = Bundle::described(&bytes, |info| {
         info.threshold = threshold;
         info.temperature = temperature;
-        info.threshold_folds = Some(folds.len());
+        info.threshold_folds = Some(telling.len());
     })
     .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
@@ -224,7 +231,7 @@ struct MarkedSlice {
 /// Fits the weights of classifier and infected area, and puts them into a copy of a bundle; its weights stay as they are.
 fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
     check_free(&args.out, &args.model, &args.scores)?;
-    let (bundle, bytes) = find(&args.model)?;
+    let (bundle, bytes) = model_file::read(Path::new(&args.model))?;
     if bundle.info.task != Task::Classify {
         anyhow::bail!(
             "{}: found a network for the task {}, right would be classify",
@@ -334,8 +341,7 @@ fn folds_of(dir: &Path) -> Result<Vec<(PathBuf, Bundle)>> {
 
 /// Refuses to write over a bundle unasked, and over an input or what is no bundle at any time.
 pub(super) fn check_free(out: &OutBundle, model: impl AsRef<Path>, inputs: &[PathBuf]) -> Result<()> {
-    let model = Some(model.as_ref())
-        .filter(|m| !builtin::BUNDLES.iter().any(|(task, _)| Path::new(task.name()) == *m));
+    let model = Some(model.as_ref()).filter(|m| builtin::named(m).is_none() || m.exists());
     let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).chain(model).collect();
     output::check_file_free(&out.out, out.force, &inputs, |file| model_file::read(file).is_err())
 }
@@ -415,23 +421,6 @@ fn area_words(info: &BundleInfo) -> String {
         "the infected area counts too (weight {:.2}{mean}; the network's logit {:.2}), fitted on {} slices of {} patients{measured}",
         fit.area, fit.network, fit.slices, fit.patients
     )
-}
-
-/// A task's model in the box, or a file.
-fn find(wanted: &str) -> Result<(Bundle, Vec<u8>)> {
-    let path = Path::new(wanted);
-    if let Some(found) = builtin::named(path) {
-        return found;
-    }
-    if !path.exists() {
-        let tasks: Vec<&str> = builtin::BUNDLES.iter().map(|(task, _)| task.name()).collect();
-        return Err(Usage(format!(
-            "{wanted} is neither a model in the box ({}) nor a file",
-            tasks.join(", ")
-        ))
-        .into());
-    }
-    model_file::read(path)
 }
 
 fn row(bundle: &Bundle, bytes: &[u8]) -> Result<Row> {
@@ -521,6 +510,9 @@ fn training_lines(info: &BundleInfo, name: &str, manifest: &serde_json::Value) -
             short(&trained.split_sha256)
         ),
     ];
+    let before = trained.init_sha256.iter().map(|hash| ("began with", hash));
+    let before = before.chain(trained.teacher_sha256.iter().map(|hash| ("learned from", hash)));
+    lines.extend(before.map(|(how, hash)| format!("{how:<13}{whose}the weights {}", short(hash))));
     if trained.leaking {
         lines.push(format!("warning      {whose}{LEAK}"));
     }

@@ -275,6 +275,7 @@ mod tests {
                     (net.block, net.skips, net.deep_supervision) = (Block::Residual, Skips::Gated, true);
                 }
                 task.train.ema = Some(0.5);
+                task.train.teacher_share = 0.25; // a half would be left out
                 task.train.early_stopping = Some(EarlyStopping { patience: 1, min_delta: 0.0 });
             }
             let all: DocumentMut = toml::to_string(&settings).unwrap().parse().unwrap();

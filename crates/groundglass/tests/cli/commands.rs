@@ -142,7 +142,16 @@ fn the_models_in_the_box_are_scored_begun_with_and_told_from_files_by_their_task
     let used = |task: &str| scores["models"].as_array().unwrap().iter().any(|m| m["task"] == task);
     assert!(used("lung") && used("infection"), "{scores}");
     assert!(scores["lung"]["summary"]["dice"]["mean"].as_f64().unwrap() > 0.8, "{scores}");
-    groundglass(&["evaluate", arg(&set), "--model", "heart", "--out", arg(&out)]).refused(1, &["heart"]);
+    let none = dir.path().join("none");
+    groundglass(&["evaluate", arg(&set), "--model", "heart", "--out", arg(&none)])
+        .refused(2, &["heart", "infection", "nor a file"]);
+    // A folder of a task's name leaves open which is meant.
+    fs::create_dir(dir.path().join("lung")).unwrap();
+    let both = |args: &[&str]| Ran::from(command(args).current_dir(dir.path()).output().unwrap());
+    both(&["models", "show", "lung"])
+        .refused(1, &["both a folder here and a model in the program", "./lung"]);
+    both(&["evaluate", arg(&set), "--model", "lung", "--out", "x"]).refused(1, &["both a folder here"]);
+    both(&["models", "show", "infection"]).ok();
     // Layers of the box's base are not those of a network of base 4.
     let run = dir.path().join("run");
     let train =

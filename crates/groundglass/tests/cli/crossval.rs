@@ -5,6 +5,35 @@ use std::collections::BTreeSet;
 use std::fs;
 
 #[test]
+fn folds_learn_from_the_networks_of_their_own_folds() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = Fixture::get().set();
+    let run = |out: &str, more: &[&str]| {
+        let out = dir.path().join(out);
+        let mut args =
+            vec!["crossval", "infection", arg(&set), "--folds", "2", "--resamples", "50", "--out", arg(&out)];
+        args.extend(TINY);
+        args.extend(more);
+        groundglass(&args)
+    };
+    run("first", &[]).ok();
+    let first = dir.path().join("first");
+    run("taught", &["--teacher", arg(&first)]).ok();
+    for fold in 0..2 {
+        let weights = |root: &str| json(&dir.path().join(format!("{root}/fold-{fold}/run/manifest.json")));
+        assert_eq!(weights("taught")["teacher_sha256"].as_array().map(Vec::len), Some(1));
+        assert!(weights("first")["teacher_sha256"].is_null());
+    }
+    run("taught", &["--resume"]).refused(1, &["(teacher)"]);
+    // Folds drawn otherwise: told before the first is trained, and before anything is cleared.
+    run("taught", &["--teacher", arg(&first), "--seed", "9", "--force"])
+        .refused(1, &["first/fold-", "was trained on patients of the names of", "same split"]);
+    run("first", &["--teacher", arg(&first), "--force"]).refused(2, &["lies in the output folder"]);
+    assert!(first.join("fold-1/run/model.safetensors").is_file());
+    assert!(dir.path().join("taught/scores/scores.json").is_file());
+}
+
+#[test]
 fn crossval_tests_every_patient_once_and_goes_on_where_it_was_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let set = Fixture::get().set();

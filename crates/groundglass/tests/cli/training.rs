@@ -338,24 +338,77 @@ fn a_network_learns_from_another_that_saw_nobody_it_is_judged_on() {
     assert_eq!(weights().as_array().map(Vec::len), Some(1));
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("weights learned from"), "{page}");
-    let taught = out.join("model.safetensors");
-    // Whom the teacher knew, the pupil knows.
-    let scans = |path: &Path| json(path)["train_scans"].as_array().map(Vec::len);
-    assert!(scans(&out.join("manifest.json")) >= Some(1));
-    let one_more = dir.path().join("taught.safetensors");
-    fs::copy(&taught, &one_more).unwrap();
-    train("infection", &[&infection, &one_more], &["--set", "infection.train.teacher_share=0.8"]).ok();
+    let taught = dir.path().join("taught.safetensors");
+    fs::copy(out.join("model.safetensors"), &taught).unwrap();
+    let shown = groundglass(&["models", "show", arg(&taught)]).ok().stdout;
+    assert!(shown.contains("learned from the weights "), "{shown}");
+    let two = dir.path().join("two.safetensors");
+    groundglass(&["models", "join", arg(&infection), arg(&taught), "--out", arg(&two)]).ok();
+    train("infection", &[&infection, &two], &["--set", "infection.train.teacher_share=0.8"]).ok();
     assert_eq!(weights().as_array().map(Vec::len), Some(2));
 
+    // What cannot be learned from is told before the run that is there is cleared.
+    let whole = fs::read(out.join("model.safetensors")).unwrap();
     train("infection", &[&infection], &["--fold", "1"]).refused(1, &["was trained on", "held out"]);
     train("lung", &[&infection], &[]).refused(1, &["for the task infection", "one for lung"]);
     train("infection", &[&infection], &["--set", "prepare.size=16"])
-        .refused(1, &["prepared in another way", "16", "`prepare` settings"]);
+        .refused(1, &["`prepare.size` = 32", "a model with 16"]);
+    train("infection", &[&infection], &["--set", "prepare.roi.margin=0.1"])
+        .refused(1, &["`prepare.roi.margin` = 0.0", "a model with 0.1"]);
+    train("infection", &[&infection], &["--set", "infection.network.in_channels=3"])
+        .refused(1, &["sees 1 slices at once", "infection.network.in_channels"]);
     train("infection", &[&infection], &["--set", "infection.train.teacher_share=2"])
         .refused(2, &["teacher_share is 2", "0 to 1"]);
-    train("infection", &[], &["--set", "infection.train.teacher_share=0.3"]).ok();
     train("infection", &[&infection], &["--set", "infection.train.loss={kind='focal'}"])
-        .refused(1, &["focal", "teacher"]);
+        .refused(2, &["infection.train.loss", "focal", "--teacher"]);
+    train("infection", &[&out.join("model.safetensors")], &[]).refused(2, &["lies in the output folder"]);
+    train("infection", &[Path::new("hart")], &[]).refused(2, &["hart", "lung", "nor a file"]);
+    assert_eq!(fs::read(out.join("model.safetensors")).unwrap(), whole);
+}
+
+/// Whom a teacher knew, its pupil knows, and the pupil's pupil too.
+#[test]
+fn a_network_knows_whom_those_knew_that_it_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let (f, other) = (Fixture::get(), dir.path().join("other"));
+    let size = ["--count", "4", "--size", "64x64x20", "--seed", "77"];
+    groundglass(&[&["phantom", "--out", arg(&other)][..], &size].concat()).ok();
+    let infection = f.bundle("infection");
+    let train = |set: &Path, out: &str, how: &str, from: &Path, more: &[&str]| {
+        let out = dir.path().join(out);
+        let mut args = vec!["train", "infection", arg(set), "--out", arg(&out), how, arg(from)];
+        args.extend(TINY);
+        args.extend(more);
+        (groundglass(&args), out.join("model.safetensors"))
+    };
+    // No part of these is held out: their names are those of other patients.
+    let split = dir.path().join("all.toml");
+    let cases: String = (1..=4)
+        .map(|k| format!("[[case]]\ncase = \"phantom-00{k}\"\npatient = \"other-{k}\"\npart = \"train\"\n"))
+        .collect();
+    fs::write(
+        &split,
+        format!("version = 1\nkind = \"patient\"\nseed = 1\nfolds = 1\nvalidation_share = 0.0\n{cases}"),
+    )
+    .unwrap();
+    let all = ["--split", arg(&split)];
+    let (ran, pupil) = train(&other, "pupil", "--teacher", &infection, &all);
+    ran.ok();
+    let (ran, next) = train(&other, "next", "--init", &pupil, &all);
+    ran.ok();
+    let manifest = json(&dir.path().join("next/manifest.json"));
+    assert_eq!(
+        manifest["forerunners"].as_array().map(Vec::len),
+        Some(1),
+        "the pupil's own data are those of this run"
+    );
+    let scores = dir.path().join("scores");
+    let set = f.set();
+    groundglass(&["evaluate", arg(&set), "--model", arg(&next), "--out", arg(&scores)]).ok();
+    let told = json(&scores.join("scores.json"))["warnings"].to_string();
+    assert!(told.contains("trained_on_this_scan"), "{told}");
+    let (ran, _) = train(&set, "judged", "--init", &next, &["--fold", "1"]);
+    ran.refused(1, &["was trained on", "of the cases", "held out"]);
 }
 
 /// Residual blocks and plain ones share names and shapes, and are not the same.

@@ -2,13 +2,14 @@
 
 mod folder;
 mod live;
+mod origin;
 
 use super::{Context, calibrate, data};
 use crate::analysis::PATIENTS_LEAK;
 use crate::args::{PrecisionName, StoreName, TaskName, TrainArgs};
 use crate::failure::{Interrupted, Usage};
 use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
-use crate::model_file::{self, BUNDLE};
+use crate::model_file::BUNDLE;
 use crate::output;
 use crate::scoring::Question;
 use crate::settings::{Settings, TaskSettings};
@@ -18,14 +19,20 @@ use anyhow::{Context as _, Result, bail};
 use folder::{begun_with, check_run_folder, data_hash, enter};
 use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
 use gg_nn::engine::Int8Engine;
-use gg_nn::net::{Block, NetConfig};
-use gg_nn::{Bundle, BundleInfo, Calibration, Precision, Teacher, TrainError, TrainOutcome, TrainRun};
+use gg_nn::{
+    Bundle, BundleInfo, Calibration, Precision, Select, Teacher, TrainError, TrainOutcome, TrainRun,
+};
 use gg_volume::Warning;
 use live::Live;
+use origin::Origins;
+pub(super) use origin::{can_teach, held_out, refuse_held_out, taken_over};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Code of the remark that the validation part holds one class only.
+pub(super) const ONE_SIDED: &str = "validation_of_one_class";
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -76,10 +83,11 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let mut settings = Settings::resolve(&args.settings)?;
     settings.seed = args.seed.unwrap_or(settings.seed);
     settings.remarks().iter().for_each(|remark| context.console.warn(remark));
-    output::check_apart(&args.out.out, &args.dataset)?;
+    output::check_apart(&args.out.out, &inputs(&args.dataset, args.init.iter().chain(&args.teacher)))?;
     check_run_folder(&args.out.out, args.out.force, args.resume)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let question = question(&sets, task)?;
+    let origins = Origins::read(args.init.as_deref(), &args.teacher, (task, question), &settings)?;
     let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
     warnings.extend(chosen.parts.warnings.clone());
     if chosen.parts.leaking {
@@ -106,23 +114,23 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             .console
             .say(format!("there is nothing to resume at {}; the training starts", args.out.out.display()));
     }
-    let init = args.init.as_deref().map(|path| first_weights(path, &chosen, &cache)).transpose()?;
-    let teachers = args.teacher.iter().map(|path| teacher(path, (task, &settings), &chosen, &cache));
-    let teachers = teachers.collect::<Result<Vec<Bundle>>>()?;
-    let begins = init
-        .as_ref()
-        .zip(args.init.as_ref())
-        .map(|(b, path)| taken_over(b, path, &of_task.network))
-        .transpose()?;
+    let names: BTreeSet<&str> = chosen.parts.val().into_iter().chain(chosen.parts.test()).collect();
+    let held_out = cache.cases().iter().filter(|c| names.contains(c.case_id.as_str()));
+    origins.refuse_held_out(held_out.map(|c| (c.patient.as_str(), c.scan.as_str())))?;
+    let begins = origins.init.as_ref().map(|(path, b)| taken_over(b, path, &of_task.network)).transpose()?;
     enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, &processor)?)?;
     if let Some(begins) = begins.filter(|_| !args.resume) {
         context.console.say(begins);
     }
+    for remark in origins.remarks() {
+        context.console.warn(&remark);
+        warnings.push(Warning::new("unknown_forerunners", remark));
+    }
+    let teachers: Vec<Bundle> = origins.teachers.iter().map(|(_, b)| b.clone()).collect();
     if !teachers.is_empty() {
-        let models = if teachers.len() == 1 {
-            "a trained model says".to_owned()
-        } else {
-            format!("{} trained models say", teachers.len())
+        let models = match teachers.len() {
+            1 => "a trained model says".to_owned(),
+            n => format!("{n} trained models say"),
         };
         context
             .console
@@ -131,9 +139,6 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
     let scans = |samples: &[usize]| samples.iter().map(scan).collect();
     let (train_scans, val_scans): (BTreeSet<String>, _) = (scans(&train_samples), scans(&val_samples));
-    let known_before =
-        init.iter().chain(&teachers).flat_map(|b| Training::all_of(&b.info)).flat_map(|t| t.train_scans);
-    let known_before: Vec<String> = known_before.collect();
     let cases =
         |samples: &[usize]| samples.iter().map(|&i| cache.infos()[i].case).collect::<BTreeSet<_>>().len();
     let graph = of_task.network.graph()?;
@@ -169,9 +174,9 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         counted.val_samples,
         counted.val_cases
     ));
-    if let Some(message) = one_sided(counts(&cache, &val_samples, task), task) {
+    if let Some(message) = one_sided(counts(&cache, &val_samples, task), task, of_task.train.select) {
         context.console.warn(&message);
-        warnings.push(Warning::new("validation_of_one_class", message));
+        warnings.push(Warning::new(ONE_SIDED, message));
     }
     // Validation slices where there are any: no weight was fitted to them.
     let looked_at = if val_samples.is_empty() { train_samples.clone() } else { val_samples.clone() };
@@ -183,10 +188,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let val_loader =
         if val_samples.is_empty() { None } else { Some(BatchLoader::new(source, val_samples, val_config)?) };
 
-    let mut teaching = match teachers.is_empty() {
-        true => None,
-        false => Some(Teacher::load(&teachers, &processor)?),
-    };
+    let mut teaching = Teacher::load(&teachers, &processor)?;
     let mut engine = gg_nn::engine_for(&graph, processor);
     let mut live = Live::new(context, of_task.train.epochs, train_loader.steps_per_epoch(), task);
     let run = TrainRun {
@@ -194,7 +196,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         net: &of_task.network,
         config: &of_task.train,
         seed: settings.seed,
-        init: init.as_ref().map(|b| &b.weights),
+        init: origins.init.as_ref().map(|(_, b)| &b.weights),
         train: &train_loader,
         val: val_loader.as_ref(),
         dir: &args.out.out,
@@ -224,9 +226,10 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         data_sha256,
         train_patients: chosen.parts.train_patients.iter().map(|p| patient_hash(&salt, p)).collect(),
         patient_salt: salt,
-        train_scans: train_scans.into_iter().chain(known_before).collect(),
+        forerunners: origins.forerunners(&train_scans, &val_scans),
+        train_scans,
         val_scans,
-        init_sha256: init.map(|b| b.info.weights_sha256),
+        init_sha256: origins.init.as_ref().map(|(_, b)| b.info.weights_sha256.clone()),
         teacher_sha256: teachers.into_iter().map(|b| b.info.weights_sha256).collect(),
         best_epoch: outcome.best_epoch,
         steps: outcome.steps,
@@ -266,103 +269,9 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     })
 }
 
-/// The model whose weights a training begins with. One that knows a patient held out here would make every score of
-/// the training worthless, so it is refused.
-fn first_weights(path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<Bundle> {
-    let (bundle, _) = model_file::read_single(path)?;
-    refuse_held_out(&bundle, path, chosen, cache)?;
-    Ok(bundle)
-}
-
-/// A model that a training learns from.
-fn teacher(
-    path: &Path,
-    (task, settings): (Task, &Settings),
-    chosen: &data::Chosen,
-    cache: &Cache,
-) -> Result<Bundle> {
-    let (bundle, _) = model_file::read(path)?;
-    can_teach(&bundle, path, task, settings)?;
-    refuse_held_out(&bundle, path, chosen, cache)?;
-    Ok(bundle)
-}
-
-/// Whether a model can teach a network with these settings: for the same task, from pictures prepared alike.
-pub(super) fn can_teach(bundle: &Bundle, path: &Path, task: Task, settings: &Settings) -> Result<()> {
-    let info = &bundle.info;
-    if info.task != task {
-        bail!(
-            "{}: found a network for the task {}, right to learn from would be one for {}",
-            path.display(),
-            info.task.name(),
-            task.name()
-        );
-    }
-    let channels = (info.net.graph()?.in_channels(), settings.task(task).network.graph()?.in_channels());
-    if info.prepare != settings.prepare || channels.0 != channels.1 {
-        bail!(
-            "{} wants its slices prepared in another way ({} pixels, {} at once; this training has {} and {}), so that it cannot say \
-             anything about those of this training; a model with the same `prepare` settings would be right",
-            path.display(),
-            info.prepare.size,
-            channels.0,
-            settings.prepare.size,
-            channels.1
-        );
-    }
-    Ok(())
-}
-
-/// An error where a model knows a patient who is held out, or does not say whom it knows.
-fn refuse_held_out(bundle: &Bundle, path: &Path, chosen: &data::Chosen, cache: &Cache) -> Result<()> {
-    let trainings = Training::all_of(&bundle.info);
-    if trainings.len() != bundle.info.members.len().max(1) {
-        bail!(
-            "{} does not say which patients it was trained on, so that it cannot be told whether one of them is held out \
-             here; a bundle that `groundglass train` wrote says it",
-            path.display()
-        );
-    }
-    let held_out = |name: &str| {
-        let parts = &chosen.parts;
-        parts.val().into_iter().chain(parts.test()).any(|c| c == name)
-    };
-    let known = cache
-        .cases()
-        .iter()
-        .filter(|c| held_out(&c.case_id))
-        .filter(|c| trainings.iter().any(|t| t.train_scans.contains(&c.scan) || t.knows_patient(&c.patient)))
-        .count();
-    if known > 0 {
-        bail!(
-            "{} was trained on {known} of the cases that are held out here for validation or test, so that scores on them \
-             would mean nothing; a bundle trained with the same split and fold would be right",
-            path.display()
-        );
-    }
-    Ok(())
-}
-
-/// How much of a model's weights a training begins with, as a sentence.
-pub(super) fn taken_over(bundle: &Bundle, path: &Path, network: &NetConfig) -> Result<String> {
-    let graph = network.graph()?;
-    let (taken, all) = (bundle.weights.shared_with(&graph), graph.params.len());
-    if taken == 0 {
-        bail!(
-            "no layer of {} has the name and shapes of one of this network's, so that nothing would begin with it; the \
-             bundle of a network of the same kind and widths would be right",
-            path.display()
-        );
-    }
-    if bundle.info.net.block() == Some(Block::Residual) && network.block() == Some(Block::Plain) {
-        bail!(
-            "{} has residual blocks and this network plain ones, so that its convolutions would lose what is added to \
-             them; `block = \"residual\"` in the network's settings would be right",
-            path.display()
-        );
-    }
-    let rest = if taken == all { "" } else { "; layers that are not there in these shapes are drawn anew" };
-    Ok(format!("first weights: {taken} of the network's {all} arrays from {}{rest}", path.display()))
+/// All that a training reads.
+pub(super) fn inputs<'a>(datasets: &'a [PathBuf], others: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
+    datasets.iter().chain(others).cloned().collect()
 }
 
 pub(super) fn task_of(name: TaskName) -> Task {
@@ -403,17 +312,21 @@ fn select(
 }
 
 /// What a validation part of these negative and positive slices cannot tell.
-fn one_sided(counts: [usize; 2], task: Task) -> Option<String> {
+fn one_sided(counts: [usize; 2], task: Task, select: Select) -> Option<String> {
     let without = match (counts, task) {
         ([0, 0], _) => return None,
         ([_, 0], Task::Lung) => "lung",
-        ([_, 0], _) => "infection",
-        ([0, _], Task::Classify) => "slice without infection",
+        ([_, 0], Task::Infection) => "infection",
+        ([_, 0], Task::Classify) => "slice with label 1",
+        ([0, _], Task::Classify) => "slice with label 0",
         _ => return None,
     };
+    let epoch = match (task, select) {
+        (Task::Classify, Select::Metric) => "highest accuracy",
+        _ => "lowest loss",
+    };
     Some(format!(
-        "the validation part holds no {without}, so that it cannot tell how much is found: the epoch of its lowest loss counts, and \
-         the threshold stays 0.5"
+        "the validation part holds no {without}, so that it cannot choose a threshold, which stays 0.5; the epoch of its {epoch} counts"
     ))
 }
 
@@ -475,7 +388,7 @@ fn write_bundle(
 }
 
 /// What the labels of slices tell; data sets that label images and ones that label slices ask different questions.
-fn question(sets: &gg_dataset::Datasets, task: Task) -> Result<Question> {
+pub(super) fn question(sets: &gg_dataset::Datasets, task: Task) -> Result<Question> {
     let asked: Vec<Question> = sets.sets.iter().map(|s| Question::of(s.layout)).collect();
     let first = asked.first().copied().unwrap_or(Question::SliceShowsInfection);
     if task == Task::Classify && asked.iter().any(|q| *q != first) {
@@ -501,4 +414,22 @@ fn labels(task: Task, question: Question) -> BTreeMap<String, String> {
         Task::Infection => &[("0", "no infection"), ("1", "infection: ground-glass and consolidation")],
     };
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_validation_part_of_one_class_is_told_with_what_chooses_the_epoch_then() {
+        let told = |counts, task, select| one_sided(counts, task, select).unwrap_or_default();
+        assert!(told([9, 0], Task::Infection, Select::Metric).contains("no infection"));
+        assert!(told([9, 0], Task::Infection, Select::Metric).contains("lowest loss"));
+        assert!(told([9, 0], Task::Lung, Select::Auto).contains("no lung"));
+        assert!(told([0, 9], Task::Classify, Select::Auto).contains("no slice with label 0"));
+        assert!(told([0, 9], Task::Classify, Select::Metric).contains("highest accuracy"));
+        for counts in [[0, 0], [3, 4], [0, 4]] {
+            assert_eq!(one_sided(counts, Task::Infection, Select::Auto), None, "{counts:?}");
+        }
+    }
 }
