@@ -91,7 +91,8 @@ impl Checkpoint {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(StoreError::from(e).into()),
         };
-        let (all, text) = decode(&bytes)?;
+        let (all, text) =
+            decode(&bytes).map_err(|e| TrainError::Checkpoint(format!("{CHECKPOINT_FILE} is {e}")))?;
         let state: State = serde_json::from_str(&text).map_err(|e| TrainError::Checkpoint(e.to_string()))?;
         if state.format_version != FORMAT {
             return Err(TrainError::Checkpoint(format!(

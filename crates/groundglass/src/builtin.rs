@@ -31,7 +31,7 @@ pub(crate) fn load(task: Task, bytes: &[u8]) -> Result<Bundle> {
 
 /// The model in the box that is called so, by its task, and its bytes.
 pub(crate) fn named(name: &Path) -> Option<Result<(Bundle, Vec<u8>)>> {
-    let (task, bytes) = BUNDLES.iter().find(|(task, _)| Path::new(task.name()) == name)?;
+    let (task, bytes) = BUNDLES.iter().find(|(task, _)| task.name() == name.as_os_str())?;
     Some(load(*task, bytes).map(|bundle| (bundle, bytes.to_vec())))
 }
 

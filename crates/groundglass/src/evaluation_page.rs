@@ -378,7 +378,7 @@ fn provenance(scores: &Scores) -> Provenance {
                 task: m.task.name().to_owned(),
                 name: m.name.clone(),
                 sha256: m.sha256.clone(),
-                note: format!("threshold {:.3}, chosen on validation data", m.threshold),
+                note: format!("threshold {:.3}, {}", m.threshold, m.threshold_source),
             })
             .collect(),
         program: scores.program.to_string(),

@@ -126,7 +126,29 @@ pub(crate) struct ModelUsed {
     pub(crate) name: String,
     pub(crate) sha256: String,
     pub(crate) threshold: f32,
+    /// What chose the threshold, in words.
+    pub(crate) threshold_source: String,
     pub(crate) licence: String,
+}
+
+/// What chose a bundle's threshold, in words.
+pub(crate) fn threshold_source(info: &BundleInfo) -> String {
+    let validation = &info.scores["validation"];
+    let chose = if info.task == Task::Classify { "auroc" } else { "metric_at_threshold" };
+    match info.threshold_folds {
+        _ if info.area.is_some() => {
+            "chosen with the weights of the infected area, on the same slices".to_owned()
+        }
+        None if !info.members.is_empty() => format!("median of those of its {} networks", info.members.len()),
+        Some(folds) => {
+            format!("median of {folds} folds, each chosen on its validation data, where it had any")
+        }
+        None if validation.is_null() => "chosen on no data, for want of a validation part".to_owned(),
+        None if validation[chose].is_null() => {
+            "chosen on no data: the validation part held one class only".to_owned()
+        }
+        None => "chosen on validation data".to_owned(),
+    }
 }
 
 /// Samples of each part, and the cases that they come from; of the test part, all cases of the split.

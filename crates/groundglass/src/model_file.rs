@@ -18,10 +18,13 @@ pub(crate) fn read(path: &Path) -> Result<(Bundle, Vec<u8>)> {
     if let Some(found) = builtin::named(path) {
         if path.exists() {
             let name = path.display();
+            let (what, first) = match path.is_dir() {
+                true => ("folder", format!("{name}/{BUNDLE}")),
+                false => ("file", format!("./{name}")),
+            };
             bail!(
-                "{name}: both a {} here and a model in the program are called so, right would be ./{name} or a file in it for the \
-                 first, another working folder for the second",
-                if path.is_dir() { "folder" } else { "file" }
+                "{name}: both a {what} here and a model in the program are called so, right would be {first} for the first, \
+                 another working folder for the second"
             );
         }
         return found;
@@ -57,7 +60,7 @@ pub(crate) fn read_single(path: &Path) -> Result<(Bundle, Vec<u8>)> {
 /// [`read`] for an argument of `--model`, which may have swallowed a CT.
 pub(crate) fn read_named(path: &Path) -> Result<(Bundle, Vec<u8>)> {
     let run = path.join(BUNDLE).is_file() || path.join(CHECKPOINT).is_file();
-    let likely = run || path.extension().is_some_and(|e| e == EXTENSION);
+    let likely = run || builtin::named(path).is_some() || path.extension().is_some_and(|e| e == EXTENSION);
     read(path).map_err(|error| match likely {
         true => error,
         false => error.context(format!(

@@ -237,6 +237,7 @@ impl Models {
             name: m.bundle.info.name.clone(),
             sha256: m.sha256.clone(),
             threshold: m.bundle.info.threshold,
+            threshold_source: manifest::threshold_source(&m.bundle.info),
             licence: m.bundle.info.licence.clone(),
         };
         self.all().map(used).collect()

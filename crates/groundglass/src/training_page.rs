@@ -1,5 +1,6 @@
 //! Curves, drawings of the network and the page of a training run.
 
+use crate::commands::train::ONE_SIDED;
 use crate::manifest::Training;
 use crate::output::{self, write_drawing};
 use crate::settings::TaskSettings;
@@ -39,6 +40,11 @@ pub(crate) fn write(
     let report = TrainingReport {
         title: format!("Training: {}", task.name()),
         summary: match value {
+            _ if warnings.iter().any(|w| w.code == ONE_SIDED) => format!(
+                "Best epoch {} of {}; the validation part holds one class only, so that it scores nothing and chose no threshold.",
+                outcome.best_epoch,
+                outcome.rows.len()
+            ),
             Some(v) => format!(
                 "Best epoch {} of {}: validation {metric} {v:.3} at the threshold {:.2}, which was chosen on the same \
                  validation part.",

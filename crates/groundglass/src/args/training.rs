@@ -132,8 +132,8 @@ pub(crate) struct CrossvalArgs {
     /// wherever they fit by name and shape
     #[arg(long, value_name = "DIR")]
     pub(crate) init: Option<PathBuf>,
-    /// Folder of a finished `crossval` of the same task under the same split: each fold learns from its network there too. May be
-    /// given several times, the mean counts
+    /// Folder of a finished `crossval` of the same task: each fold learns from its network there too, which must not know the fold's
+    /// patients, as under the same split. May be given several times, the mean counts
     #[arg(long, value_name = "DIR")]
     pub(crate) teacher: Vec<PathBuf>,
     /// Go on with the fold and the step where an earlier run was stopped

@@ -89,7 +89,7 @@ pub(super) fn run(context: &Context, args: AuditArgs) -> Result<()> {
     if let Some(task) = args.measure {
         let out = args.out.out.clone();
         let by_patient = patient_split(context, &args)?;
-        output::claim(&out, args.out.force, &FILES)?;
+        output::claim(&out, args.out.force, &FILES, &["*-run", "*-scores"])?;
         let optimism = measure(context, &args, task, &by_patient)?;
         let audit = audit(context, &args, &out, Some(optimism))?;
         return answer(context, &audit, &out);

@@ -271,7 +271,12 @@ fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<()> {
         }
         return output::sweep(out);
     }
-    output::claim(out, args.out.force, &[SPLIT, "cache/*.ggcase", "cache/inputs.json"])?;
+    output::claim(
+        out,
+        args.out.force,
+        &[SPLIT, "cache/*.ggcase", "cache/inputs.json"],
+        &["fold-*/run", "fold-*/scores", SCORES],
+    )?;
     output::write_text(split_file, &text)
 }
 

@@ -354,19 +354,7 @@ fn write(bytes: &[u8], out: &Path) -> Result<Shown> {
 }
 
 fn threshold_words(info: &BundleInfo) -> String {
-    let from = match info.threshold_folds {
-        None if info.area.is_none() && !info.members.is_empty() => {
-            format!("median of those of its {} networks", info.members.len())
-        }
-        _ if info.area.is_some() => {
-            "chosen with the weights of the infected area, on the same slices".to_owned()
-        }
-        Some(folds) => {
-            format!("median of {folds} folds, each chosen on its validation data, where it had any")
-        }
-        None => "chosen on validation data".to_owned(),
-    };
-    format!("{:.3}, {from}", info.threshold)
+    format!("{:.3}, {}", info.threshold, manifest::threshold_source(info))
 }
 
 fn temperature_words(info: &BundleInfo) -> String {

@@ -118,7 +118,7 @@ struct Answer {
 
 pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     let out = &args.out.out;
-    output::claim(out, args.out.force, &FILES)?;
+    output::claim(out, args.out.force, &FILES, &["*", "*/*"])?;
     let phantoms = out.join("phantoms");
     let analysed = out.join("phantom-dicom");
 

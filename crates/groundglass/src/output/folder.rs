@@ -1,6 +1,6 @@
 //! Folders: claimed only when they are ours, built beside their place and renamed when whole.
 
-use super::marker::{MARKER, foreign, is_ours, is_partial, listed, walk, write_marker};
+use super::marker::{MARKER, foreign, is_ours, is_partial, listed, matches, walk, write_marker};
 use crate::failure::Usage;
 use crate::model_file::BUNDLE;
 use anyhow::{Context, Result, bail};
@@ -114,11 +114,17 @@ fn can_be_swapped(dest: &Path) -> bool {
 }
 
 /// Makes (or takes over) a folder that is filled in place, such as a training run. `files` are those that will be
-/// written there, besides folders with markers of their own.
-pub(crate) fn claim(dest: &Path, force: bool, files: &[&str]) -> Result<()> {
+/// written there, `inner` the folders with markers of their own; of both, names or patterns.
+pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[&str]) -> Result<()> {
     check_kind(dest, files)?;
     check_free(dest, force)?;
     if force && dest.is_dir() {
+        if let Some(other) = stranger(dest, inner)? {
+            bail!(
+                "{} holds results of another command, such as {other}, which are left alone; choose another folder, or move them first",
+                dest.display()
+            );
+        }
         clear(dest).with_context(|| format!("replacing {}", dest.display()))?;
     }
     fs::create_dir_all(dest).with_context(|| format!("making {}", dest.display()))?;
@@ -181,6 +187,13 @@ pub(crate) fn check_free(dest: &Path, force: bool) -> Result<()> {
     }
     if empty {
         Ok(())
+    } else if !is_ours(dest) && foreign(dest)?.is_empty() {
+        let held = first_marked(dest)?.unwrap_or_else(|| dest.to_owned());
+        bail!(
+            "{} holds results of another command, in {}; choose a new or an empty folder, they are left alone",
+            dest.display(),
+            held.strip_prefix(dest).unwrap_or(&held).display()
+        )
     } else if !is_ours(dest) {
         bail!(
             "{} holds files that groundglass did not write; choose a new or an empty folder, they are left alone",
@@ -237,6 +250,33 @@ fn check_single(dest: &Path) -> Result<()> {
         return Ok(());
     };
     bail!("{} holds {held}, which is left alone; choose another folder, or remove it first", dest.display())
+}
+
+/// The first folder below a folder, at any depth, that has a marker and is none of these.
+fn stranger(dest: &Path, inner: &[&str]) -> Result<Option<String>> {
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        let whole = dest.join(&folder);
+        let listing = || format!("opening {}", whole.display());
+        let mut below = Vec::new();
+        for entry in fs::read_dir(&whole).with_context(listing)? {
+            let entry = entry.with_context(listing)?;
+            let name = entry.file_name();
+            if entry.file_type().with_context(listing)?.is_dir() && !is_partial(&name.to_string_lossy()) {
+                below.push(folder.join(name));
+            }
+        }
+        below.sort();
+        for folder in &below {
+            let parts: Vec<_> = folder.iter().map(|part| part.to_string_lossy()).collect();
+            let name = parts.join("/");
+            if is_ours(&dest.join(folder)) && !inner.iter().any(|pattern| matches(pattern, &name)) {
+                return Ok(Some(name));
+            }
+        }
+        folders.extend(below.into_iter().rev());
+    }
+    Ok(None)
 }
 
 /// The first folder below a folder, at any depth, that has a marker.
@@ -301,7 +341,7 @@ mod tests {
         fs::create_dir(&dest).unwrap();
         fs::write(dest.join("thesis.txt"), "years of work").unwrap();
         assert!(Staged::begin(&dest, true, "a").is_err());
-        assert!(claim(&dest, true, &[]).is_err());
+        assert!(claim(&dest, true, &[], &[]).is_err());
         assert!(dest.join("thesis.txt").exists());
     }
 
@@ -310,13 +350,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         // A cross-validation that was stopped: what it holds lies two folders down.
-        claim(&at("cv"), false, &["split.toml"]).unwrap();
-        claim(&at("cv/fold-0/run"), false, &[BUNDLE]).unwrap();
+        claim(&at("cv"), false, &["split.toml"], &[]).unwrap();
+        claim(&at("cv/fold-0/run"), false, &[BUNDLE], &[]).unwrap();
         fs::write(at("cv/fold-0/run").join(BUNDLE), "weights").unwrap();
         for refused in [
             Staged::begin(&at("cv"), true, "a").err().unwrap(),
             Staged::begin(&at("cv/fold-0/run"), true, "a").err().unwrap(),
-            claim(&at("cv"), true, &["report.html"]).unwrap_err(),
+            claim(&at("cv"), true, &["report.html"], &[]).unwrap_err(),
             share(&at("cv"), true, &["summary.csv"]).unwrap_err(),
         ] {
             assert!(refused.to_string().contains("left alone"), "{refused}");
@@ -326,7 +366,14 @@ mod tests {
         let error = Staged::begin(&at("one"), true, "c").err().unwrap().to_string();
         assert!(error.contains("what another command wrote (a)"), "{error}");
         assert_eq!(fs::read_to_string(at("one/a")).unwrap(), "old");
-        claim(&at("cv"), true, &["split.toml"]).unwrap();
+        let inner = ["fold-*/run"];
+        results(Staged::begin(&at("cv/fold-0/run/patient"), false, "a").unwrap(), "a patient's");
+        let error = claim(&at("cv"), true, &["split.toml"], &inner).unwrap_err().to_string();
+        assert!(error.contains("such as fold-0/run/patient, which are left alone"), "{error}");
+        assert!(at("cv/fold-0/run/patient/a").is_file());
+        fs::remove_dir_all(at("cv/fold-0/run/patient")).unwrap();
+        assert!(claim(&at("cv"), true, &["split.toml"], &[]).is_err());
+        claim(&at("cv"), true, &["split.toml"], &inner).unwrap();
         assert!(!at("cv/fold-0").exists(), "its own kind makes room");
         // What a killed program left inside is no result.
         results(Staged::begin(&at("out"), false, "a").unwrap(), "old");
@@ -369,7 +416,7 @@ mod tests {
             fs::write(dest.join(notes), "mine").unwrap();
             let error = Staged::begin(&dest, true, "a").err().unwrap().to_string();
             assert!(error.contains(notes) && error.contains("a file that groundglass did not"), "{error}");
-            assert!(claim(&dest, true, &[]).is_err());
+            assert!(claim(&dest, true, &[], &[]).is_err());
             assert!(dest.join(notes).is_file() && dest.join("a").is_file());
             fs::remove_file(dest.join(notes)).unwrap();
         }
@@ -384,15 +431,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("run");
         let files = ["metrics.jsonl", "curves/*.svg"];
-        claim(&dest, false, &files).unwrap();
+        claim(&dest, false, &files, &[]).unwrap();
         fs::create_dir(dest.join("curves")).unwrap();
         fs::write(dest.join("metrics.jsonl"), "").unwrap();
         fs::write(dest.join("curves/loss.svg"), "").unwrap();
         results(Staged::begin(&dest.join("case"), false, "a").unwrap(), "one");
-        claim(&dest, true, &files).unwrap();
+        claim(&dest, true, &files, &["case"]).unwrap();
         assert_eq!(fs::read_dir(&dest).unwrap().count(), 1, "only the marker is left");
         fs::write(dest.join("loss.svg"), "").unwrap();
-        assert!(claim(&dest, true, &files).is_err(), "not in its folder");
+        assert!(claim(&dest, true, &files, &[]).is_err(), "not in its folder");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) fn foreign(dir: &Path) -> Result<Vec<String>> {
             let name = Path::new(&file).strip_prefix(folder).unwrap_or(Path::new("")).to_string_lossy();
             listed(&dir.join(folder)).iter().any(|pattern| matches(pattern, &name))
         });
-        if !written {
+        if !written && !is_cache(dir, &file) {
             found.push(file);
         }
     })
@@ -75,8 +75,22 @@ pub(super) fn foreign(dir: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
+/// Whether a file is of a cache of prepared slices, which may be deleted at any time.
+fn is_cache(dir: &Path, file: &str) -> bool {
+    let of_case = |name: &std::ffi::OsStr| Path::new(name).extension().is_some_and(|e| e == "ggcase");
+    let path = dir.join(file);
+    match path.file_name() {
+        Some(name) if name == "inputs.json" => path
+            .parent()
+            .and_then(|folder| std::fs::read_dir(folder).ok())
+            .is_some_and(|mut entries| entries.any(|e| e.is_ok_and(|e| of_case(&e.file_name())))),
+        Some(name) => of_case(name),
+        None => false,
+    }
+}
+
 /// Whether a name fits a pattern, folder by folder; `*` stands for any part of one name.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), name.split('/').collect());
     let fits = |(pattern, name): (&&str, &&str)| match pattern.split_once('*') {
         Some((start, end)) => {

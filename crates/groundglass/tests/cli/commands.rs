@@ -149,9 +149,10 @@ fn the_models_in_the_box_are_scored_begun_with_and_told_from_files_by_their_task
     fs::create_dir(dir.path().join("lung")).unwrap();
     let both = |args: &[&str]| Ran::from(command(args).current_dir(dir.path()).output().unwrap());
     both(&["models", "show", "lung"])
-        .refused(1, &["both a folder here and a model in the program", "./lung"]);
+        .refused(1, &["both a folder here and a model in the program", "lung/model.safetensors"]);
     both(&["evaluate", arg(&set), "--model", "lung", "--out", "x"]).refused(1, &["both a folder here"]);
     both(&["models", "show", "infection"]).ok();
+    both(&["models", "show", "lung/"]).refused(1, &["it is a folder without model.safetensors"]);
     // Layers of the box's base are not those of a network of base 4.
     let run = dir.path().join("run");
     let train =

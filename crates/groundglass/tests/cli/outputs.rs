@@ -51,7 +51,21 @@ fn force_removes_no_file_that_groundglass_did_not_write() {
         fs::remove_file(out.join(notes)).unwrap();
     }
     f.analyze(&ct, &result, &["--force"]).ok();
+    // A result inside a training, or alone where a cross-validation is wanted, is neither its part nor a stranger's file.
+    let inside = run.join("patient/7");
+    f.analyze(&ct, &inside, &[]).ok();
+    groundglass(&train).refused(1, &["results of another command, such as patient/7", "left alone"]);
+    let outer = run.join("patient");
+    groundglass(&["crossval", "lung", arg(&set), "--out", arg(&outer), "--force"])
+        .refused(1, &["holds results of another command, in 7", "left alone"]);
+    assert!(inside.join("report.html").is_file());
+    fs::remove_dir_all(&outer).unwrap();
+    // A cache of prepared slices may go at any time.
+    fs::create_dir(run.join("cache")).unwrap();
+    fs::write(run.join("cache/0.ggcase"), "slices").unwrap();
+    fs::write(run.join("cache/inputs.json"), "{}").unwrap();
     groundglass(&train).ok();
+    assert!(!run.join("cache").exists());
     f.analyze(&ct, &batch, &[arg(&ct), "--force"]).ok();
     // Nor does a result take the place of one of another kind.
     let mut scored = vec!["evaluate", arg(&set), "--pred", arg(&set), "--resamples", "20", "--force"];

@@ -361,6 +361,9 @@ fn a_network_learns_from_another_that_saw_nobody_it_is_judged_on() {
         .refused(2, &["teacher_share is 2", "0 to 1"]);
     train("infection", &[&infection], &["--set", "infection.train.loss={kind='focal'}"])
         .refused(2, &["infection.train.loss", "focal", "--teacher"]);
+    train("infection", &[&infection], &["--set", "infection.train.teacher_share=0"])
+        .refused(2, &["teacher_share", "found 0", "nothing would be learned"]);
+    train("infection", &[&infection, &infection], &[]).refused(2, &["the same weights", "count twice"]);
     train("infection", &[&out.join("model.safetensors")], &[]).refused(2, &["lies in the output folder"]);
     train("infection", &[Path::new("hart")], &[]).refused(2, &["hart", "lung", "nor a file"]);
     assert_eq!(fs::read(out.join("model.safetensors")).unwrap(), whole);

@@ -416,8 +416,14 @@ fn summary(scores: &Scores, out: &Path) -> String {
             ));
         }
     }
+    let sections = [&scores.lung, &scores.infection].into_iter().flatten();
+    let left_out = match sections.map(|s| s.summary.missing_predictions).max().unwrap_or(0) {
+        0 => String::new(),
+        n => format!(" (of the cases with masks alone: {n} without are left out)"),
+    };
     if let Some(b) = &scores.percent_of_lung {
-        lines.push(format!("percentage error: median {} points", number(b.median_absolute_error)));
+        let median = number(b.median_absolute_error);
+        lines.push(format!("percentage error: median {median} points{left_out}"));
     }
     if let Some(c) = &scores.percent_of_lung_interval {
         lines.push(format!("           {}", interval_words(c)));
@@ -429,7 +435,7 @@ fn summary(scores: &Scores, out: &Path) -> String {
     for (name, section) in class_sections(scores) {
         let s = &section.scores;
         lines.push(format!(
-            "{name:<10} AUROC {}, accuracy {}, precision {}, recall {}, F1 {} ({} positive, {} negative)",
+            "{name:<10} AUROC {}, accuracy {}, precision {}, recall {}, F1 {} ({} positive, {} negative){left_out}",
             number(s.auroc),
             number(s.accuracy),
             number(s.precision),

@@ -85,7 +85,7 @@ pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, Strin
         }
         return output::sweep(out);
     }
-    output::claim(out, force, &FILES)?;
+    output::claim(out, force, &FILES, &[])?;
     files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))
 }
 

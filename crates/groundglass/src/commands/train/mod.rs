@@ -20,7 +20,8 @@ use folder::{begun_with, check_run_folder, data_hash, enter};
 use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
 use gg_nn::engine::Int8Engine;
 use gg_nn::{
-    Bundle, BundleInfo, Calibration, Precision, Select, Teacher, TrainError, TrainOutcome, TrainRun,
+    Bundle, BundleInfo, Calibration, Precision, Select, Teacher, TrainConfig, TrainError, TrainOutcome,
+    TrainRun,
 };
 use gg_volume::Warning;
 use live::Live;
@@ -32,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Code of the remark that the validation part holds one class only.
-pub(super) const ONE_SIDED: &str = "validation_of_one_class";
+pub(crate) const ONE_SIDED: &str = "validation_of_one_class";
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -122,6 +123,9 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     if let Some(begins) = begins.filter(|_| !args.resume) {
         context.console.say(begins);
     }
+    if teachers_share_unused(&args.teacher, of_task.train.teacher_share) {
+        context.console.warn("teacher_share changes nothing without --teacher");
+    }
     for remark in origins.remarks() {
         context.console.warn(&remark);
         warnings.push(Warning::new("unknown_forerunners", remark));
@@ -147,6 +151,12 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     }
     let threads = rayon::current_num_threads();
     let positives = counts(&cache, &train_samples, task);
+    if let Some(lacks) = lacking(positives, task) {
+        let message =
+            format!("the training part holds no {lacks}: what the network says will not tell the two apart");
+        context.console.warn(&message);
+        warnings.push(Warning::new("training_of_one_class", message));
+    }
     let mut loader_config = LoaderConfig {
         channels: graph.in_channels(),
         threads,
@@ -269,6 +279,10 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     })
 }
 
+fn teachers_share_unused(teachers: &[PathBuf], share: f64) -> bool {
+    teachers.is_empty() && share != TrainConfig::default().teacher_share
+}
+
 /// All that a training reads.
 pub(super) fn inputs<'a>(datasets: &'a [PathBuf], others: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
     datasets.iter().chain(others).cloned().collect()
@@ -311,16 +325,21 @@ fn select(
     samples
 }
 
+/// The class that a part of these negative and positive slices lacks, where it needs both.
+fn lacking(counts: [usize; 2], task: Task) -> Option<&'static str> {
+    match (counts, task) {
+        ([0, 0], _) => None,
+        ([_, 0], Task::Lung) => Some("lung"),
+        ([_, 0], Task::Infection) => Some("infection"),
+        ([_, 0], Task::Classify) => Some("slice with label 1"),
+        ([0, _], Task::Classify) => Some("slice with label 0"),
+        _ => None,
+    }
+}
+
 /// What a validation part of these negative and positive slices cannot tell.
 fn one_sided(counts: [usize; 2], task: Task, select: Select) -> Option<String> {
-    let without = match (counts, task) {
-        ([0, 0], _) => return None,
-        ([_, 0], Task::Lung) => "lung",
-        ([_, 0], Task::Infection) => "infection",
-        ([_, 0], Task::Classify) => "slice with label 1",
-        ([0, _], Task::Classify) => "slice with label 0",
-        _ => return None,
-    };
+    let without = lacking(counts, task)?;
     let epoch = match (task, select) {
         (Task::Classify, Select::Metric) => "highest accuracy",
         _ => "lowest loss",

@@ -34,7 +34,19 @@ impl Origins {
             can_teach(&bundle, path, (task, question), settings)?;
             Ok((path.clone(), bundle))
         };
-        Ok(Self { init: init.transpose()?, teachers: teachers.iter().map(teacher).collect::<Result<_>>()? })
+        let teachers: Vec<(PathBuf, Bundle)> = teachers.iter().map(teacher).collect::<Result<_>>()?;
+        for (k, (path, bundle)) in teachers.iter().enumerate() {
+            let same =
+                |(_, other): &&(PathBuf, Bundle)| other.info.weights_sha256 == bundle.info.weights_sha256;
+            if let Some((first, _)) = teachers[..k].iter().find(same) {
+                let (first, path) = (first.display(), path.display());
+                return Err(Usage(format!(
+                    "{first} and {path} have the same weights, which would count twice; right would be each --teacher once"
+                ))
+                .into());
+            }
+        }
+        Ok(Self { init: init.transpose()?, teachers })
     }
 
     fn all(&self) -> impl Iterator<Item = &(PathBuf, Bundle)> {
@@ -137,6 +149,13 @@ pub(in super::super) fn can_teach(
             "{path}: was trained on slices with `prepare.{key}` = {theirs}, right to learn from would be a model with {ours}, as this \
              training has it"
         );
+    }
+    if of.train.teacher_share == 0.0 {
+        return Err(Usage(format!(
+            "{}.train.teacher_share: found 0, so that nothing would be learned from {path}; right beside --teacher would be above 0",
+            task.name()
+        ))
+        .into());
     }
     if matches!(of.train.loss, Loss::Focal { .. }) {
         return Err(Usage(format!(
