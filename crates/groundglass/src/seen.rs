@@ -70,6 +70,24 @@ pub(crate) fn tells_of_training(warnings: &[Warning]) -> bool {
     warnings.iter().any(|w| [SCAN, NAME, CHOSEN].contains(&w.code.as_str()))
 }
 
+/// What to say beside scores on scans or patients that one of the models knows, if these remarks tell of any.
+pub(crate) fn not_held_out(warnings: &[Warning]) -> Option<&'static str> {
+    let told = |code: &str| warnings.iter().any(|w| w.code == code);
+    if told(SCAN) {
+        Some(
+            "NOT HELD OUT: a model was trained on some of these scans, and what it scores there tells nothing about new patients",
+        )
+    } else if told(CHOSEN) {
+        Some(
+            "not quite held out: some of these scans chose a model, which may be better on them than on new patients",
+        )
+    } else if told(NAME) {
+        Some("perhaps not held out: a model was trained on patients of some of these names")
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +146,9 @@ mod tests {
             &[("anna", "s1"), ("anna", "s2"), ("bert", "s3")].map(|(p, scan)| asked(Some(p), scan)),
         );
         assert!(both.iter().all(|w| tells_of_training(std::slice::from_ref(w))) && !tells_of_training(&[]));
+        assert!(not_held_out(&both).is_some_and(|w| w.starts_with("NOT HELD OUT")));
+        assert!(not_held_out(&both[1..]).is_some_and(|w| w.starts_with("perhaps")));
+        assert_eq!(not_held_out(&[]), None);
         assert!(both[0].message.contains("1 of these 3 scans"), "{both:?}");
         assert!(both[1].message.contains("1 of 3 cases"), "{both:?}");
     }

@@ -407,7 +407,8 @@ fn a_network_knows_whom_those_knew_that_it_came_from() {
     );
     let scores = dir.path().join("scores");
     let set = f.set();
-    groundglass(&["evaluate", arg(&set), "--model", arg(&next), "--out", arg(&scores)]).ok();
+    let ran = groundglass(&["evaluate", arg(&set), "--model", arg(&next), "--out", arg(&scores), "-q"]).ok();
+    assert!(ran.stdout.contains("NOT HELD OUT"), "{}", ran.stdout);
     let told = json(&scores.join("scores.json"))["warnings"].to_string();
     assert!(told.contains("trained_on_this_scan"), "{told}");
     let (ran, _) = train(&set, "judged", "--init", &next, &["--fold", "1"]);

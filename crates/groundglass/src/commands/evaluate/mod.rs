@@ -394,11 +394,12 @@ fn keep_slices(labels: &LabelVolume, map: &AxisMap, slices: &[usize]) -> Result<
 fn summary(scores: &Scores, out: &Path) -> String {
     let number = |v: Option<f64>| number(v, 3);
     let mut lines = vec![format!(
-        "{} cases of {} patients, part `{}`{}",
+        "{} cases of {} patients, part `{}`{}{}",
         scores.cases.len(),
         scores.patients,
         scores.part,
-        scores.leak.as_ref().map_or(String::new(), |l| format!("; {l}"))
+        scores.leak.as_ref().map_or(String::new(), |l| format!("; {l}")),
+        seen::not_held_out(&scores.warnings).map_or(String::new(), |words| format!("; {words}"))
     )];
     for (name, section) in [("lung", &scores.lung), ("infection", &scores.infection)] {
         if let Some(s) = section {

@@ -14,7 +14,6 @@ use crate::output;
 use crate::scoring::Question;
 use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
-use crate::words::number;
 use anyhow::{Context as _, Result, bail};
 use folder::{begun_with, check_run_folder, data_hash, enter};
 use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
@@ -56,13 +55,17 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
     context.answer(&trained, || {
         let metric = if trained.task == Task::Classify { "accuracy" } else { "Dice" };
         format!(
-            "{}: best epoch {} of {}, temperature {:.2}, threshold {:.3}, validation {metric} {}{}",
+            "{}: best epoch {} of {}, temperature {:.2}, threshold {:.3}, {}{}",
             trained.bundle.display(),
             trained.best_epoch,
             trained.epochs,
             trained.temperature,
             trained.threshold,
-            number(trained.val_metric, 4),
+            match (trained.val_metric, trained.val_loss) {
+                (Some(value), _) => format!("validation {metric} {value:.4}"),
+                (None, Some(_)) => format!("no validation {metric}, for want of a second class"),
+                (None, None) => "no validation part".to_owned(),
+            },
             match trained.warnings.iter().find(|w| w.code == PATIENTS_LEAK) {
                 Some(leak) => format!("; {}", leak.message),
                 None => String::new(),
