@@ -14,6 +14,7 @@ use crate::model_file::{self, BUNDLE};
 use crate::output::{self, Staged};
 use crate::scoring::{self, Basis, CaseScores, Scores};
 use crate::scoring_table;
+use crate::seen;
 use crate::settings::Settings;
 use crate::words::number;
 use anyhow::{Context as _, Result, bail};
@@ -363,6 +364,7 @@ fn text(found: &CrossVal, out: &Path) -> String {
         s.patients,
         folds.join(", ")
     )];
+    lines.extend(seen::not_held_out(&s.warnings).map(str::to_owned));
     if found.never_tested > 0 {
         lines.push(format!("{} cases are in no fold and were always trained on", found.never_tested));
     }
