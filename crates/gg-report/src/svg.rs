@@ -3,7 +3,7 @@
 //! Neutral inks carry a `class` besides their colour, so that a page's style sheet may repaint them in dark mode.
 
 use crate::encode::data_uri;
-use crate::font::Weight;
+use crate::font::{Weight, text_width};
 use crate::scene::{Anchor, Fill, Item, Scene, Stroke, Text};
 use std::fmt::Write;
 
@@ -96,6 +96,11 @@ fn write_text(svg: &mut String, text: &Text) {
         Anchor::Start => {}
         Anchor::Middle => svg.push_str(" text-anchor=\"middle\""),
         Anchor::End => svg.push_str(" text-anchor=\"end\""),
+    }
+    // Drawings are laid out with Inter's widths: whatever typeface is at hand keeps to them.
+    if text.text.chars().count() > 1 {
+        let width = num(text_width(&text.text, text.size, text.weight));
+        let _ = write!(svg, " textLength=\"{width}\" lengthAdjust=\"spacingAndGlyphs\"");
     }
     if text.upwards {
         let _ = write!(svg, " transform=\"rotate(-90 {x} {y})\"");
