@@ -131,20 +131,31 @@ pub(crate) struct ModelUsed {
     pub(crate) licence: String,
 }
 
+/// Whether the validation part of a bundle's training could choose its threshold.
+pub(crate) fn chosen_on_validation(info: &BundleInfo) -> bool {
+    let chose = if info.task == Task::Classify { "auroc" } else { "metric_at_threshold" };
+    !info.scores["validation"][chose].is_null()
+}
+
 /// What chose a bundle's threshold, in words.
 pub(crate) fn threshold_source(info: &BundleInfo) -> String {
     let validation = &info.scores["validation"];
-    let chose = if info.task == Task::Classify { "auroc" } else { "metric_at_threshold" };
     match info.threshold_folds {
         _ if info.area.is_some() => {
             "chosen with the weights of the infected area, on the same slices".to_owned()
         }
         None if !info.members.is_empty() => format!("median of those of its {} networks", info.members.len()),
+        Some(folds) if validation.is_null() && info.threshold == 0.5 => {
+            format!("one half: none of its {folds} folds had data to choose on")
+        }
         Some(folds) => {
             format!("median of {folds} folds, each chosen on its validation data, where it had any")
         }
+        None if info.scores.get("validation").is_none() => {
+            "of which the bundle does not say what chose it".to_owned()
+        }
         None if validation.is_null() => "chosen on no data, for want of a validation part".to_owned(),
-        None if validation[chose].is_null() => {
+        None if !chosen_on_validation(info) => {
             "chosen on no data: the validation part held one class only".to_owned()
         }
         None => "chosen on validation data".to_owned(),
@@ -211,4 +222,27 @@ pub(crate) fn patient_hash(salt: &str, patient: &str) -> String {
         _ => format!("groundglass patient {salt} {patient}"),
     };
     sha256(text.as_bytes()).chars().take(HASH_CHARS).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_chose_a_threshold_is_said_as_it_was() {
+        let bytes = crate::builtin::BUNDLES.iter().find(|(task, _)| *task == Task::Infection).unwrap().1;
+        let box_model = Bundle::from_bytes(bytes).unwrap().info;
+        assert!(threshold_source(&box_model).starts_with("one half: none of its 5 folds"));
+        let with = |scores: serde_json::Value, folds: Option<usize>| {
+            threshold_source(&BundleInfo { scores, threshold_folds: folds, ..box_model.clone() })
+        };
+        let scored =
+            |value: serde_json::Value| serde_json::json!({ "validation": { "metric_at_threshold": value } });
+        assert_eq!(with(scored(0.8.into()), None), "chosen on validation data");
+        assert!(with(scored(0.8.into()), Some(3)).starts_with("median of 3 folds"));
+        assert!(with(scored(serde_json::Value::Null), None).contains("one class only"));
+        assert!(with(serde_json::json!({ "validation": null }), None).contains("want of a validation part"));
+        assert!(with(serde_json::Value::Null, None).contains("does not say"));
+    }
 }

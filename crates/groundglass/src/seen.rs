@@ -77,12 +77,12 @@ pub(crate) fn not_held_out(warnings: &[Warning]) -> Option<&'static str> {
         Some(
             "NOT HELD OUT: a model was trained on some of these scans, and what it scores there tells nothing about new patients",
         )
+    } else if told(NAME) {
+        Some("perhaps not held out: a model was trained on patients of some of these names")
     } else if told(CHOSEN) {
         Some(
             "not quite held out: some of these scans chose a model, which may be better on them than on new patients",
         )
-    } else if told(NAME) {
-        Some("perhaps not held out: a model was trained on patients of some of these names")
     } else {
         None
     }
@@ -149,6 +149,10 @@ mod tests {
         assert!(not_held_out(&both).is_some_and(|w| w.starts_with("NOT HELD OUT")));
         assert!(not_held_out(&both[1..]).is_some_and(|w| w.starts_with("perhaps")));
         assert_eq!(not_held_out(&[]), None);
+        let chosen = warnings(&[(Task::Lung, vec![training("x")])], &[asked(None, "s9")]);
+        assert!(not_held_out(&chosen).is_some_and(|w| w.starts_with("not quite")), "{chosen:?}");
+        let graver = [chosen, both[1..].to_vec()].concat();
+        assert!(not_held_out(&graver).is_some_and(|w| w.starts_with("perhaps")), "the graver remark wins");
         assert!(both[0].message.contains("1 of these 3 scans"), "{both:?}");
         assert!(both[1].message.contains("1 of 3 cases"), "{both:?}");
     }

@@ -40,8 +40,13 @@ pub(crate) fn write(
     let report = TrainingReport {
         title: format!("Training: {}", task.name()),
         summary: match value {
-            _ if warnings.iter().any(|w| w.code == ONE_SIDED) => format!(
+            None if warnings.iter().any(|w| w.code == ONE_SIDED) => format!(
                 "Best epoch {} of {}; the validation part holds one class only, so that it scores nothing and chose no threshold.",
+                outcome.best_epoch,
+                outcome.rows.len()
+            ),
+            Some(v) if warnings.iter().any(|w| w.code == ONE_SIDED) => format!(
+                "Best epoch {} of {}: validation {metric} {v:.3} at 0.5; the validation part holds one class only, so that it chose no threshold.",
                 outcome.best_epoch,
                 outcome.rows.len()
             ),

@@ -10,6 +10,7 @@ use crate::args::{
     TaskName, TrainArgs,
 };
 use crate::manifest::Program;
+use crate::model_file::BUNDLE;
 use crate::output::{self, Staged};
 use anyhow::{Result, bail};
 use gg_dataset::{AuditedCase, Duplicate, Place, Split, SplitCase, near_duplicates, places, torn_patients};
@@ -89,7 +90,7 @@ pub(super) fn run(context: &Context, args: AuditArgs) -> Result<()> {
     if let Some(task) = args.measure {
         let out = args.out.out.clone();
         let by_patient = patient_split(context, &args)?;
-        output::claim(&out, args.out.force, &FILES, &["*-run", "*-scores"])?;
+        output::claim(&out, args.out.force, &FILES, &[("*-run", BUNDLE), ("*-scores", "scores.json")])?;
         let optimism = measure(context, &args, task, &by_patient)?;
         let audit = audit(context, &args, &out, Some(optimism))?;
         return answer(context, &audit, &out);

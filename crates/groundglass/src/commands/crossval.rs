@@ -4,7 +4,8 @@
 
 use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_words};
 use super::train::{
-    ONE_SIDED, can_teach, held_out, inputs, question, refuse_held_out, taken_over, task_of, train,
+    ONE_CLASS, ONE_SIDED, can_teach, held_out, inputs, question, refuse_held_out, refuse_twice, taken_over,
+    task_of, train, without_int8,
 };
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
@@ -67,6 +68,7 @@ pub(super) fn run(context: &Context, args: CrossvalArgs) -> Result<()> {
 }
 
 fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
+    without_int8(args.precision)?;
     let out = &args.out.out;
     let split_file = out.join(SPLIT);
     let models = args.init.iter().chain(&args.lung).chain(&args.teacher);
@@ -100,12 +102,15 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
             taken_over(&bundle, &path, &settings.task(task_of(args.task)).network)?;
             refuse_held_out(&bundle, &path)?;
         }
+        let mut teachers = Vec::new();
         for teacher in &args.teacher {
             let path = bundle_of(teacher, fold);
             let (bundle, _) = model_file::read(&path)?;
             can_teach(&bundle, &path, (task_of(args.task), question), &settings)?;
             refuse_held_out(&bundle, &path)?;
+            teachers.push((path, bundle));
         }
+        refuse_twice(&teachers)?;
         if let Some(lungs) = &args.lung {
             let path = bundle_of(lungs, fold);
             let (bundle, _) = model_file::read(&path)?;
@@ -276,7 +281,7 @@ fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<()> {
         out,
         args.out.force,
         &[SPLIT, "cache/*.ggcase", "cache/inputs.json"],
-        &["fold-*/run", "fold-*/scores", SCORES],
+        &[("fold-*/run", BUNDLE), ("fold-*/scores", "scores.json"), (SCORES, "scores.json")],
     )?;
     output::write_text(split_file, &text)
 }
@@ -309,7 +314,8 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
             read: args.read.clone(),
         },
     )?;
-    let one_sided = trained.warnings.into_iter().filter(|w| w.code == ONE_SIDED);
+    let one_sided =
+        trained.warnings.into_iter().filter(|w| [ONE_SIDED, ONE_CLASS].contains(&w.code.as_str()));
     let mut model = vec![bundle];
     model.extend(args.lung.as_ref().map(|lungs| bundle_of(lungs, fold)));
     let mut scores = evaluate(
@@ -358,10 +364,15 @@ fn text(found: &CrossVal, out: &Path) -> String {
     let s = &found.scores;
     let folds: Vec<String> = found.per_fold.iter().map(|f| number(*f, 3)).collect();
     let mut lines = vec![format!(
-        "{}: {} cases of {} patients, each tested by a network that never saw them; per fold {}",
+        "{}: {} cases of {} patients{}; per fold {}",
         found.task,
         s.cases.len(),
         s.patients,
+        if seen::not_held_out(&s.warnings).is_some() {
+            ""
+        } else {
+            ", each tested by a network that never saw them"
+        },
         folds.join(", ")
     )];
     lines.extend(seen::not_held_out(&s.warnings).map(str::to_owned));

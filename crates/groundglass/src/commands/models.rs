@@ -138,12 +138,9 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
         );
     }
     // Validation slices of one class choose nothing: 0.5 is no threshold of theirs.
-    let chose = |fold: &&Bundle| {
-        let key = if task == Task::Classify { "auroc" } else { "metric_at_threshold" };
-        !fold.info.scores["validation"][key].is_null()
-    };
     let all: Vec<&Bundle> = folds.iter().map(|(_, fold)| fold).collect();
-    let some: Vec<&Bundle> = all.iter().copied().filter(chose).collect();
+    let some: Vec<&Bundle> =
+        all.iter().copied().filter(|fold| manifest::chosen_on_validation(&fold.info)).collect();
     let telling = if some.is_empty() { all } else { some };
     let median_of = |value: &dyn Fn(&BundleInfo) -> f32| {
         let mut values: Vec<f32> = telling.iter().map(|fold| value(&fold.info)).collect();

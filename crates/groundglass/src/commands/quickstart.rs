@@ -11,6 +11,7 @@ use crate::args::{
     QuickstartArgs, ReadArgs, SettingsArgs, StoreName, TaskName, TrainArgs,
 };
 use crate::manifest::Program;
+use crate::model_file::BUNDLE;
 use crate::output;
 use crate::scoring::{CaseScores, Scores};
 use crate::words::number;
@@ -118,7 +119,7 @@ struct Answer {
 
 pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     let out = &args.out.out;
-    output::claim(out, args.out.force, &FILES, &["*", "*/*"])?;
+    output::claim(out, args.out.force, &FILES, &INNER)?;
     let phantoms = out.join("phantoms");
     let analysed = out.join("phantom-dicom");
 
@@ -179,6 +180,15 @@ pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
 }
 
 /// Folders of the two analyses: by the models in the box, and by those that were trained here.
+/// Folders of other commands' results, each with a file of theirs.
+const INNER: [(&str, &str); 6] = [
+    ("runs/lung", BUNDLE),
+    ("runs/infection", BUNDLE),
+    ("runs/classify", BUNDLE),
+    ("evaluation", "scores.json"),
+    (ANALYSIS, "analysis.json"),
+    (BOX, "analysis.json"),
+];
 const BOX: &str = "analysis-by-the-box";
 const ANALYSIS: &str = "analysis";
 /// Sets the analysed phantom apart from those that the networks saw.

@@ -114,8 +114,8 @@ fn can_be_swapped(dest: &Path) -> bool {
 }
 
 /// Makes (or takes over) a folder that is filled in place, such as a training run. `files` are those that will be
-/// written there, `inner` the folders with markers of their own; of both, names or patterns.
-pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[&str]) -> Result<()> {
+/// written there, `inner` the folders with markers of their own, each with a file that its marker lists; of both, names or patterns.
+pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[(&str, &str)]) -> Result<()> {
     check_kind(dest, files)?;
     check_free(dest, force)?;
     if force && dest.is_dir() {
@@ -187,16 +187,9 @@ pub(crate) fn check_free(dest: &Path, force: bool) -> Result<()> {
     }
     if empty {
         Ok(())
-    } else if !is_ours(dest) && foreign(dest)?.is_empty() {
-        let held = first_marked(dest)?.unwrap_or_else(|| dest.to_owned());
-        bail!(
-            "{} holds results of another command, in {}; choose a new or an empty folder, they are left alone",
-            dest.display(),
-            held.strip_prefix(dest).unwrap_or(&held).display()
-        )
     } else if !is_ours(dest) {
         bail!(
-            "{} holds files that groundglass did not write; choose a new or an empty folder, they are left alone",
+            "{} is not empty, and groundglass did not write it as one result; choose a new or an empty folder, what it holds is left alone",
             dest.display()
         )
     } else if !force {
@@ -253,7 +246,7 @@ fn check_single(dest: &Path) -> Result<()> {
 }
 
 /// The first folder below a folder, at any depth, that has a marker and is none of these.
-fn stranger(dest: &Path, inner: &[&str]) -> Result<Option<String>> {
+fn stranger(dest: &Path, inner: &[(&str, &str)]) -> Result<Option<String>> {
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let whole = dest.join(&folder);
@@ -270,7 +263,10 @@ fn stranger(dest: &Path, inner: &[&str]) -> Result<Option<String>> {
         for folder in &below {
             let parts: Vec<_> = folder.iter().map(|part| part.to_string_lossy()).collect();
             let name = parts.join("/");
-            if is_ours(&dest.join(folder)) && !inner.iter().any(|pattern| matches(pattern, &name)) {
+            let files = listed(&dest.join(folder));
+            let part =
+                |(pattern, own): &(&str, &str)| matches(pattern, &name) && files.iter().any(|f| f == own);
+            if is_ours(&dest.join(folder)) && !inner.iter().any(part) {
                 return Ok(Some(name));
             }
         }
@@ -366,7 +362,11 @@ mod tests {
         let error = Staged::begin(&at("one"), true, "c").err().unwrap().to_string();
         assert!(error.contains("what another command wrote (a)"), "{error}");
         assert_eq!(fs::read_to_string(at("one/a")).unwrap(), "old");
-        let inner = ["fold-*/run"];
+        let inner = [("fold-*/run", BUNDLE)];
+        assert!(
+            claim(&at("cv"), true, &["split.toml"], &[("fold-*/run", "scores.json")]).is_err(),
+            "of another kind"
+        );
         results(Staged::begin(&at("cv/fold-0/run/patient"), false, "a").unwrap(), "a patient's");
         let error = claim(&at("cv"), true, &["split.toml"], &inner).unwrap_err().to_string();
         assert!(error.contains("such as fold-0/run/patient, which are left alone"), "{error}");
@@ -436,7 +436,7 @@ mod tests {
         fs::write(dest.join("metrics.jsonl"), "").unwrap();
         fs::write(dest.join("curves/loss.svg"), "").unwrap();
         results(Staged::begin(&dest.join("case"), false, "a").unwrap(), "one");
-        claim(&dest, true, &files, &["case"]).unwrap();
+        claim(&dest, true, &files, &[("case", "a")]).unwrap();
         assert_eq!(fs::read_dir(&dest).unwrap().count(), 1, "only the marker is left");
         fs::write(dest.join("loss.svg"), "").unwrap();
         assert!(claim(&dest, true, &files, &[]).is_err(), "not in its folder");

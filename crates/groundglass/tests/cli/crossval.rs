@@ -28,6 +28,9 @@ fn folds_learn_from_the_networks_of_their_own_folds() {
     // Folds drawn otherwise: told before the first is trained, and before anything is cleared.
     run("taught", &["--teacher", arg(&first), "--seed", "9", "--force"])
         .refused(1, &["first/fold-", "was trained on patients of the names of", "same split"]);
+    run("taught", &["--teacher", arg(&first), "--teacher", arg(&first), "--force"])
+        .refused(2, &["the same weights", "each --teacher once"]);
+    run("taught", &["--precision", "int8", "--force"]).refused(2, &["int8 is for prediction"]);
     run("first", &["--teacher", arg(&first), "--force"]).refused(2, &["lies in the output folder"]);
     assert!(first.join("fold-1/run/model.safetensors").is_file());
     assert!(dir.path().join("taught/scores/scores.json").is_file());

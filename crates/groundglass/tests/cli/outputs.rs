@@ -57,7 +57,7 @@ fn force_removes_no_file_that_groundglass_did_not_write() {
     groundglass(&train).refused(1, &["results of another command, such as patient/7", "left alone"]);
     let outer = run.join("patient");
     groundglass(&["crossval", "lung", arg(&set), "--out", arg(&outer), "--force"])
-        .refused(1, &["holds results of another command, in 7", "left alone"]);
+        .refused(1, &["did not write it as one result", "left alone"]);
     assert!(inside.join("report.html").is_file());
     fs::remove_dir_all(&outer).unwrap();
     // A cache of prepared slices may go at any time.

@@ -22,7 +22,8 @@ use crate::words::number;
 use anyhow::{Result, bail};
 use gg_dataset::{Case, Dataset, Datasets, LoadedCase, Parts, Structure};
 use gg_eval::{
-    Coverage, FreeSummary, IntervalFit, LogitCounts, SegScores, missing_scores, patient_score, seg_scores,
+    Coverage, FreeSummary, IntervalFit, LogitCounts, MaskState, SegScores, missing_scores, patient_score,
+    seg_scores,
 };
 use gg_imaging::PrepareConfig;
 use gg_report::{Comparison, SlicePicture};
@@ -417,10 +418,10 @@ fn summary(scores: &Scores, out: &Path) -> String {
             ));
         }
     }
-    let sections = [&scores.lung, &scores.infection].into_iter().flatten();
-    let left_out = match sections.map(|s| s.summary.missing_predictions).max().unwrap_or(0) {
+    let missing = |s: &Option<SegScores>| s.as_ref().is_some_and(|s| s.state == MaskState::Missing);
+    let left_out = match scores.cases.iter().filter(|c| missing(&c.lung) || missing(&c.infection)).count() {
         0 => String::new(),
-        n => format!(" (of the cases with masks alone: {n} without are left out)"),
+        n => format!(" ({n} cases that lack a mask are left out)"),
     };
     if let Some(b) = &scores.percent_of_lung {
         let median = number(b.median_absolute_error);

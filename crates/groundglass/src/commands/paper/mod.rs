@@ -138,7 +138,7 @@ fn enter(args: &PaperArgs, settings: &Settings) -> Result<()> {
         }
         output::sweep(out)?;
     } else {
-        output::claim(out, args.out.force, &FILES, &["runs/*", "scores/*"])?;
+        output::claim(out, args.out.force, &FILES, &[("runs/*", BUNDLE), ("scores/*", "scores.json")])?;
     }
     keep(out, SETTINGS, &settings.to_toml()?)
 }

@@ -25,7 +25,7 @@ use gg_nn::{
 use gg_volume::Warning;
 use live::Live;
 use origin::Origins;
-pub(super) use origin::{can_teach, held_out, refuse_held_out, taken_over};
+pub(super) use origin::{can_teach, held_out, refuse_held_out, refuse_twice, taken_over};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,9 @@ use std::sync::Arc;
 
 /// Code of the remark that the validation part holds one class only.
 pub(crate) const ONE_SIDED: &str = "validation_of_one_class";
+
+/// Code of the remark that the training part holds one class only.
+pub(super) const ONE_CLASS: &str = "training_of_one_class";
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -78,12 +81,7 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
 pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let task = task_of(args.task);
     let processor = context.processor(Some(args.precision))?;
-    if args.precision == PrecisionName::Int8 {
-        return Err(Usage(
-            "--precision: found int8, right would be fp32 or bf16: int8 is for prediction".to_owned(),
-        )
-        .into());
-    }
+    without_int8(args.precision)?;
     let mut settings = Settings::resolve(&args.settings)?;
     settings.seed = args.seed.unwrap_or(settings.seed);
     settings.remarks().iter().for_each(|remark| context.console.warn(remark));
@@ -158,7 +156,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         let message =
             format!("the training part holds no {lacks}: what the network says will not tell the two apart");
         context.console.warn(&message);
-        warnings.push(Warning::new("training_of_one_class", message));
+        warnings.push(Warning::new(ONE_CLASS, message));
     }
     let mut loader_config = LoaderConfig {
         channels: graph.in_channels(),
@@ -280,6 +278,17 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         val_auroc: outcome.val.as_ref().and_then(|v| v.auroc),
         warnings,
     })
+}
+
+/// An error for training in int8.
+pub(super) fn without_int8(precision: PrecisionName) -> Result<()> {
+    if precision == PrecisionName::Int8 {
+        return Err(Usage(
+            "--precision: found int8, right would be fp32 or bf16: int8 is for prediction".to_owned(),
+        )
+        .into());
+    }
+    Ok(())
 }
 
 fn teachers_share_unused(teachers: &[PathBuf], share: f64) -> bool {

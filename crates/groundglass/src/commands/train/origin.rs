@@ -35,17 +35,7 @@ impl Origins {
             Ok((path.clone(), bundle))
         };
         let teachers: Vec<(PathBuf, Bundle)> = teachers.iter().map(teacher).collect::<Result<_>>()?;
-        for (k, (path, bundle)) in teachers.iter().enumerate() {
-            let same =
-                |(_, other): &&(PathBuf, Bundle)| other.info.weights_sha256 == bundle.info.weights_sha256;
-            if let Some((first, _)) = teachers[..k].iter().find(same) {
-                let (first, path) = (first.display(), path.display());
-                return Err(Usage(format!(
-                    "{first} and {path} have the same weights, which would count twice; right would be each --teacher once"
-                ))
-                .into());
-            }
-        }
+        refuse_twice(&teachers)?;
         Ok(Self { init: init.transpose()?, teachers })
     }
 
@@ -109,6 +99,21 @@ impl Origins {
         }
         Some(kept)
     }
+}
+
+/// An error where one model is given twice, so that it would count twice.
+pub(in super::super) fn refuse_twice(teachers: &[(PathBuf, Bundle)]) -> Result<()> {
+    for (k, (path, bundle)) in teachers.iter().enumerate() {
+        let same = |(_, other): &&(PathBuf, Bundle)| other.info.weights_sha256 == bundle.info.weights_sha256;
+        if let Some((first, _)) = teachers[..k].iter().find(same) {
+            let (first, path) = (first.display(), path.display());
+            return Err(Usage(format!(
+                "{first} and {path} have the same weights, which would count twice; right would be each --teacher once"
+            ))
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Whether a model can teach a network with these settings: for the same task and labels, from pictures prepared alike.
