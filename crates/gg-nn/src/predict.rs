@@ -3,6 +3,7 @@
 use crate::bundle::Bundle;
 use crate::engine::{Arithmetic, Engine, EngineError, Images, Int8Engine, Precision, Processor, engine_for};
 use crate::loss::sigmoid;
+use crate::net::Block;
 use rayon::prelude::*;
 
 /// Pictures to put through a network together: more gain nothing and cost memory.
@@ -63,7 +64,11 @@ impl Predictor {
             engine.set_weights(&network.weights)?;
             networks.push((engine, network.temperature));
         }
-        let batch = if in_fp32 { PREDICT_BATCH / 2 } else { PREDICT_BATCH };
+        let batch = match (in_fp32, bundle.info.net.block()) {
+            (false, _) => PREDICT_BATCH,
+            (true, Some(Block::Residual)) => PREDICT_BATCH / 4,
+            (true, _) => PREDICT_BATCH / 2,
+        };
         Ok(Self {
             networks,
             size: bundle.info.prepare.size,
@@ -90,7 +95,7 @@ impl Predictor {
     }
 
     /// Pictures that are best put through the network together: half of [`PREDICT_BATCH`] in fp32 on the CPU, where their maps take
-    /// four times the memory of int8.
+    /// four times the memory of int8, and a quarter of a network with residual blocks, which keeps what it will add.
     pub fn batch(&self) -> usize {
         self.batch
     }

@@ -18,10 +18,15 @@ impl Teacher {
     ///
     /// # Errors
     /// As [`Predictor::load`].
-    pub fn load(bundles: &[Bundle], on: &Processor) -> Result<Option<Self>, EngineError> {
-        let predictors = bundles.iter().map(|b| Predictor::load(b, on.clone()));
-        let predictors: Vec<Predictor> = predictors.collect::<Result<_, _>>()?;
-        let identity = bundles.iter().map(|b| says(&b.info)).collect();
+    pub fn load<'a>(
+        bundles: impl IntoIterator<Item = &'a Bundle>,
+        on: &Processor,
+    ) -> Result<Option<Self>, EngineError> {
+        let (mut predictors, mut identity) = (Vec::new(), Vec::new());
+        for bundle in bundles {
+            predictors.push(Predictor::load(bundle, on.clone())?);
+            identity.push(says(&bundle.info));
+        }
         Ok((!predictors.is_empty()).then_some(Self { predictors, identity }))
     }
 

@@ -271,7 +271,11 @@ pub(crate) fn sum_up(cases: Vec<CaseScores>, basis: Basis) -> Scores {
         infection: segmentation(&cases, Structure::Infection, basis.resamples),
         infection_by_burden: told_apart(&cases, basis.resamples),
         percent_of_lung: percentages(&cases),
-        percent_of_lung_interval: if seen::tells_of_training(&warnings) { None } else { intervals(&cases) },
+        percent_of_lung_interval: if seen::not_held_out(&warnings).is_some() {
+            None
+        } else {
+            intervals(&cases)
+        },
         infection_free_slices: free(&cases, basis.resamples),
         classification: classes::slices(
             &cases,

@@ -1,6 +1,5 @@
 //! Curves, drawings of the network and the page of a training run.
 
-use crate::commands::train::ONE_SIDED;
 use crate::manifest::Training;
 use crate::output::{self, write_drawing};
 use crate::settings::TaskSettings;
@@ -40,16 +39,21 @@ pub(crate) fn write(
     let report = TrainingReport {
         title: format!("Training: {}", task.name()),
         summary: match value {
-            None if warnings.iter().any(|w| w.code == ONE_SIDED) => format!(
+            None if outcome.val.is_some() => format!(
                 "Best epoch {} of {}; the validation part holds one class only, so that it scores nothing and chose no threshold.",
                 outcome.best_epoch,
                 outcome.rows.len()
             ),
-            Some(v) if warnings.iter().any(|w| w.code == ONE_SIDED) => format!(
-                "Best epoch {} of {}: validation {metric} {v:.3} at 0.5; the validation part holds one class only, so that it chose no threshold.",
-                outcome.best_epoch,
-                outcome.rows.len()
-            ),
+            Some(v)
+                if task == Task::Classify
+                    && outcome.val.as_ref().is_some_and(|part| part.auroc.is_none()) =>
+            {
+                format!(
+                    "Best epoch {} of {}: validation {metric} {v:.3} at 0.5; the validation part holds one class only, so that it chose no threshold.",
+                    outcome.best_epoch,
+                    outcome.rows.len()
+                )
+            }
             Some(v) => format!(
                 "Best epoch {} of {}: validation {metric} {v:.3} at the threshold {:.2}, which was chosen on the same \
                  validation part.",

@@ -92,8 +92,9 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let question = question(&sets, task_of(args.task))?;
     for fold in 0..split.folds {
         let parts = split.parts(fold)?;
+        let names = held_out(&parts);
         let refuse_held_out = |bundle: &Bundle, path: &Path| {
-            let cases = held_out(&parts, sets.cases());
+            let cases = sets.cases().filter(|c| names.contains(c.case_id.as_str()));
             refuse_held_out(bundle, path, cases.map(|c| (c.patient.as_str(), None)))
         };
         if let Some(init) = &args.init {

@@ -18,7 +18,7 @@ mod phantom;
 mod prepare;
 mod quickstart;
 mod split;
-pub(crate) mod train;
+mod train;
 
 use crate::args::{Cli, Command, DeviceName, PrecisionName, ReadArgs};
 use crate::failure::Usage;

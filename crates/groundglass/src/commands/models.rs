@@ -278,7 +278,7 @@ fn read_scores(path: &Path) -> Result<ScoredSlices> {
     if let Some(leak) = &scores.leak {
         anyhow::bail!("{}: right would be scores of patients that no model was trained on; {leak}", file());
     }
-    if seen::tells_of_training(&scores.warnings) {
+    if seen::not_held_out(&scores.warnings).is_some() {
         anyhow::bail!(
             "{}: a model was trained or chosen on a scan that it was scored on; right would be patients that it never saw",
             file()

@@ -179,7 +179,6 @@ pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     Ok(())
 }
 
-/// Folders of the two analyses: by the models in the box, and by those that were trained here.
 /// Folders of other commands' results, each with a file of theirs.
 const INNER: [(&str, &str); 6] = [
     ("runs/lung", BUNDLE),
@@ -189,6 +188,7 @@ const INNER: [(&str, &str); 6] = [
     (ANALYSIS, "analysis.json"),
     (BOX, "analysis.json"),
 ];
+/// Folders of the two analyses: by the models in the box, and by those that were trained here.
 const BOX: &str = "analysis-by-the-box";
 const ANALYSIS: &str = "analysis";
 /// Sets the analysed phantom apart from those that the networks saw.

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Code of the remark that the validation part holds one class only.
-pub(crate) const ONE_SIDED: &str = "validation_of_one_class";
+pub(super) const ONE_SIDED: &str = "validation_of_one_class";
 
 /// Code of the remark that the training part holds one class only.
 pub(super) const ONE_CLASS: &str = "training_of_one_class";
@@ -116,9 +116,9 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
             .console
             .say(format!("there is nothing to resume at {}; the training starts", args.out.out.display()));
     }
-    let names: BTreeSet<&str> = chosen.parts.val().into_iter().chain(chosen.parts.test()).collect();
-    let held_out = cache.cases().iter().filter(|c| names.contains(c.case_id.as_str()));
-    origins.refuse_held_out(held_out.map(|c| (c.patient.as_str(), c.scan.as_str())))?;
+    let names = held_out(&chosen.parts);
+    let untouched = cache.cases().iter().filter(|c| names.contains(c.case_id.as_str()));
+    origins.refuse_held_out(untouched.map(|c| (c.patient.as_str(), c.scan.as_str())))?;
     let begins = origins.init.as_ref().map(|(path, b)| taken_over(b, path, &of_task.network)).transpose()?;
     enter(&args.out.out, args.out.force, args.resume, &begun_with(&settings, &chosen, &cache, &processor)?)?;
     if let Some(begins) = begins.filter(|_| !args.resume) {
@@ -131,9 +131,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         context.console.warn(&remark);
         warnings.push(Warning::new("unknown_forerunners", remark));
     }
-    let teachers: Vec<Bundle> = origins.teachers.iter().map(|(_, b)| b.clone()).collect();
-    if !teachers.is_empty() {
-        let models = match teachers.len() {
+    if !origins.teachers.is_empty() {
+        let models = match origins.teachers.len() {
             1 => "a trained model says".to_owned(),
             n => format!("{n} trained models say"),
         };
@@ -199,7 +198,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let val_loader =
         if val_samples.is_empty() { None } else { Some(BatchLoader::new(source, val_samples, val_config)?) };
 
-    let mut teaching = Teacher::load(&teachers, &processor)?;
+    let mut teaching = Teacher::load(origins.teachers.iter().map(|(_, b)| b), &processor)?;
     let mut engine = gg_nn::engine_for(&graph, processor);
     let mut live = Live::new(context, of_task.train.epochs, train_loader.steps_per_epoch(), task);
     let run = TrainRun {
@@ -241,7 +240,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         train_scans,
         val_scans,
         init_sha256: origins.init.as_ref().map(|(_, b)| b.info.weights_sha256.clone()),
-        teacher_sha256: teachers.into_iter().map(|b| b.info.weights_sha256).collect(),
+        teacher_sha256: origins.teachers.iter().map(|(_, b)| b.info.weights_sha256.clone()).collect(),
         best_epoch: outcome.best_epoch,
         steps: outcome.steps,
         settings: settings.clone(),

@@ -7,7 +7,7 @@ use crate::model_file;
 use crate::scoring::Question;
 use crate::settings::Settings;
 use anyhow::{Result, bail};
-use gg_dataset::{Case, Task};
+use gg_dataset::{Parts, Task};
 use gg_nn::net::{Block, NetConfig};
 use gg_nn::{Bundle, Loss};
 use std::collections::BTreeSet;
@@ -235,13 +235,9 @@ pub(in super::super) fn refuse_held_out<'a>(
     )
 }
 
-/// The cases that a fold holds out for validation or test.
-pub(in super::super) fn held_out<'a>(
-    parts: &'a gg_dataset::Parts,
-    cases: impl Iterator<Item = &'a Case>,
-) -> impl Iterator<Item = &'a Case> {
-    let names: BTreeSet<&str> = parts.val().into_iter().chain(parts.test()).collect();
-    cases.filter(move |c| names.contains(c.case_id.as_str()))
+/// The cases that are held out for validation or test.
+pub(in super::super) fn held_out(parts: &Parts) -> BTreeSet<&str> {
+    parts.val().into_iter().chain(parts.test()).collect()
 }
 
 /// How much of a model's weights a training begins with, as a sentence.
