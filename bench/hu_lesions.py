@@ -2,7 +2,8 @@
 
 Lesions of `medseg` patients (grey pictures of a lung window) are laid into slices of "Finding Lungs in CT Data" (HU) that validate
 in a split, so that no network of that split was trained on either: each slice comes once as it is (blank mask) and once with the lesions
-of one slice, scaled to the lungs' box, in HU such that healthy lung matches healthy lung, with a seam of one pixel.
+of one slice, scaled to the lungs' box, in HU such that healthy lung matches healthy lung and soft tissue soft tissue (whatever window
+the grey picture has), with a seam of one pixel.
 
     python3 bench/hu_lesions.py DATA/lungs2d DATA/medseg split.toml FOLD OUT     (numpy, scipy, nibabel, pillow; Python 3.11)
 
@@ -22,8 +23,9 @@ from scipy import ndimage
 from healthy_slices import AFFINE
 
 SEED = 1
-# The range of HU that the lung windows of medseg span, about; each volume has its own.
-WINDOW_HU = 1500
+# Fat and muscle, outside the lungs; in grey, whiter than any lung and not cut off.
+SOFT_HU = (-200, 200)
+SOFT_GREY = (170, 255)
 FEWEST_SOURCE_PIXELS = 150
 FEWEST_LAID_PIXELS = 100
 TRIES = 20
@@ -47,6 +49,11 @@ def sources(medseg, patients):
                     yield ct[:, :, z], infection[:, :, z] > 0, lung[:, :, z] > 0
 
 
+def between(values, limits):
+    """Median of the values between two limits."""
+    return numpy.median(values[(values > limits[0]) & (values < limits[1])])
+
+
 def box(mask):
     x, y = numpy.where(mask)
     return slice(x.min(), x.max() + 1), slice(y.min(), y.max() + 1)
@@ -66,7 +73,9 @@ def transplant(ct, lung, source, mirrored):
     region[onto] = scaled(lesions) > 0.5
     region &= lung
     hu = numpy.zeros_like(ct)
-    hu[onto] = (scaled(grey) - numpy.median(grey[healthy])) / 255 * WINDOW_HU + numpy.median(ct[lung])
+    soft, white = between(ct[~lung], SOFT_HU), between(grey[~source[2]], SOFT_GREY)
+    dark, air = numpy.median(grey[healthy]), numpy.median(ct[lung])
+    hu[onto] = (scaled(grey) - dark) * (soft - air) / (white - dark) + air
     share = ndimage.gaussian_filter(region.astype(numpy.float32), SEAM_PIXELS)
     return ct * (1 - share) + hu * share, region
 

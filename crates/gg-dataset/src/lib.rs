@@ -31,4 +31,6 @@ pub use load::{LoadedCase, MASK_ELSEWHERE};
 pub use mask::{Binary, Laid, Structure, UnknownLabels, binary, labels_present, lay};
 pub use neighbours::neighbours;
 pub use sample::{MemorySamples, Sample, SampleInfo, SampleSource, Task};
-pub use split::{Part, Parts, Split, SplitCase, SplitEntry, SplitError, SplitKind, VALIDATION_SHARE};
+pub use split::{
+    LEAK, PATIENTS_LEAK, Part, Parts, Split, SplitCase, SplitEntry, SplitError, SplitKind, VALIDATION_SHARE,
+};

@@ -6,6 +6,7 @@
 //! # Source
 //! Bland and Altman, Lancet 1986.
 
+use crate::median;
 use serde::{Deserialize, Serialize};
 
 /// Differences `found - truth` of pairs.
@@ -42,12 +43,11 @@ pub fn bland_altman(pairs: &[(f64, f64)]) -> BlandAltman {
         .filter(|_| n > 1)
         .map(|bias| (points.iter().map(|p| (p[1] - bias).powi(2)).sum::<f64>() / (n - 1) as f64).sqrt());
     let limits = bias.zip(deviation).map(|(b, d)| [b - NORMAL_95 * d, b + NORMAL_95 * d]);
-    let mut errors: Vec<f64> = points.iter().map(|p| p[1].abs()).collect();
-    errors.sort_by(f64::total_cmp);
+    let errors: Vec<f64> = points.iter().map(|p| p[1].abs()).collect();
     BlandAltman {
         mean_absolute_error: (n > 0).then(|| errors.iter().sum::<f64>() / n as f64),
-        median_absolute_error: (n > 0).then(|| 0.5 * (errors[(n - 1) / 2] + errors[n / 2])),
-        max_absolute_error: errors.last().copied(),
+        median_absolute_error: median(errors.clone()),
+        max_absolute_error: errors.into_iter().max_by(f64::total_cmp),
         points,
         bias,
         deviation,

@@ -15,6 +15,7 @@
 //! Vovk et al., Algorithmic Learning in a Random World, 2005; Lei et al., Distribution-free predictive inference for
 //! regression, JASA 2018.
 
+use crate::median;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -165,15 +166,14 @@ pub fn coverage(cases: &[Predicted<'_>], intervals: &[Option<[f64; 2]>]) -> Opti
         held += usize::from(holds);
         widths.push(high - low);
     }
-    widths.sort_by(f64::total_cmp);
     let n = widths.len();
-    (n > 0).then(|| Coverage {
+    Some(Coverage {
         coverage: within.values().filter(|w| **w).count() as f64 / within.len() as f64,
         patients: within.len(),
         coverage_of_volumes: held as f64 / n as f64,
         volumes: n,
         without_interval: cases.len() - n,
-        median_width: 0.5 * (widths[(n - 1) / 2] + widths[n / 2]),
+        median_width: median(widths)?,
     })
 }
 

@@ -62,6 +62,6 @@ pub use pr::{PrCurve, pr_curve};
 pub use roc::{RocCurve, roc_curve, youden_threshold};
 pub use seg::{MaskState, SegCounts, SegScores, missing_scores, seg_scores};
 pub use severity::Severity;
-pub use summary::{SegSummary, mean_known, summarize};
+pub use summary::{SegSummary, mean_known, median, summarize};
 pub use temperature::{HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, LogitCounts, TemperatureFit};
 pub use zones::{Side, Third, Zone};

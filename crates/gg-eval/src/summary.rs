@@ -75,6 +75,13 @@ pub fn summarize(cases: &[(&str, SegScores)], seed: u64, n: usize) -> SegSummary
     }
 }
 
+/// The middle value; the mean of the middle two where their number is even, `None` of nothing.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    (n > 0).then(|| f64::midpoint(values[(n - 1) / 2], values[n / 2]))
+}
+
 /// The mean of what is known; `None` of nothing.
 pub fn mean_known(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     let known: Vec<f64> = values.into_iter().flatten().collect();

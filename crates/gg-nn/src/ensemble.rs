@@ -147,14 +147,17 @@ pub fn join(bundles: &[Bundle], files: &[String], name: &str) -> Result<(BundleI
             bundle.weights.tensors.iter().map(|(name, t)| (format!("{PREFIX}.{k}.{name}"), t.clone()));
         weights.tensors.extend(named);
     }
-    let mut thresholds: Vec<f32> = bundles.iter().map(|b| b.info.threshold).collect();
-    thresholds.sort_by(f32::total_cmp);
-    let mut licences: Vec<&str> = bundles.iter().map(|b| b.info.licence.as_str()).collect();
-    licences.dedup();
+    let thresholds: Vec<f64> = bundles.iter().map(|b| f64::from(b.info.threshold)).collect();
+    let mut licences: Vec<&str> = Vec::new();
+    for bundle in bundles {
+        if !licences.contains(&bundle.info.licence.as_str()) {
+            licences.push(&bundle.info.licence);
+        }
+    }
     let info = BundleInfo {
         format_version: BUNDLE_FORMAT,
         name: name.to_owned(),
-        threshold: f32::midpoint(thresholds[(thresholds.len() - 1) / 2], thresholds[thresholds.len() / 2]),
+        threshold: gg_eval::median(thresholds).map_or(first.info.threshold, |t| t as f32),
         temperature: 1.0,
         threshold_folds: None,
         interval: None,

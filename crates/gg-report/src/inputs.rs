@@ -108,7 +108,7 @@ pub struct PercentInterval {
 pub struct PatientCall {
     /// 0..1.
     pub score: f64,
-    /// Score from which on it is called so; chosen on validation data.
+    /// Score from which on it is called so.
     pub threshold: f64,
 }
 

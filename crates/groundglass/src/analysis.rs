@@ -3,11 +3,13 @@
 mod doubts;
 
 use crate::interrupt::Interrupt;
-use crate::manifest::{Compute, LEAK, ModelUsed, Program, Training};
+use crate::manifest::{Compute, ModelUsed, Program};
 use crate::output;
 use crate::pictures::Shown;
 use crate::pipeline::{self, Findings, Models, RunSecs};
+use crate::seen;
 use anyhow::{Context as _, Result};
+use gg_dataset::{LEAK, PATIENTS_LEAK};
 use gg_eval::{Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, patient_score};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
@@ -19,7 +21,6 @@ use std::path::Path;
 /// Version of `analysis.json`.
 const SCHEMA_VERSION: u32 = 1;
 /// Code of the warning that slices of one patient were in training and test.
-pub(crate) const PATIENTS_LEAK: &str = "patients_leak";
 /// Slices of the montage.
 const MONTAGE: usize = 12;
 
@@ -104,7 +105,7 @@ pub(crate) struct Classification {
 pub(crate) struct Patient {
     #[serde(flatten)]
     pub(crate) found: PatientScore,
-    /// Score from which on the answer is yes: the classifier's threshold for slices, chosen on validation data.
+    /// Score from which on the answer is yes: the classifier's threshold for slices.
     pub(crate) threshold: f64,
     pub(crate) shows_infection: bool,
     pub(crate) shows_infection_at_half: bool,
@@ -189,7 +190,7 @@ pub(crate) fn analyse(
             format!("the file says {known}, the user {stated}: sides and zones follow the user, the masks lie as the file says"),
         ));
     }
-    if models.all().any(|m| Training::of(&m.bundle).is_some_and(|t| t.leaking)) {
+    if seen::leaking(models) {
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
     let map = sides.unwrap_or(AxisMap::IDENTITY);

@@ -1,7 +1,9 @@
 //! `report.html` of one analysed CT: its numbers as the page wants them.
 
-use crate::analysis::{Analysis, Outcome, PATIENTS_LEAK, SliceRow};
+use crate::analysis::{Analysis, Outcome, SliceRow};
 use crate::readers::{HUMAN_DICE, second_reader};
+use crate::words::kind_in_words;
+use gg_dataset::PATIENTS_LEAK;
 use gg_eval::{Amount, Infected, Zone};
 use gg_report::{
     AnalysisReport, BurdenNumbers, Fact, ModelLine, PatientCall, PercentInterval, Provenance, RegionNumbers,
@@ -127,7 +129,7 @@ fn provenance(a: &Analysis) -> Provenance {
         Some(o) => o.to_string(),
         None => "unknown".to_owned(),
     };
-    let kind = crate::commands::kind_in_words(input.intensity.kind);
+    let kind = kind_in_words(input.intensity.kind);
     Provenance {
         leaking: a.warnings.iter().any(|w| w.code == PATIENTS_LEAK),
         warnings: a.warnings.iter().map(|w| w.message.clone()).collect(),

@@ -168,7 +168,7 @@ fn segmentation(
 }
 
 /// Beside intervals over few patients.
-const FEW_PATIENTS: &str = "Fewer than ten patients: the intervals are too narrow to be believed.";
+pub(crate) const FEW_PATIENTS: &str = "Fewer than ten patients: the intervals are too narrow to be believed.";
 
 /// The main numbers of one of several data sets.
 pub(crate) fn set_sentence(set: &SetScores, scores: &Scores) -> String {

@@ -8,9 +8,6 @@ use gg_nn::{Bundle, BundleInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Said by every output of a model or split with which slices of one patient stand in training and in test.
-pub(crate) const LEAK: &str = "patients leak between training and test";
-
 /// The program that wrote a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Program {
@@ -67,8 +64,29 @@ pub(crate) struct Training {
     /// Whether patients leak between training and test.
     pub(crate) leaking: bool,
     pub(crate) parts: PartCounts,
-    /// One hash over the hashes of all prepared inputs, in their order.
+    /// One hash over those of each case's settings of preparation and input files, in their order.
     pub(crate) data_sha256: String,
+    /// Whom it trained and was validated on.
+    #[serde(flatten)]
+    pub(crate) known: Known,
+    /// SHA-256 of the trained weights that the training began with, where there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) init_sha256: Option<String>,
+    /// SHA-256 of the trained weights that the training learned from, where there were any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) teacher_sha256: Vec<String>,
+    /// Whom those models knew beside the patients of this training; `None` where there were no such models, and in bundles of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forerunners: Option<Vec<Known>>,
+    pub(crate) best_epoch: u64,
+    pub(crate) steps: u64,
+    pub(crate) settings: Settings,
+}
+
+/// Whom one training knew, by hashes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Known {
     /// What is hashed before each patient's name, so that hashes of two bundles cannot be compared; empty in older bundles.
     #[serde(default)]
     pub(crate) patient_salt: String,
@@ -81,41 +99,11 @@ pub(crate) struct Training {
     /// SHA-256 of the files of each CT that best epoch, threshold and temperature were chosen on; empty in older bundles.
     #[serde(default)]
     pub(crate) val_scans: BTreeSet<String>,
-    /// SHA-256 of the trained weights that the training began with, where there were any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) init_sha256: Option<String>,
-    /// SHA-256 of the trained weights that the training learned from, where there were any.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) teacher_sha256: Vec<String>,
-    /// Whom those models knew beside the patients of this training; `None` where there were no such models, and in bundles of earlier
-    /// versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) forerunners: Option<Vec<Forerunner>>,
-    pub(crate) best_epoch: u64,
-    pub(crate) steps: u64,
-    pub(crate) settings: Settings,
 }
 
-/// Whom a model knew that a training began with or learned from: the fields of the same names of its [`Training`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Forerunner {
-    #[serde(default)]
-    pub(crate) patient_salt: String,
-    pub(crate) train_patients: BTreeSet<String>,
-    #[serde(default)]
-    pub(crate) train_scans: BTreeSet<String>,
-    #[serde(default)]
-    pub(crate) val_scans: BTreeSet<String>,
-}
-
-impl Forerunner {
-    pub(crate) fn of(training: &Training) -> Self {
-        Self {
-            patient_salt: training.patient_salt.clone(),
-            train_patients: training.train_patients.clone(),
-            train_scans: training.train_scans.clone(),
-            val_scans: training.val_scans.clone(),
-        }
+impl Known {
+    fn has_patient(&self, patient: &str) -> bool {
+        self.train_patients.contains(&patient_hash(&self.patient_salt, patient))
     }
 }
 
@@ -185,25 +173,24 @@ impl Training {
         all.filter_map(|manifest| serde_json::from_value(manifest.clone()).ok()).collect()
     }
 
-    fn before(&self) -> &[Forerunner] {
-        self.forerunners.as_deref().unwrap_or_default()
+    /// Whom this training and those before it knew.
+    pub(crate) fn all_known(&self) -> impl Iterator<Item = &Known> {
+        std::iter::once(&self.known).chain(self.forerunners.iter().flatten())
     }
 
     /// Whether weights were learnt from a patient of this name, by this training or one before it.
     pub(crate) fn knows_patient(&self, patient: &str) -> bool {
-        let of = |salt: &str, hashes: &BTreeSet<String>| hashes.contains(&patient_hash(salt, patient));
-        of(&self.patient_salt, &self.train_patients)
-            || self.before().iter().any(|f| of(&f.patient_salt, &f.train_patients))
+        self.all_known().any(|known| known.has_patient(patient))
     }
 
     /// Whether weights were learnt from the CT of this hash, by this training or one before it.
     pub(crate) fn knows_scan(&self, scan: &str) -> bool {
-        self.train_scans.contains(scan) || self.before().iter().any(|f| f.train_scans.contains(scan))
+        self.all_known().any(|known| known.train_scans.contains(scan))
     }
 
     /// Whether the CT of this hash chose epoch, threshold or temperature of this training or one before it.
     pub(crate) fn was_chosen_by(&self, scan: &str) -> bool {
-        self.val_scans.contains(scan) || self.before().iter().any(|f| f.val_scans.contains(scan))
+        self.all_known().any(|known| known.val_scans.contains(scan))
     }
 }
 

@@ -26,6 +26,11 @@ pub(crate) fn trainings(models: &Models) -> Vec<(Task, Vec<Training>)> {
     models.all().map(of).collect()
 }
 
+/// Whether one of the models was trained with a split that leaks.
+pub(crate) fn leaking(models: &Models) -> bool {
+    trainings(models).iter().flat_map(|(_, networks)| networks).any(|n| n.leaking)
+}
+
 /// One remark for each model and each way in which it knows some of the cases: the scan itself, or a patient's name.
 pub(crate) fn warnings(trainings: &[(Task, Vec<Training>)], asked: &[Asked]) -> Vec<Warning> {
     let mut warnings = Vec::new();
@@ -87,7 +92,7 @@ pub(crate) fn not_held_out(warnings: &[Warning]) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::args::SettingsArgs;
-    use crate::manifest::{Compute, PartCounts, Program, patient_hash, patient_salt};
+    use crate::manifest::{Compute, Known, PartCounts, Program, patient_hash, patient_salt};
     use crate::settings::Settings;
 
     fn training(salt: &str) -> Training {
@@ -106,10 +111,12 @@ mod tests {
                 test_cases: 0,
             },
             data_sha256: "d".into(),
-            patient_salt: salt.to_owned(),
-            train_patients: [patient_hash(salt, "anna")].into(),
-            train_scans: ["s1".to_owned()].into(),
-            val_scans: ["s9".to_owned()].into(),
+            known: Known {
+                patient_salt: salt.to_owned(),
+                train_patients: [patient_hash(salt, "anna")].into(),
+                train_scans: ["s1".to_owned()].into(),
+                val_scans: ["s9".to_owned()].into(),
+            },
             init_sha256: None,
             teacher_sha256: Vec::new(),
             forerunners: None,
@@ -169,7 +176,7 @@ mod tests {
         fields.remove("train_scans");
         fields.remove("val_scans");
         let old: Training = serde_json::from_value(json).unwrap();
-        assert!(old.knows_patient("anna") && old.train_scans.is_empty());
+        assert!(old.knows_patient("anna") && old.known.train_scans.is_empty());
         let mut models = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()));
         crate::builtin::fill(&mut models).unwrap();
         assert_eq!(

@@ -1,7 +1,7 @@
 //! Building the cache: cases on a few threads, each written to its file as soon as it is finished.
 
 use super::file::{self, Header, SliceInfo};
-use super::key::Hashes;
+use super::key::{Hashes, Key};
 use super::{Cache, CacheOptions, Progress, Stored};
 use crate::CacheError;
 use crate::case::Case;
@@ -109,8 +109,8 @@ impl Work<'_> {
     /// Finds or makes the file of one case.
     fn one(&self, case: &Case) -> Result<Stored, CacheError> {
         let key = self.hashes.key(case, self.prepare, self.options)?;
-        let path = self.dir.join(format!("{key}.ggcase"));
-        if let Some((header, payload)) = file::read(&path, &key) {
+        let path = self.dir.join(format!("{}.ggcase", key.file));
+        if let Some((header, payload)) = file::read(&path, &key.file) {
             return Ok(self.hold(path, header, payload, true));
         }
         let loaded = load(case, &self.options.read)?;
@@ -132,7 +132,7 @@ impl Work<'_> {
 }
 
 /// Prepares a case that was read: what its file holds. The remarks of reading stand before those of the preparation.
-pub(super) fn prepare_loaded(loaded: &LoadedCase, prepare: &PrepareConfig, key: String) -> (Header, Vec<u8>) {
+pub(super) fn prepare_loaded(loaded: &LoadedCase, prepare: &PrepareConfig, key: Key) -> (Header, Vec<u8>) {
     let mut warnings = loaded.warnings.clone();
     let ct = &loaded.scan.ct;
     let map = ct.grid.axis_map();
@@ -157,7 +157,8 @@ pub(super) fn prepare_loaded(loaded: &LoadedCase, prepare: &PrepareConfig, key: 
         });
     }
     let header = Header {
-        key,
+        key: key.file,
+        content: key.content,
         scan: loaded.scan.sha256.clone(),
         size: prepare.size,
         lung: lung.is_some(),

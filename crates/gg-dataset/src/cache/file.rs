@@ -25,6 +25,8 @@ const CHECKSUM: usize = 32;
 pub(crate) struct Header {
     /// Hash of everything that the content follows from.
     pub(crate) key: String,
+    /// The same without the program.
+    pub(crate) content: String,
     /// SHA-256 of the CT's files.
     pub(crate) scan: String,
     /// Side of the pictures.
@@ -179,6 +181,7 @@ mod tests {
         let info = SliceInfo { infected: Some(true), lung_pixels: Some(3), infection_pixels: None };
         Header {
             key: "k".into(),
+            content: "c".into(),
             scan: "s".into(),
             size,
             lung: true,

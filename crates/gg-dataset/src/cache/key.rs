@@ -14,11 +14,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 /// Raised where the content of cache files changes in meaning.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// File that remembers hashes of unchanged inputs.
 const MEMO: &str = "inputs.json";
 /// Bytes read at once while hashing.
 const CHUNK: usize = 1 << 20;
+
+/// What a case's samples follow from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    /// Settings, how files are read, meaning of labels, and the bytes of all files in their order.
+    pub(crate) content: String,
+    /// The same and the program: the name of the file.
+    pub(crate) file: String,
+}
 
 /// Hashes of input files; those whose size and time of change are the same as last time are not read again.
 pub(crate) struct Hashes {
@@ -69,20 +78,19 @@ impl Hashes {
         Ok(sha256)
     }
 
-    /// The key of a case: program, settings, how files are read, meaning of labels, and the bytes of all files in their order.
+    /// The key of a case.
     pub(crate) fn key(
         &self,
         case: &Case,
         prepare: &PrepareConfig,
         options: &CacheOptions,
-    ) -> Result<String, CacheError> {
+    ) -> Result<Key, CacheError> {
         let settings = serde_json::to_string(prepare).map_err(|e| CacheError::Io("keyed", e.into()))?;
         let mut hash = Sha256::new();
         let mut add = |text: &str| {
             hash.update((text.len() as u64).to_le_bytes());
             hash.update(text.as_bytes());
         };
-        add(&format!("{FORMAT} {} {}", env!("CARGO_PKG_VERSION"), options.program));
         add(&settings);
         add(&format!("{:?}", options.read));
         let meanings = [&case.lung, &case.infection, &case.combined].map(|m| m.as_ref().map(|m| &m.labels));
@@ -93,7 +101,10 @@ impl Hashes {
             }
             add("end of source");
         }
-        Ok(hex(&hash.finalize()))
+        let content = hex(&hash.finalize());
+        let program = format!("{FORMAT} {} {}", env!("CARGO_PKG_VERSION"), options.program);
+        let file = hex(&Sha256::digest(format!("{program} {content}")));
+        Ok(Key { content, file })
     }
 }
 

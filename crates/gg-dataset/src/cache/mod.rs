@@ -83,8 +83,8 @@ pub struct CachedCase {
     pub dropped: Vec<(usize, DropReason)>,
     /// Remarks.
     pub warnings: Vec<Warning>,
-    /// Hash of program, settings and input bytes: all that the case's samples follow from.
-    pub key: String,
+    /// Hash of settings and input bytes: all that the case's samples follow from in one version of the program.
+    pub content: String,
     /// Indices of the case's samples in the cache.
     pub samples: std::ops::Range<usize>,
 }
@@ -152,7 +152,7 @@ impl Cache {
                 slice_infected: header.slice_infected.clone(),
                 dropped: header.dropped.clone(),
                 warnings: header.warnings.clone(),
-                key: header.key.clone(),
+                content: header.content.clone(),
                 samples: first..infos.len(),
             });
         }

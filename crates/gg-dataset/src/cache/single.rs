@@ -41,8 +41,8 @@ impl PreparedCases {
         prepare: &PrepareConfig,
     ) -> Result<Warned<Prepared>, CacheError> {
         let key = self.hashes.key(case, prepare, &self.options)?;
-        let path = self.dir.join(format!("{key}.ggcase"));
-        let (header, payload) = match file::read(&path, &key) {
+        let path = self.dir.join(format!("{}.ggcase", key.file));
+        let (header, payload) = match file::read(&path, &key.file) {
             Some(found) => found,
             None => {
                 let (header, payload) = prepare_loaded(loaded, prepare, key);

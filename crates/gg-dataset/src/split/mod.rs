@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
+/// Code of the remark that [`LEAK`] says.
+pub const PATIENTS_LEAK: &str = "patients_leak";
+/// What every output of a split by slice says.
+pub const LEAK: &str = "patients leak between training and test";
 /// Version of the file format.
 const VERSION: u32 = 1;
 /// Share of the patients outside the test fold that validate, unless the file says otherwise.
@@ -187,8 +191,7 @@ impl Split {
     /// [`SplitError::Format`] where a seed or number does not fit the format.
     pub fn to_toml(&self) -> Result<String, SplitError> {
         let body = toml::to_string(self).map_err(|e| SplitError::Format(e.to_string()))?;
-        let leak = if self.leaking() { "# patients leak between training and test\n" } else { "" };
-        Ok(format!("{leak}{body}"))
+        Ok(if self.leaking() { format!("# {LEAK}\n{body}") } else { body })
     }
 
     /// Whether the split keeps together what a data set says is one patient. `cases` are a data set's cases with their

@@ -1,6 +1,6 @@
 //! Training, validation and test of one tested fold.
 
-use super::{Part, Split, SplitEntry, SplitError, SplitKind};
+use super::{LEAK, PATIENTS_LEAK, Part, Split, SplitEntry, SplitError, SplitKind};
 use crate::random::{Purpose, Stream};
 use gg_volume::Warning;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +22,6 @@ pub struct Parts {
     pub leaking: bool,
     /// Remarks for every output.
     pub warnings: Vec<Warning>,
-    /// Patients that weights are learnt from; a bundle keeps their number.
-    pub train_patients: BTreeSet<String>,
     cases: BTreeMap<String, PartOf>,
     /// Empty in a split by slice.
     patients: BTreeMap<String, Part>,
@@ -70,7 +68,7 @@ impl Parts {
 
     fn warn(&mut self) {
         if self.leaking {
-            self.warnings.push(Warning::new("patients_leak", "patients leak between training and test"));
+            self.warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
         }
         for (part, code, what) in [
             (Part::Train, "no_training_part", "no case is left to train on"),
@@ -131,9 +129,6 @@ impl Split {
             };
             parts.cases.insert(e.case.clone(), PartOf::Whole(part));
             parts.patients.insert(e.patient.clone(), part);
-            if part == Part::Train {
-                parts.train_patients.insert(e.patient.clone());
-            }
         }
     }
 
@@ -181,7 +176,6 @@ impl Split {
                 }
             });
             parts.cases.insert(e.case.clone(), PartOf::Slices(of.collect()));
-            parts.train_patients.insert(e.patient.clone());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::parse::parse_intensity;
 use clap::{Args, ValueEnum};
+use gg_dataset::Task;
 use gg_volume::IntensityKind;
 use std::path::PathBuf;
 
@@ -94,6 +95,27 @@ pub(crate) enum TaskName {
     Lung,
     /// Where is the infection?
     Infection,
+}
+
+impl TaskName {
+    /// The task of this name.
+    pub(crate) fn task(self) -> Task {
+        match self {
+            Self::Classify => Task::Classify,
+            Self::Lung => Task::Lung,
+            Self::Infection => Task::Infection,
+        }
+    }
+}
+
+impl From<Task> for TaskName {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Classify => Self::Classify,
+            Task::Lung => Self::Lung,
+            Task::Infection => Self::Infection,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

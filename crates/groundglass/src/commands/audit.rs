@@ -13,7 +13,9 @@ use crate::manifest::Program;
 use crate::model_file::BUNDLE;
 use crate::output::{self, Staged};
 use anyhow::{Result, bail};
-use gg_dataset::{AuditedCase, Duplicate, Place, Split, SplitCase, near_duplicates, places, torn_patients};
+use gg_dataset::{
+    AuditedCase, Duplicate, LEAK, Place, Split, SplitCase, near_duplicates, places, torn_patients,
+};
 use gg_imaging::Display;
 use gg_report::{AuditReport, Fact, Figure, Grey, Provenance, SlicePicture};
 use rayon::prelude::*;
@@ -91,6 +93,7 @@ pub(super) fn run(context: &Context, args: AuditArgs) -> Result<()> {
         let out = args.out.out.clone();
         let by_patient = patient_split(context, &args)?;
         output::claim(&out, args.out.force, &FILES, &[("*-run", BUNDLE), ("*-scores", "scores.json")])?;
+        let context = &context.begun_anew_in(&out);
         let optimism = measure(context, &args, task, &by_patient)?;
         let audit = audit(context, &args, &out, Some(optimism))?;
         return answer(context, &audit, &out);
@@ -273,11 +276,7 @@ fn measure(context: &Context, args: &AuditArgs, task: TaskName, by_patient: &Spl
     }
     let (patient_split, slice_split) = (values[0], values[1]);
     Ok(Optimism {
-        task: match task {
-            TaskName::Classify => "classify",
-            TaskName::Lung => "lung",
-            TaskName::Infection => "infection",
-        },
+        task: task.task().name(),
         measure: if task == TaskName::Classify { "AUROC of slices" } else { "Dice" },
         slice_split,
         patient_split,
@@ -327,7 +326,7 @@ fn text(audit: &Audit, out: &Path) -> String {
             o.task,
             o.measure,
             number(o.slice_split),
-            data::LEAK,
+            LEAK,
             number(o.patient_split),
             number(o.optimism)
         ));

@@ -5,7 +5,7 @@
 use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_words};
 use super::train::{
     ONE_CLASS, ONE_SIDED, can_teach, held_out, inputs, question, refuse_held_out, refuse_twice, taken_over,
-    task_of, train, without_int8,
+    train, without_int8,
 };
 use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
@@ -19,7 +19,7 @@ use crate::seen;
 use crate::settings::Settings;
 use crate::words::number;
 use anyhow::{Context as _, Result, bail};
-use gg_dataset::{Split, SplitCase, Task};
+use gg_dataset::{LEAK, Part, Split, SplitCase, Task};
 use gg_eval::{INTERVAL_LEVEL, IntervalFit, LogitCounts, Predicted, cross_fit};
 use gg_nn::Bundle;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
             );
         }
     }
-    let question = question(&sets, task_of(args.task))?;
+    let question = question(&sets, args.task.task())?;
     for fold in 0..split.folds {
         let parts = split.parts(fold)?;
         let names = held_out(&parts);
@@ -100,14 +100,14 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
         if let Some(init) = &args.init {
             let path = bundle_of(init, fold);
             let (bundle, _) = model_file::read_single(&path)?;
-            taken_over(&bundle, &path, &settings.task(task_of(args.task)).network)?;
+            taken_over(&bundle, &path, &settings.task(args.task.task()).network)?;
             refuse_held_out(&bundle, &path)?;
         }
         let mut teachers = Vec::new();
         for teacher in &args.teacher {
             let path = bundle_of(teacher, fold);
             let (bundle, _) = model_file::read(&path)?;
-            can_teach(&bundle, &path, (task_of(args.task), question), &settings)?;
+            can_teach(&bundle, &path, (args.task.task(), question), &settings)?;
             refuse_held_out(&bundle, &path)?;
             teachers.push((path, bundle));
         }
@@ -125,6 +125,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
         }
     }
     enter(args, &split_file, &split)?;
+    let context = &context.resumed_in(out);
 
     let mut cases: Vec<CaseScores> = Vec::new();
     let mut folds_of_cases: Vec<usize> = Vec::new();
@@ -155,7 +156,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
         folds_of_cases.resize(cases.len() + scores.cases.len(), fold);
         cases.extend(scores.cases);
     }
-    let Some(basis) = basis else { return Err(Usage("the split has no folds".to_owned()).into()) };
+    let basis = basis.context("the split has no folds")?;
     let interval = put_intervals(&mut cases, &folds_of_cases);
     let structure = if matches!(args.task, TaskName::Lung) { 0 } else { 1 };
     let voxels =
@@ -163,9 +164,9 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let held_out_temperature = held_out_temperature(voxels);
     let scores = scoring::sum_up(cases, basis);
     let found = CrossVal {
-        task: name(args.task),
+        task: args.task.task().name(),
         folds: split.folds,
-        never_tested: split.cases.iter().filter(|e| e.part.is_some()).count(),
+        never_tested: split.cases.iter().filter(|e| e.part == Some(Part::Train)).count(),
         per_fold,
         held_out_temperature,
         scores,
@@ -254,8 +255,23 @@ fn choose_split(
     };
     if split.leaking() {
         return Err(Usage(format!(
-            "with a split by slice {}; a cross-validation takes a split by patient, `audit --measure` shows what slices do",
-            data::LEAK
+            "with a split by slice {LEAK}; a cross-validation takes a split by patient, `audit --measure` shows what slices do"
+        ))
+        .into());
+    }
+    if split.folds < 2 {
+        return Err(Usage(format!(
+            "found a split of {} folds, right for a cross-validation would be at least 2; `train` and `evaluate` take fixed \
+             parts as they are",
+            split.folds
+        ))
+        .into());
+    }
+    if let Some(tested) = split.cases.iter().find(|e| e.part == Some(Part::Test)) {
+        return Err(Usage(format!(
+            "the case {} has the fixed part `test` beside {} folds, so that every fold's network would be scored on it; \
+             right would be a fold for it, or the part `train` or `val`",
+            tested.case, split.folds
         ))
         .into());
     }
@@ -295,7 +311,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
     let fold_args = FoldArgs { split: Some(split.to_owned()), fold: Some(fold) };
     let cache =
         CacheArgs { cache: Some(args.cache.cache.clone().unwrap_or_else(|| args.out.out.join("cache"))) };
-    // A fold that is trained already only has its settings, split, data, precision and device compared.
+    // A fold that is trained already is compared with what it was begun with, trains no epoch, and is written out again.
     let trained = train(
         context,
         &TrainArgs {
@@ -342,14 +358,6 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
 /// The network of one fold in the folder of a cross-validation.
 fn bundle_of(crossval: &Path, fold: usize) -> PathBuf {
     crossval.join(format!("fold-{fold}")).join("run").join(BUNDLE)
-}
-
-fn name(task: TaskName) -> &'static str {
-    match task {
-        TaskName::Classify => "classify",
-        TaskName::Lung => "lung",
-        TaskName::Infection => "infection",
-    }
 }
 
 /// The one number of a task: mean Dice over volumes, or AUROC over slices.

@@ -3,7 +3,7 @@
 
 use super::Context;
 use crate::args::{CacheArgs, FoldArgs, ReadArgs};
-use crate::failure::{Interrupted, Usage};
+use crate::failure::Usage;
 use crate::manifest::Program;
 use crate::output;
 use crate::settings::Settings;
@@ -20,8 +20,6 @@ use std::path::{Path, PathBuf};
 
 /// Folds where neither a split file nor the data set's table says otherwise.
 const DEFAULT_FOLDS: usize = 5;
-
-pub(crate) use crate::manifest::LEAK;
 
 /// Opens data sets and says aloud what is odd about them.
 pub(crate) fn open(context: &Context, paths: &[PathBuf]) -> Result<(Datasets, Vec<Warning>)> {
@@ -84,9 +82,6 @@ pub(crate) fn choose_any(
         if parts.part_for(&case.case_id, &case.patient, 0).is_none() {
             return Err(gg_dataset::SplitError::CaseMissing(case.case_id.clone()).into());
         }
-    }
-    if parts.leaking {
-        context.console.warn(LEAK);
     }
     for warning in &parts.warnings {
         context.console.warn(&warning.message);
@@ -256,9 +251,10 @@ pub(crate) fn build_cache(
         if context.interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     match cache {
-        Err(CacheError::Interrupted) => {
-            Err(Interrupted("the prepared cases are kept; the next run goes on from them".into()).into())
-        }
+        Err(CacheError::Interrupted) => Err(context
+            .interrupt
+            .error("the prepared cases are kept; the next run goes on from them".to_owned())
+            .into()),
         Err(CacheError::Dataset(error)) => {
             let is_at_fault =
                 |case: &&gg_dataset::Case| error.case().is_some_and(|(id, _)| id == case.case_id);

@@ -2,10 +2,11 @@
 
 use super::{Context, data};
 use crate::args::InspectArgs;
+use crate::words::kind_in_words;
 use anyhow::{Context as _, Result};
 use gg_dataset::{Dataset, DatasetError, DatasetSummary};
 use gg_io::{Inspection, ReadError, VolumeFacts};
-use gg_volume::{Intensity, IntensityKind, SpacingTrust, Warning};
+use gg_volume::{Intensity, SpacingTrust, Warning};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -263,17 +264,4 @@ fn format_name(format: gg_io::Format) -> &'static str {
         gg_io::Format::DicomSeries => "DICOM CT series",
         gg_io::Format::SlicePictures => "slice pictures",
     }
-}
-
-/// The name of a kind with what it means.
-pub(crate) fn kind_in_words(kind: IntensityKind) -> String {
-    let meaning = match kind {
-        IntensityKind::Hu => "Hounsfield units",
-        IntensityKind::HuPlus1024 => "Hounsfield units shifted by 1024",
-        IntensityKind::LungWindow8bit => "8-bit grey of a lung window, not HU",
-        IntensityKind::Contrast8bit => "8-bit grey after CLAHE, not HU",
-        IntensityKind::UnitRange => "0 to 1, not HU",
-        IntensityKind::Unknown => "unknown, not taken for HU",
-    };
-    format!("{}: {meaning}", kind.name())
 }

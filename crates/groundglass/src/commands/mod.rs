@@ -28,7 +28,6 @@ use anyhow::{Context as _, Result};
 pub(crate) use device::list as list_devices;
 use gg_io::ReadOptions;
 use gg_nn::engine::{Arithmetic, EngineError, Gpu, Isa, Precision, Processor};
-pub(crate) use inspect::kind_in_words;
 use std::io::Write as _;
 
 /// Forces an instruction set: `avx512`, `avx2` or `portable`.
@@ -49,6 +48,20 @@ pub(crate) struct Context {
     pub(crate) gpu: Option<Gpu>,
     /// What was typed for it.
     pub(crate) device: DeviceName,
+}
+
+impl Context {
+    /// For the steps of a command that goes on with `--resume` from what these have finished in its folder.
+    pub(crate) fn resumed_in(&self, out: &std::path::Path) -> Self {
+        let kept = format!("what is finished is kept in {}; --resume goes on from it", out.display());
+        Self { interrupt: self.interrupt.keeping(kept), ..self.clone() }
+    }
+
+    /// For the steps of a command that begins anew in its folder.
+    pub(crate) fn begun_anew_in(&self, out: &std::path::Path) -> Self {
+        let kept = format!("what stands in {} is not whole; --force begins anew", out.display());
+        Self { interrupt: self.interrupt.keeping(kept), ..self.clone() }
+    }
 }
 
 /// Runs the command that was typed.

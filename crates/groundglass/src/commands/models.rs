@@ -7,12 +7,12 @@ use crate::args::{
     ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
 };
 use crate::builtin;
-use crate::manifest::{self, LEAK, Training};
+use crate::manifest::{self, Training};
 use crate::model_file;
 use crate::output;
 use crate::seen;
 use anyhow::{Context as _, Result};
-use gg_dataset::Task;
+use gg_dataset::{LEAK, Task};
 use gg_eval::{AreaFit, CalledScan, CalledSlice, IntervalFit, youden_threshold};
 use gg_nn::engine::Int8Engine;
 use gg_nn::{Bundle, BundleInfo};
@@ -143,11 +143,13 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
         all.iter().copied().filter(|fold| manifest::chosen_on_validation(&fold.info)).collect();
     let telling = if some.is_empty() { all } else { some };
     let median_of = |value: &dyn Fn(&BundleInfo) -> f32| {
-        let mut values: Vec<f32> = telling.iter().map(|fold| value(&fold.info)).collect();
-        values.sort_by(f32::total_cmp);
-        (values[(values.len() - 1) / 2] + values[values.len() / 2]) / 2.0
+        gg_eval::median(telling.iter().map(|fold| f64::from(value(&fold.info))).collect()).map(|m| m as f32)
     };
-    let (threshold, mut temperature) = (median_of(&|i| i.threshold), median_of(&|i| i.temperature));
+    let (Some(threshold), Some(mut temperature)) =
+        (median_of(&|i| i.threshold), median_of(&|i| i.temperature))
+    else {
+        anyhow::bail!("{}: holds no folds", args.crossval.display());
+    };
     // Without validation data, masks are cut at one half, and one half stays one half at any temperature.
     if folds.iter().all(|(_, fold)| fold.info.scores["validation"].is_null()) {
         temperature = held_out_temperature(&args.crossval)?;

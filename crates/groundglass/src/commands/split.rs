@@ -5,7 +5,7 @@ use crate::args::{ProfileName, SplitArgs};
 use crate::failure::Usage;
 use crate::output;
 use anyhow::Result;
-use gg_dataset::{Split, SplitCase};
+use gg_dataset::{LEAK, Split, SplitCase};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     if args.by_slice && args.profile != Some(ProfileName::Paper) {
         return Err(Usage(format!(
             "--by-slice makes {}; it exists to reproduce the paper, with --profile paper",
-            data::LEAK
+            LEAK
         ))
         .into());
     }
@@ -42,7 +42,7 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
         Split::by_patient(&free, args.folds, args.seed)?
     };
     if split.leaking() {
-        context.console.warn(data::LEAK);
+        context.console.warn(LEAK);
     }
     output::write_text(&args.out, &split.to_toml()?)?;
     let answer = summary(&split);
@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
             answer.patients,
             split.folds,
             folds.join(", "),
-            if answer.leaking { format!("; {}", data::LEAK) } else { String::new() }
+            if answer.leaking { format!("; {}", LEAK) } else { String::new() }
         )
     })
 }

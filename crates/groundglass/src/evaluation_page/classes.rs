@@ -5,7 +5,9 @@ use crate::output::{write_drawing, write_picture};
 use crate::scoring::{ClassIntervals, ClassSection, Scores};
 use crate::words::number;
 use anyhow::Result;
+use gg_dataset::Task;
 use gg_report::{ClassificationSection, Confusion, ScoreCurve, SlicePicture};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const EXAMPLE_COLUMNS: usize = 4;
@@ -33,16 +35,31 @@ pub(super) fn prefixes(scores: &Scores) -> impl Iterator<Item = &'static str> {
 /// One section per question that was answered; the first that the classifier answered gets the examples.
 pub(super) fn sections(scores: &Scores, examples: Vec<SlicePicture>) -> Vec<ClassificationSection> {
     let mut examples = Some(examples);
+    let source = threshold_source(scores);
     asked(scores)
         .into_iter()
         .map(|(c, name, counted, prefix)| ClassificationSection {
             examples: examples.take_if(|_| prefix != "area_").unwrap_or_default(),
-            ..section(c, name, counted)
+            ..section(c, name, counted, &source)
         })
         .collect()
 }
 
-fn section(c: &ClassSection, name: &str, counted: &str) -> ClassificationSection {
+/// What chose the classifier's threshold, in words.
+fn threshold_source(scores: &Scores) -> String {
+    let sources: BTreeSet<&str> = scores
+        .models
+        .iter()
+        .filter(|m| m.task == Task::Classify)
+        .map(|m| m.threshold_source.as_str())
+        .collect();
+    match sources.first() {
+        Some(source) if sources.len() == 1 => (*source).to_owned(),
+        _ => "chosen as stands beside each network".to_owned(),
+    }
+}
+
+fn section(c: &ClassSection, name: &str, counted: &str, source: &str) -> ClassificationSection {
     let s = &c.scores;
     let curve = |x: &[f64], y: &[f64]| x.iter().copied().zip(y.iter().copied()).collect::<Vec<_>>();
     let rate = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
@@ -62,10 +79,11 @@ fn section(c: &ClassSection, name: &str, counted: &str) -> ClassificationSection
     let mut notes = Vec::new();
     if probabilities {
         notes.push(match counted {
-            "patients" => "A patient's score is the largest mean probability of neighbouring slices, lowered in proportion \
-                where less than 0.5 % of the lung is marked; he is called by the threshold that validation chose for slices."
-                .to_owned(),
-            _ => "Two operating points: the threshold that the ROC curve of validation data chose, and 0.5.".to_owned(),
+            "patients" => format!(
+                "A patient's score is the largest mean probability of neighbouring slices, lowered in proportion where less than \
+                 0.5 % of the lung is marked; he is called by the threshold for slices ({source})."
+            ),
+            _ => format!("Two operating points: the classifier's threshold ({source}), and 0.5."),
         });
     }
     if c.intervals.accuracy.few_groups {

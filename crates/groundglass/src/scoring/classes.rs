@@ -16,7 +16,7 @@ const THRESHOLD_FIXED: f32 = 0.5;
 /// One question over all cases.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ClassSection {
-    /// Scores at the threshold that was chosen on validation data; of areas, where anything at all was found.
+    /// Scores at the model's threshold; of areas, where anything at all was found.
     pub(crate) scores: ClassScores,
     /// The same at 0.5.
     pub(crate) scores_at_half: ClassScores,

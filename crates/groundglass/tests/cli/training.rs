@@ -2,7 +2,7 @@
 
 use crate::run::{Fixture, Ran, TINY, arg, command, files, groundglass, json};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -145,8 +145,7 @@ fn resume_with_other_settings_another_fold_or_other_data_is_refused() {
     with(&set, &[]).ok();
     let before = files(&out);
     let check = |set: &Path, more: &[&str], file: &str| {
-        with(set, more)
-            .refused(2, &["other settings, another split, other data, another precision or device", file]);
+        with(set, more).refused(2, &["was begun with other settings, another split, other data", file]);
         assert!(files(&out) == before, "{more:?} changed the run");
     };
     check(&set, &["--resume", "--seed", "9"], "settings.toml");
@@ -154,6 +153,8 @@ fn resume_with_other_settings_another_fold_or_other_data_is_refused() {
     check(&other, &["--resume"], "data.sha256");
     with(&set, &["--resume"]).ok();
     assert!(files(&out) == before, "resuming a finished run changes nothing");
+    fs::write(out.join("program.txt"), "groundglass 0.0.1 unknown\n").unwrap();
+    with(&set, &["--resume"]).refused(2, &["another version of the program", "program.txt there differs"]);
 }
 
 #[test]
@@ -225,7 +226,8 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     args.extend(TINY);
     let trained = groundglass(&args).ok();
     let leak = "patients leak between training and test";
-    assert!(trained.stderr.contains(leak) && trained.stdout.contains(leak), "{}", trained.stdout);
+    assert_eq!(trained.stderr.matches(leak).count(), 1, "{}", trained.stderr);
+    assert!(trained.stdout.contains(leak), "{}", trained.stdout);
     for name in ["report.html", "metrics.jsonl"] {
         assert!(fs::read_to_string(run.join(name)).unwrap().contains(leak), "{name}");
     }
@@ -246,10 +248,19 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     ])
     .ok();
     assert!(scored.stdout.contains(leak));
+    assert_eq!(scored.stderr.matches(leak).count(), 1, "{}", scored.stderr);
     let analysed = dir.path().join("analysed");
     let ct = f.ct();
     let ran = groundglass(&["analyze", arg(&ct), "--model", arg(&model), "--out", arg(&analysed)]).ok();
     assert!(ran.stderr.contains(leak));
+    // Networks that were joined leak as each of them did, and their part is not guessed at.
+    let [joined, more] = ["joined.safetensors", "more"].map(|n| dir.path().join(n));
+    groundglass(&["models", "join", arg(&model), arg(&model), "--out", arg(&joined)]).ok();
+    let ran = groundglass(&["analyze", arg(&ct), "--model", arg(&joined), "--out", arg(&more)]).ok();
+    assert!(ran.stderr.contains(leak));
+    let part = ["evaluate", arg(&set), "--part", "test", "--model", arg(&joined), "--out"];
+    groundglass(&[&part[..], &[arg(&dir.path().join("part"))]].concat())
+        .refused(2, &["cannot be drawn again from these data sets alone"]);
     for file in [
         out.join("scores.json"),
         out.join("scores.csv"),
@@ -370,6 +381,46 @@ fn a_network_learns_from_another_that_saw_nobody_it_is_judged_on() {
 }
 
 /// Whom a teacher knew, its pupil knows, and the pupil's pupil too.
+/// A split of four phantoms that all train; their names are those of other patients.
+fn all_train(dir: &Path) -> PathBuf {
+    let split = dir.join("all.toml");
+    let cases: String = (1..=4)
+        .map(|k| format!("[[case]]\ncase = \"phantom-00{k}\"\npatient = \"other-{k}\"\npart = \"train\"\n"))
+        .collect();
+    let head = "version = 1\nkind = \"patient\"\nseed = 1\nfolds = 1\nvalidation_share = 0.0\n";
+    fs::write(&split, format!("{head}{cases}")).unwrap();
+    split
+}
+
+#[test]
+fn a_network_knows_those_whom_it_learned_from_and_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let [set, run] = ["set", "run"].map(|n| dir.path().join(n));
+    groundglass(&["phantom", "--out", arg(&set), "--count", "4", "--size", "64x64x20", "--seed", "77"]).ok();
+    let split = all_train(dir.path());
+    let known = || {
+        let mut args =
+            vec!["train", "infection", arg(&set), "--out", arg(&run), "--split", arg(&split), "--force"];
+        args.extend(TINY);
+        groundglass(&args).ok();
+        let manifest = json(&run.join("manifest.json"));
+        ["train_patients", "train_scans"].map(|key| manifest[key].as_array().unwrap().len())
+    };
+    assert_eq!(known(), [4, 4]);
+    // One of them without any truth about infection: it is in the training part and teaches nothing.
+    let table = fs::read_to_string(set.join("metadata.csv")).unwrap();
+    let blank = |line: &str| {
+        let cells = line.split(',').map(|c| if c.contains("infection_mask/") { "" } else { c });
+        cells.collect::<Vec<_>>().join(",")
+    };
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| if line.contains("phantom-002") { blank(line) } else { line.to_owned() })
+        .collect();
+    fs::write(set.join("metadata.csv"), lines.join("\n")).unwrap();
+    assert_eq!(known(), [3, 3]);
+}
+
 #[test]
 fn a_network_knows_whom_those_knew_that_it_came_from() {
     let dir = tempfile::tempdir().unwrap();
@@ -384,16 +435,7 @@ fn a_network_knows_whom_those_knew_that_it_came_from() {
         args.extend(more);
         (groundglass(&args), out.join("model.safetensors"))
     };
-    // No part of these is held out: their names are those of other patients.
-    let split = dir.path().join("all.toml");
-    let cases: String = (1..=4)
-        .map(|k| format!("[[case]]\ncase = \"phantom-00{k}\"\npatient = \"other-{k}\"\npart = \"train\"\n"))
-        .collect();
-    fs::write(
-        &split,
-        format!("version = 1\nkind = \"patient\"\nseed = 1\nfolds = 1\nvalidation_share = 0.0\n{cases}"),
-    )
-    .unwrap();
+    let split = all_train(dir.path());
     let all = ["--split", arg(&split)];
     let (ran, pupil) = train(&other, "pupil", "--teacher", &infection, &all);
     ran.ok();

@@ -7,10 +7,8 @@ mod remarks;
 mod truth;
 
 use super::{Context, data};
-use crate::analysis::PATIENTS_LEAK;
 use crate::args::EvaluateArgs;
 use crate::evaluation_page::{self, Beside};
-use crate::manifest::Training;
 use crate::output::{self, Staged};
 use crate::pipeline::{self, Model, Models};
 use crate::scoring::{
@@ -20,7 +18,7 @@ use crate::scoring_table;
 use crate::seen::{self, Asked};
 use crate::words::number;
 use anyhow::{Result, bail};
-use gg_dataset::{Case, Dataset, Datasets, LoadedCase, Parts, Structure};
+use gg_dataset::{Case, Dataset, Datasets, LEAK, LoadedCase, PATIENTS_LEAK, Parts, Structure};
 use gg_eval::{
     Coverage, FreeSummary, IntervalFit, LogitCounts, MaskState, SegScores, missing_scores, patient_score,
     seg_scores,
@@ -99,8 +97,11 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
     warnings.extend(chosen.warnings.clone());
     let leak = leak(&models, chosen.parts.as_ref());
     if let Some(leak) = &leak {
-        context.console.warn(leak);
-        warnings.push(Warning::new(PATIENTS_LEAK, leak.clone()));
+        let warning = Warning::new(PATIENTS_LEAK, leak.clone());
+        if !warnings.contains(&warning) {
+            context.console.warn(leak);
+            warnings.push(warning);
+        }
     }
     let trainings = seen::trainings(&models);
     let wanted: Vec<(&Dataset, &Case)> = data::cases(&sets).filter(|(_, c)| chosen.holds(c)).collect();
@@ -215,8 +216,8 @@ fn scored_sets(sets: &Datasets, chosen: &Chosen) -> Vec<ScoredSet> {
 }
 
 fn leak(models: &Models, parts: Option<&Parts>) -> Option<String> {
-    let trained = models.all().any(|m| Training::of(&m.bundle).is_some_and(|t| t.leaking));
-    (trained || parts.is_some_and(|p| p.leaking)).then(|| data::LEAK.to_owned())
+    let trained = seen::leaking(models);
+    (trained || parts.is_some_and(|p| p.leaking)).then(|| LEAK.to_owned())
 }
 
 fn predict(

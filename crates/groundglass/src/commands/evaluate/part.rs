@@ -5,6 +5,7 @@ use crate::args::{EvaluateArgs, FoldArgs, PartName};
 use crate::failure::Usage;
 use crate::manifest::Training;
 use crate::pipeline::Models;
+use crate::seen;
 use anyhow::Result;
 use gg_dataset::{Case, Datasets, Part, Parts, VALIDATION_SHARE};
 use gg_volume::Warning;
@@ -59,7 +60,16 @@ pub(super) fn choose(
         PartName::Val => (Part::Val, "val"),
         PartName::Train => (Part::Train, "train"),
     };
-    let trained: Vec<Training> = models.all().filter_map(|m| Training::of(&m.bundle)).collect();
+    let of_models = seen::trainings(models);
+    if !split_given && let Some((task, _)) = of_models.iter().find(|(_, networks)| networks.is_empty()) {
+        return Err(Usage(format!(
+            "the {} model does not say under which split it was trained, so that its `{name}` part is not known; give \
+             the split with --split, or a fold with --fold",
+            task.name()
+        ))
+        .into());
+    }
+    let trained: Vec<Training> = of_models.into_iter().flat_map(|(_, networks)| networks).collect();
     let (seed, validation_share) =
         trained.first().map_or((DEFAULT_SEED, VALIDATION_SHARE), |t| (t.seed, t.settings.validation_share));
     let held_out: BTreeSet<usize> = trained.iter().map(|t| t.fold).collect();

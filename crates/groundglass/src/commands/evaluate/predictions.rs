@@ -97,7 +97,12 @@ impl Folder {
                 Structure::Infection => masks.infection = found,
             }
         }
-        masks.warnings.dedup();
+        let mut told: Vec<Warning> = Vec::new();
+        masks.warnings.retain(|warning| {
+            let new = !told.contains(warning);
+            told.extend(new.then(|| warning.clone()));
+            new
+        });
         Ok(masks)
     }
 

@@ -1,17 +1,17 @@
 //! Where the classifier looks in one slice: Grad-CAM and occlusion on the grid of the input, beside the masks of the
 //! models in the box.
 
-use crate::analysis::PATIENTS_LEAK;
 use crate::args::ExplainArgs;
 use crate::builtin;
-use crate::commands::{Context, data, kind_in_words};
-use crate::manifest::{Compute, LEAK, ModelUsed, Program, Training};
+use crate::commands::{Context, data};
+use crate::manifest::{Compute, ModelUsed, Program, Training};
 use crate::output::{self, Staged, write_picture};
 use crate::pictures::Shown;
 use crate::pipeline::{self, Models};
 use crate::seen::{self, Asked};
+use crate::words::kind_in_words;
 use anyhow::{Context as _, Result, anyhow, bail};
-use gg_dataset::Task;
+use gg_dataset::{LEAK, PATIENTS_LEAK, Task};
 use gg_imaging::SliceWay;
 use gg_nn::engine::{Arithmetic, Precision};
 use gg_nn::explain::{Patch, SaliencyMap, grad_cam, occlusion};

@@ -80,6 +80,7 @@ pub(super) fn run(context: &Context, args: &PaperArgs) -> Result<()> {
     settings.remarks().iter().for_each(|remark| context.console.warn(remark));
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     enter(args, &settings)?;
+    let context = &context.resumed_in(out);
     let cache_dir = args.cache.cache.clone().unwrap_or_else(|| out.join("cache"));
     let cache = data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?;
     warnings.extend(cache.warnings());
@@ -211,7 +212,7 @@ fn train_all(
         let trained = train(
             &context,
             &TrainArgs {
-                task: run.task_name(),
+                task: run.task.into(),
                 dataset: args.dataset.clone(),
                 out: OutArgs { out: folder(out, run), force: false },
                 resume: args.resume && folder(out, run).is_dir(),

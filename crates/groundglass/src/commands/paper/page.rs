@@ -5,11 +5,12 @@ use super::figures::{self, Drawn};
 use super::plan::{QUICK, Recipe, SplitName};
 use super::{Scored, folder};
 use crate::args::PaperArgs;
-use crate::manifest::{LEAK, Program};
+use crate::evaluation_page::FEW_PATIENTS;
+use crate::manifest::Program;
 use crate::output::{self, write_picture};
 use crate::settings::Settings;
 use anyhow::{Context as _, Result};
-use gg_dataset::{Datasets, Task};
+use gg_dataset::{Datasets, LEAK, Task};
 use gg_eval::Interval;
 use gg_report::{EffectPair, Fact, Figure, Provenance, Section, StudyReport, TextTable};
 use gg_volume::Warning;
@@ -100,15 +101,18 @@ pub(super) struct Value {
     value: Option<f64>,
     /// 95 % over patients, where there is one.
     interval: Option<(f64, f64)>,
+    /// Whether that is of fewer than ten patients.
+    few_patients: bool,
 }
 
 impl Value {
     fn plain(value: Option<f64>) -> Self {
-        Self { value, interval: None }
+        Self { value, ..Self::default() }
     }
 
     fn with_interval(i: &Interval) -> Self {
-        Self { value: i.mean, interval: i.low.zip(i.high) }
+        let interval = i.low.zip(i.high);
+        Self { value: i.mean, interval, few_patients: interval.is_some() && i.few_groups }
     }
 
     fn text(&self) -> String {
@@ -198,11 +202,16 @@ pub(super) fn results(out: &Path, scored: &[Scored], all: &All<'_>) -> Result<Ve
 }
 
 fn results_table(results: &[ResultRow]) -> TextTable {
+    let few = results.iter().flat_map(|r| [r.slice_split, r.patient_split]).any(|v| v.few_patients);
+    let caution = if few { format!(" {FEW_PATIENTS}") } else { String::new() };
     TextTable {
-        caption: "95 % intervals by bootstrap over patients where they stand. The lung figure is published for the data set, not by the \
-                  paper."
-            .to_owned(),
-        columns: ["", "Paper", SplitName::Slice.heading(), SplitName::Patient.heading()].map(str::to_owned).to_vec(),
+        caption: format!(
+            "95 % intervals by bootstrap over patients where they stand.{caution} The lung figure is published for the data set, not \
+             by the paper."
+        ),
+        columns: ["", "Paper", SplitName::Slice.heading(), SplitName::Patient.heading()]
+            .map(str::to_owned)
+            .to_vec(),
         rows: results
             .iter()
             .map(|r| {

@@ -1,6 +1,6 @@
 //! The trainings of `paper`, their settings and their share of the work.
 
-use crate::args::{PaperArgs, ProfileName, SettingsArgs, TaskName};
+use crate::args::{PaperArgs, ProfileName, SettingsArgs};
 use crate::failure::Usage;
 use crate::settings::Settings;
 use anyhow::Result;
@@ -79,14 +79,6 @@ impl Run {
             Recipe::Window => ", fixed window",
         };
         format!("{}, split by {}{recipe}", self.task.name(), self.split.name())
-    }
-
-    pub(super) fn task_name(self) -> TaskName {
-        match self.task {
-            Task::Classify => TaskName::Classify,
-            Task::Lung => TaskName::Lung,
-            Task::Infection => TaskName::Infection,
-        }
     }
 
     /// The typed settings of this run.

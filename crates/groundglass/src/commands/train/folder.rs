@@ -2,7 +2,7 @@
 
 use super::super::data;
 use crate::failure::Usage;
-use crate::manifest::sha256;
+use crate::manifest::{Program, sha256};
 use crate::model_file::BUNDLE;
 use crate::output;
 use crate::settings::Settings;
@@ -15,16 +15,19 @@ use std::path::Path;
 const SETTINGS: &str = "settings.toml";
 /// The split in the run folder; `evaluate --split` takes it.
 const SPLIT: &str = "split.toml";
-/// The hash of the prepared data in the run folder.
+/// The hash of data and preparation in the run folder.
 const DATA: &str = "data.sha256";
 
+/// The program that began the run, in its folder.
+const PROGRAM: &str = "program.txt";
 /// What the networks' convolutions multiply, and whether on a graphics card, in the run folder.
 const PRECISION: &str = "precision.txt";
 /// All files of a run folder.
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     SETTINGS,
     SPLIT,
     DATA,
+    PROGRAM,
     PRECISION,
     BUNDLE,
     "manifest.json",
@@ -38,19 +41,22 @@ const FILES: [&str; 14] = [
     "curves/*.png",
 ];
 
-/// What a run is made of, as files in its folder: settings, split, a hash of the prepared data, the precision and the device.
+/// What a run is made of, as files in its folder: settings, split, a hash of data and preparation, the program, the precision and
+/// the device.
 pub(super) fn begun_with(
     settings: &Settings,
     chosen: &data::Chosen,
     cache: &Cache,
     processor: &Processor,
-) -> Result<[(&'static str, String); 4]> {
+) -> Result<[(&'static str, String); 5]> {
     let split = format!("{}\n# trained with fold {} held out\n", chosen.split.to_toml()?, chosen.fold);
+    let Program { name, version, commit } = Program::this();
     let on = if processor.gpu.is_some() { " on a gpu" } else { "" };
     Ok([
         (SETTINGS, settings.to_toml()?),
         (SPLIT, split),
         (DATA, format!("{}\n", data_hash(cache))),
+        (PROGRAM, format!("{name} {version} {commit}\n")),
         (PRECISION, format!("{}{}\n", processor.arithmetic.precision.name(), on)),
     ])
 }
@@ -76,8 +82,8 @@ pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, Strin
                 std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
             if begun != *text {
                 return Err(Usage(format!(
-                    "{} was begun with other settings, another split, other data, another precision or device; resume with those, {name} there \
-                     differs",
+                    "{} was begun with other settings, another split, other data, another version of the program, another precision or \
+                     device; resume with those, {name} there differs",
                     out.display()
                 ))
                 .into());
@@ -90,6 +96,6 @@ pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, Strin
 }
 
 pub(super) fn data_hash(cache: &Cache) -> String {
-    let keys: Vec<&str> = cache.cases().iter().map(|c| c.key.as_str()).collect();
-    sha256(keys.join("\n").as_bytes())
+    let contents: Vec<&str> = cache.cases().iter().map(|c| c.content.as_str()).collect();
+    sha256(contents.join("\n").as_bytes())
 }

@@ -5,10 +5,9 @@ mod live;
 mod origin;
 
 use super::{Context, calibrate, data};
-use crate::analysis::PATIENTS_LEAK;
-use crate::args::{PrecisionName, StoreName, TaskName, TrainArgs};
-use crate::failure::{Interrupted, Usage};
-use crate::manifest::{Compute, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
+use crate::args::{PrecisionName, StoreName, TrainArgs};
+use crate::failure::Usage;
+use crate::manifest::{Compute, Known, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
 use crate::model_file::BUNDLE;
 use crate::output;
 use crate::scoring::Question;
@@ -16,7 +15,7 @@ use crate::settings::{Settings, TaskSettings};
 use crate::training_page;
 use anyhow::{Context as _, Result, bail};
 use folder::{begun_with, check_run_folder, data_hash, enter};
-use gg_dataset::{BatchLoader, Cache, Case, LoaderConfig, Part, SampleSource, Task};
+use gg_dataset::{BatchLoader, Cache, Case, LEAK, LoaderConfig, PATIENTS_LEAK, Part, SampleSource, Task};
 use gg_nn::engine::Int8Engine;
 use gg_nn::{
     Bundle, BundleInfo, Calibration, Precision, Select, Teacher, TrainConfig, TrainError, TrainOutcome,
@@ -79,7 +78,7 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
 
 /// Trains one network; `quickstart` calls it too.
 pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
-    let task = task_of(args.task);
+    let task = args.task.task();
     let processor = context.processor(Some(args.precision))?;
     without_int8(args.precision)?;
     let mut settings = Settings::resolve(&args.settings)?;
@@ -92,9 +91,6 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let origins = Origins::read(args.init.as_deref(), &args.teacher, (task, question), &settings)?;
     let chosen = data::choose(context, &sets, &args.fold, settings.seed, settings.validation_share)?;
     warnings.extend(chosen.parts.warnings.clone());
-    if chosen.parts.leaking {
-        warnings.push(Warning::new(PATIENTS_LEAK, data::LEAK));
-    }
     let taught = |case: &Case| chosen.parts.train().contains(&case.case_id.as_str()) && case.can_teach(task);
     if !data::cases(&sets).any(|(_, case)| taught(case)) {
         bail!(without_truth(task));
@@ -143,6 +139,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let scan = |&i: &usize| cache.cases()[cache.infos()[i].case].scan.clone();
     let scans = |samples: &[usize]| samples.iter().map(scan).collect();
     let (train_scans, val_scans): (BTreeSet<String>, _) = (scans(&train_samples), scans(&val_samples));
+    let train_patients: BTreeSet<String> =
+        train_samples.iter().map(|&i| cache.cases()[cache.infos()[i].case].patient.clone()).collect();
     let cases =
         |samples: &[usize]| samples.iter().map(|&i| cache.infos()[i].case).collect::<BTreeSet<_>>().len();
     let graph = of_task.network.graph()?;
@@ -210,14 +208,14 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         train: &train_loader,
         val: val_loader.as_ref(),
         dir: &args.out.out,
-        leak: chosen.parts.leaking.then_some(data::LEAK),
+        leak: chosen.parts.leaking.then_some(LEAK),
         resume: args.resume,
         stop: &context.interrupt.flag(),
     };
     let outcome = match gg_nn::train(&run, engine.as_mut(), teaching.as_mut(), &mut live) {
         Err(TrainError::Interrupted) => {
             let hint = format!("the checkpoint is in {}; --resume goes on from it", args.out.out.display());
-            return Err(Interrupted(hint).into());
+            return Err(context.interrupt.error(hint).into());
         }
         other => other.with_context(|| args.out.out.display().to_string())?,
     };
@@ -225,6 +223,12 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
 
     let data_sha256 = data_hash(&cache);
     let salt = patient_salt(settings.seed, &data_sha256);
+    let known = Known {
+        train_patients: train_patients.iter().map(|p| patient_hash(&salt, p)).collect(),
+        patient_salt: salt,
+        train_scans,
+        val_scans,
+    };
     let manifest = Training {
         program: Program::this(),
         compute: Compute::new(engine.name(), engine.arithmetic()),
@@ -234,11 +238,8 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         leaking: chosen.parts.leaking,
         parts: counted,
         data_sha256,
-        train_patients: chosen.parts.train_patients.iter().map(|p| patient_hash(&salt, p)).collect(),
-        patient_salt: salt,
-        forerunners: origins.forerunners(&train_scans, &val_scans),
-        train_scans,
-        val_scans,
+        forerunners: origins.forerunners(&known),
+        known,
         init_sha256: origins.init.as_ref().map(|(_, b)| b.info.weights_sha256.clone()),
         teacher_sha256: origins.teachers.iter().map(|(_, b)| b.info.weights_sha256.clone()).collect(),
         best_epoch: outcome.best_epoch,
@@ -297,14 +298,6 @@ fn teachers_share_unused(teachers: &[PathBuf], share: f64) -> bool {
 /// All that a training reads.
 pub(super) fn inputs<'a>(datasets: &'a [PathBuf], others: impl Iterator<Item = &'a PathBuf>) -> Vec<PathBuf> {
     datasets.iter().chain(others).cloned().collect()
-}
-
-pub(super) fn task_of(name: TaskName) -> Task {
-    match name {
-        TaskName::Classify => Task::Classify,
-        TaskName::Lung => Task::Lung,
-        TaskName::Infection => Task::Infection,
-    }
 }
 
 /// Why a task cannot be learned from these data.

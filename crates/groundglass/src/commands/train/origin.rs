@@ -2,7 +2,7 @@
 
 use super::labels;
 use crate::failure::Usage;
-use crate::manifest::{Forerunner, Training};
+use crate::manifest::{Known, Training};
 use crate::model_file;
 use crate::scoring::Question;
 use crate::settings::Settings;
@@ -74,27 +74,22 @@ impl Origins {
         self.all().filter(silent).map(remark).collect()
     }
 
-    /// Whom they and their own forerunners knew and this training, with these scans to train and to validate on, does not; `None`
-    /// where there are no models.
-    pub(super) fn forerunners(
-        &self,
-        train_scans: &BTreeSet<String>,
-        val_scans: &BTreeSet<String>,
-    ) -> Option<Vec<Forerunner>> {
+    /// Whom they and their own forerunners knew beside those whom this training knows by itself; `None` where there are no
+    /// models.
+    pub(super) fn forerunners(&self, own: &Known) -> Option<Vec<Known>> {
         if self.none() {
             return None;
         }
-        let trainings = self.all().flat_map(|(_, bundle)| Training::all_of(&bundle.info));
-        let all = trainings
-            .flat_map(|t| std::iter::once(Forerunner::of(&t)).chain(t.forerunners.into_iter().flatten()));
-        let mut kept: Vec<Forerunner> = Vec::new();
-        for one in all {
-            let own = |scan: &String| train_scans.contains(scan) || val_scans.contains(scan);
-            let covered = !one.train_scans.is_empty()
-                && one.train_scans.is_subset(train_scans)
-                && one.val_scans.iter().all(own);
-            if !covered && !kept.contains(&one) {
-                kept.push(one);
+        let mut kept: Vec<Known> = Vec::new();
+        for training in self.all().flat_map(|(_, bundle)| Training::all_of(&bundle.info)) {
+            for known in training.all_known() {
+                let of_own = |scan: &String| own.train_scans.contains(scan) || own.val_scans.contains(scan);
+                let covered = !known.train_scans.is_empty()
+                    && known.train_scans.is_subset(&own.train_scans)
+                    && known.val_scans.iter().all(of_own);
+                if !covered && !kept.contains(known) {
+                    kept.push(known.clone());
+                }
             }
         }
         Some(kept)
