@@ -1,10 +1,45 @@
-//! A warning where the stated direction of the head contradicts the shape of the lungs.
-//!
-//! The measuring is [`gg_imaging::apex_base_check`]; this says it in words.
+//! Warnings where the shape of the lungs says that the CT shows them otherwise than it should.
 
 use gg_volume::{AxisMap, LabelVolume, Warning};
+use rayon::prelude::*;
 
-/// A warning (`apex_below_base`) where the apices of the lungs lie at the end that the header calls the feet.
+/// A slice is cut at a side where its lung meets the border along more than this share of the root of its area.
+const MET: f64 = 0.3;
+/// Slices with lung of which at least this share is cut are no accident.
+const CUT_SLICES: f64 = 0.1;
+
+/// A warning (`lungs_cut_at_side`) where the field of view ends amid the lungs.
+///
+/// # Shape
+/// `lung` as stored; any label but 0 is lung.
+pub fn check_field_of_view(lung: &LabelVolume, map: &AxisMap) -> Option<Warning> {
+    let [nz, ny, nx] = map.canonical_shape(lung.shape());
+    let of_slice = |slice: &mut Vec<u8>, z: usize| {
+        slice.resize(ny * nx, 0);
+        map.read_slice(lung, z, slice);
+        let area = slice.iter().filter(|&&l| l != 0).count();
+        let column = |x: usize| slice.iter().skip(x).step_by(nx).filter(|&&l| l != 0).count();
+        let row = |y: usize| slice[y * nx..(y + 1) * nx].iter().filter(|&&l| l != 0).count();
+        let longest =
+            if area == 0 { 0 } else { [column(0), column(nx - 1), row(0), row(ny - 1)].into_iter().max()? };
+        Some((area > 0, longest as f64 > MET * (area as f64).sqrt()))
+    };
+    let found: Vec<(bool, bool)> = (0..nz).into_par_iter().map_init(Vec::new, of_slice).flatten().collect();
+    let count = |pick: fn(&(bool, bool)) -> bool| found.iter().filter(|f| pick(f)).count();
+    let (with_lung, cut) = (count(|f| f.0), count(|f| f.1));
+    (cut > 0 && cut as f64 >= CUT_SLICES * with_lung as f64).then(|| {
+        Warning::new(
+            "lungs_cut_at_side",
+            format!(
+                "the picture ends amid the lungs in {cut} of {with_lung} slices: what is said of the lungs is said of the part that \
+                 the CT shows"
+            ),
+        )
+    })
+}
+
+/// A warning (`apex_below_base`) where the apices of the lungs lie at the end that the header calls the feet, as
+/// [`gg_imaging::apex_base_check`] measures it.
 ///
 /// # Shape
 /// `lung` as stored; any label but 0 is lung.
@@ -34,6 +69,20 @@ mod tests {
             assert_eq!(check_apex(&p.lung, &p.ct.grid.axis_map()), None);
             assert_eq!(check_apex(&p.lung, &turned).map(|w| w.code).as_deref(), Some("apex_below_base"));
         }
+    }
+
+    #[test]
+    fn lungs_that_meet_the_border_are_cut() {
+        let p = phantom(&cohort(1, 1, [24, 64, 64])[0]);
+        let map = p.ct.grid.axis_map();
+        assert_eq!(check_field_of_view(&p.lung, &map), None);
+        let [n, h, w] = p.lung.shape();
+        let half = p.lung.data().chunks_exact(w).flat_map(|row| row[w / 4..3 * w / 4].to_vec()).collect();
+        let half = LabelVolume::from_vec([n, h, w / 2], half).unwrap();
+        let told = check_field_of_view(&half, &map).map(|w| w.code);
+        assert_eq!(told.as_deref(), Some("lungs_cut_at_side"));
+        assert_eq!(check_field_of_view(&LabelVolume::filled([4, 3, 3], 0), &AxisMap::IDENTITY), None);
+        assert_eq!(check_field_of_view(&LabelVolume::filled([0, 0, 0], 0), &AxisMap::IDENTITY), None);
     }
 
     #[test]

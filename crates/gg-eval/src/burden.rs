@@ -7,11 +7,12 @@
 //! * sides come from geometry: the label of a lung only tells the two lungs apart, which one lies to the patient's
 //!   right follows from the axes. A mask with one label for both lungs is split by its shape;
 //! * zones are thirds of each lung's own height (slice centres), along the stored axis nearest to feet-head;
-//! * without a known orientation there are no sides and no zones; without a lung no percentages.
+//! * without a known orientation there are no sides and no zones; without a lung no percentages;
+//! * a lung that reaches the first or last slice with much of its width has no known height, and so no thirds.
 
 use crate::severity::Severity;
 use crate::sides::Lungs;
-use crate::zones::{Zone, zones};
+use crate::zones::{Zone, cut_off, zones};
 use gg_volume::{AxisMap, Grid, LabelVolume, Warned, Warning};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub struct Burden {
     pub severity: Severity,
 }
 
+/// Fewer slices show no whole lung, and nobody expects it.
+const FEWEST_SLICES: usize = 3;
+
 /// Counts of one slice by label of the lung mask: `[lung, infection]`; label 0 is outside.
 pub(crate) type LabelCounts = [[u64; 2]; 3];
 
@@ -115,6 +119,7 @@ pub fn burden(
             format!("{} voxels of infection lie outside the lung mask and are not counted", total(0, 1)),
         ));
     }
+    warnings.extend(beyond_the_slices(&slices));
     let sides = lungs.order(counts[0]);
     if let Ok([right, left]) = sides
         && (total(right, 0) == 0) != (total(left, 0) == 0)
@@ -142,6 +147,27 @@ pub fn burden(
         severity,
     };
     Warned::new(value, warnings)
+}
+
+/// A remark where lungs reach the first or last slice. One or two slices show no whole lung anyway.
+fn beyond_the_slices(slices: &[LabelCounts]) -> Option<Warning> {
+    if slices.len() < FEWEST_SLICES {
+        return None;
+    }
+    let ends = [1, 2].map(|label| cut_off(&slices.iter().map(|s| s[label][0]).collect::<Vec<_>>()));
+    let end = match [0, 1].map(|end| ends.iter().any(|lung| lung[end])) {
+        [false, false] => return None,
+        [true, false] => "first slice",
+        [false, true] => "last slice",
+        [true, true] => "first and the last slice",
+    };
+    Some(Warning::new(
+        "lungs_cut_off",
+        format!(
+            "lung reaches the {end} with much of its width: the CT cuts it off there, and all that is said of the lungs is said of \
+             the part that it shows, or something else was taken for lung"
+        ),
+    ))
 }
 
 /// Counts of each canonical slice; `kinds` gives 1 or 2 for each label of the lung mask but 0.

@@ -40,6 +40,16 @@ pub struct Zone {
     pub score: Option<u8>,
 }
 
+/// A lung whose first or last slice holds more than this share of its largest one goes on beyond the CT, or is none there: apices and
+/// bases taper.
+const CUT_OFF: f64 = 0.25;
+
+/// Which end of the CT cuts a lung off, by its voxels in each canonical slice: the feet's, the head's.
+pub(crate) fn cut_off(areas: &[u64]) -> [bool; 2] {
+    let largest = areas.iter().copied().max().unwrap_or(0) as f64;
+    [areas.first(), areas.last()].map(|end| end.is_some_and(|&end| end as f64 > CUT_OFF * largest))
+}
+
 /// The six zones, or why there are none.
 pub(crate) fn zones(
     slices: &[LabelCounts],
@@ -55,6 +65,11 @@ pub(crate) fn zones(
             let height = last - first + 1;
             if height < THIRDS.len() {
                 return Err("a lung is seen in fewer than three slices".to_owned());
+            }
+            let areas: Vec<u64> = slices.iter().map(|s| s[label][0]).collect();
+            if cut_off(&areas).contains(&true) {
+                return Err("a lung reaches the first or last slice with much of its width, so that its height is not known"
+                    .to_owned());
             }
             for (k, slice) in slices[first..=last].iter().enumerate() {
                 // the third in which the slice's centre lies, from below
@@ -80,17 +95,41 @@ mod tests {
 
     #[test]
     fn thirds_are_those_of_each_lungs_own_height() {
-        // right lung in slices 0 to 8, left lung in slices 3 to 8; infection in slice 3 of both
-        let mut lung = Volume::filled([9, 1, 4], 0u8);
+        // right lung in slices 1 to 9, left lung in slices 4 to 9; infection in slice 4 of both
+        let mut lung = Volume::filled([11, 1, 4], 0u8);
         let mut infection = lung.clone();
-        (0..9).for_each(|z| lung.slice_mut(z)[0] = 1);
-        (3..9).for_each(|z| lung.slice_mut(z)[3] = 2);
-        infection.slice_mut(3).fill(1);
-        let grid = Grid::unknown([9, 1, 4], "made for a test");
+        (1..10).for_each(|z| lung.slice_mut(z)[0] = 1);
+        (4..10).for_each(|z| lung.slice_mut(z)[3] = 2);
+        infection.slice_mut(4).fill(1);
+        let grid = Grid::unknown([11, 1, 4], "made for a test");
         let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY)).value;
         let percent: Vec<f64> =
             b.zones.unwrap().iter().map(|z| z.part.infection.percent_of_lung.unwrap().round()).collect();
         assert_eq!(percent, [0.0, 33.0, 0.0, 0.0, 0.0, 50.0]); // upper, middle, lower; right, then left
         assert_eq!(b.severity.score, Some(2 + 2));
+    }
+
+    #[test]
+    fn lungs_that_the_ct_cuts_off_have_no_thirds() {
+        let mut lung = Volume::filled([11, 2, 4], 0u8);
+        for z in 1..10 {
+            lung.slice_mut(z)[..4].copy_from_slice(&[1, 1, 2, 2]);
+            lung.slice_mut(z)[4..].copy_from_slice(&[1, 1, 2, 2]);
+        }
+        let grid = Grid::unknown([11, 2, 4], "made for a test");
+        let measured = |lung: &gg_volume::LabelVolume| burden(lung, lung, &grid, Some(&AxisMap::IDENTITY));
+        let whole = measured(&lung);
+        assert!(whole.value.zones.is_some() && whole.warnings.is_empty(), "{:?}", whole.warnings);
+        lung.slice_mut(10)[0] = 1; // a quarter of the largest slice of that lung: an apex
+        assert!(measured(&lung).value.zones.is_some());
+        lung.slice_mut(10)[1] = 1;
+        let cut = measured(&lung);
+        assert!(cut.value.zones.is_none() && cut.value.severity.score.is_none());
+        assert!(
+            cut.value.sides.is_some()
+                && cut.value.zones_reason.unwrap().contains("reaches the first or last slice")
+        );
+        let told: Vec<&str> = cut.warnings.iter().map(|w| w.code.as_str()).collect();
+        assert_eq!(told, ["lungs_cut_off"]);
     }
 }

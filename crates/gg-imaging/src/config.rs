@@ -28,7 +28,7 @@ pub struct PrepareConfig {
     pub rotate_quarter_turns: u8,
     /// How the lung region is found.
     pub roi: RoiConfig,
-    /// Pad the crop to a square instead of stretching it.
+    /// Pad the crop to a square, in mm where the spacing is known for certain, instead of stretching it.
     pub keep_aspect: bool,
 }
 

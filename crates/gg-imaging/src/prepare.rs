@@ -10,7 +10,7 @@ use crate::{
     PrepareConfig, Rect, RoiMode, SliceWay, clahe, find_lung_box, resize_labels_majority_u8, resize_u8,
     turn_quarters,
 };
-use gg_volume::{AxisMap, CtVolume, LabelVolume, Warned, Warning};
+use gg_volume::{AxisMap, CtVolume, LabelVolume, SpacingTrust, Warned, Warning};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ pub struct Prepared {
     /// Shape `[z, y, x]` of the CT as walked canonically.
     pub canonical_shape: [usize; 3],
 }
+
+/// Pixels that are longer than this many times their width are not believed.
+const LONGEST_PIXEL: f64 = 16.0;
 
 /// Why a slice has no picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +133,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) shape: [usize; 3],
     /// Height and width after the quarter turns.
     pub(crate) turned: [usize; 2],
+    /// Height and width of a pixel of the turned slice, in any unit.
+    pixel: [f64; 2],
     /// Canonical z of the slices that are kept.
     kept: std::ops::Range<usize>,
 }
@@ -141,8 +146,12 @@ impl<'a> Recipe<'a> {
         let shape = map.canonical_shape(ct.voxels.shape());
         let [n, h, w] = shape;
         let turned = if config.rotate_quarter_turns % 2 == 1 { [w, h] } else { [h, w] };
+        let mut pixel = pixel(ct, map);
+        if config.rotate_quarter_turns % 2 == 1 {
+            pixel.reverse();
+        }
         let kept = kept_slices(n, config.trim_fraction);
-        (Self { ct, map, config, rule, equalise, shape, turned, kept }, warnings)
+        (Self { ct, map, config, rule, equalise, shape, turned, pixel, kept }, warnings)
     }
 
     /// Runs `f` for each kept slice, in parallel, with the results in order.
@@ -204,7 +213,7 @@ impl<'a> Recipe<'a> {
     /// What is cut where this box was found; the whole slice where none was.
     pub(crate) fn crop(&self, found: Option<Rect>) -> Rect {
         let crop = found.unwrap_or(Rect::whole(self.turned[0], self.turned[1]));
-        if self.config.keep_aspect { crop.squared() } else { crop }
+        if self.config.keep_aspect { crop.squared(self.pixel) } else { crop }
     }
 
     pub(crate) fn picture(&self, contrast: &[u8], found: Option<Rect>) -> Vec<u8> {
@@ -234,6 +243,14 @@ impl<'a> Recipe<'a> {
         };
         self.kept.clone().zip(boxes).map(way).collect()
     }
+}
+
+/// Height and width of a pixel of a canonical slice: equal where the spacing is not known for certain, or absurd.
+fn pixel(ct: &CtVolume, map: &AxisMap) -> [f64; 2] {
+    let known = ct.grid.spacing_mm.filter(|_| ct.grid.trust == SpacingTrust::Trusted);
+    let Some([_, height, width]) = known.map(|mm| map.canonical(mm)) else { return [1.0; 2] };
+    let ratio = height / width;
+    if (1.0 / LONGEST_PIXEL..=LONGEST_PIXEL).contains(&ratio) { [height, width] } else { [1.0; 2] }
 }
 
 /// Python's `round(f n) .. round((1 - f) n)` (half to even), but never empty.

@@ -36,12 +36,15 @@ impl Rect {
         Self::from_corners(y0, x0, y1, x1)
     }
 
-    /// The smallest square around it; the odd pixel goes to the bottom or right.
-    pub fn squared(self) -> Self {
-        let side = self.h.max(self.w);
-        let y = self.y - ((side - self.h) / 2) as i64;
-        let x = self.x - ((side - self.w) / 2) as i64;
-        Self { y, x, h: side, w: side }
+    /// The smallest rectangle around it that is a square of pixels of this height and width; the odd pixel goes to the bottom
+    /// or right.
+    pub fn squared(self, pixel: [f64; 2]) -> Self {
+        let side = (self.h as f64 * pixel[0]).max(self.w as f64 * pixel[1]);
+        let h = ((side / pixel[0]).round() as usize).max(self.h);
+        let w = ((side / pixel[1]).round() as usize).max(self.w);
+        let y = self.y - ((h - self.h) / 2) as i64;
+        let x = self.x - ((w - self.w) / 2) as i64;
+        Self { y, x, h, w }
     }
 
     /// The smallest rectangle around both.
@@ -134,7 +137,10 @@ mod tests {
 
     #[test]
     fn a_square_keeps_the_rectangle_in_its_middle() {
-        let square = Rect { y: 10, x: 3, h: 4, w: 9 }.squared();
-        assert_eq!(square, Rect { y: 8, x: 3, h: 9, w: 9 });
+        let rect = Rect { y: 10, x: 3, h: 4, w: 9 };
+        assert_eq!(rect.squared([1.0, 1.0]), Rect { y: 8, x: 3, h: 9, w: 9 });
+        assert_eq!(rect.squared([0.7, 0.7]), rect.squared([1.0, 1.0]));
+        assert_eq!(rect.squared([3.0, 1.0]), Rect { y: 10, x: 2, h: 4, w: 12 });
+        assert_eq!(rect.squared([1.0, 2.0]), Rect { y: 3, x: 3, h: 18, w: 9 });
     }
 }

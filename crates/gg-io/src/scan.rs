@@ -11,6 +11,9 @@ pub(crate) const MASK_SPACING: &str = "a mask does not say where its spacing com
 /// Distances between voxels, in mm, that a chest CT can have.
 const SPACING_MM: std::ops::RangeInclusive<f64> = 0.05..=50.0;
 
+/// Below this confidence in HU, tissues lie where HU has none.
+const SURE: f32 = 0.9;
+
 /// Voxels that one thread looks at at once.
 const PART: usize = 1 << 18;
 
@@ -44,6 +47,14 @@ impl Holes {
 
     fn add(&mut self, voxel: usize) {
         self.0[voxel / 64] |= 1 << (voxel % 64);
+    }
+
+    /// Makes them NaN again in the volume that they were filled in.
+    pub fn reopen(&self, voxels: &mut Volume<f32>) {
+        let of_word = |(part, word): (&mut [f32], &u64)| {
+            (0..part.len()).filter(|&i| word >> i & 1 == 1).for_each(|i| part[i] = f32::NAN);
+        };
+        voxels.data_mut().chunks_mut(64).zip(&self.0).filter(|(_, word)| **word != 0).for_each(of_word);
     }
 
     /// Whether a voxel is one of them.
@@ -102,6 +113,14 @@ fn remark(ct: &CtVolume, labels: Option<&Labels>, warnings: &mut Vec<Warning>) {
             "the kind of the grey values could not be told; state it with --intensity if you know it"
         };
         add("unknown_intensity", message.to_owned());
+    }
+    if ct.intensity.kind == IntensityKind::Hu && ct.intensity.confidence < SURE {
+        let reasons = ct.intensity.reasons.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let message = format!(
+            "the values are taken for HU, but air, lung and soft tissue do not all lie where HU has them ({reasons}): look at the \
+             rescale slope and intercept before any number is used"
+        );
+        add("hu_doubtful", message);
     }
     if let Some(labels) = labels {
         add("looks_like_mask", format!("the input may be no CT: {}", labels.words()));

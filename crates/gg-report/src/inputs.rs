@@ -84,8 +84,10 @@ pub struct BurdenNumbers {
     pub interval: Option<PercentInterval>,
     /// Why there are no millilitres, as a clause, e.g. `the spacing of this file cannot be trusted`.
     pub ml_reason: Option<String>,
-    /// Why there are no sides or zones, as a clause, e.g. `the orientation is unknown`.
+    /// Why there are no sides, and so no zones, as a clause, e.g. `the orientation is unknown`.
     pub sides_reason: Option<String>,
+    /// Why there are no zones, as a clause.
+    pub zones_reason: Option<String>,
 }
 
 /// An interval around a percentage, beside what human readers leave open.

@@ -100,7 +100,7 @@ fn score_plot(
     if !curve.points.is_empty() {
         marks.extend(chance);
     }
-    let name = if curve.points.is_empty() { "" } else { "this model" };
+    let name = if curve.points.is_empty() { "" } else { "as scored" };
     marks.push(Mark::Line { name: name.into(), points: curve.points.clone(), ink: BLUE, dashed: false });
     if let Some(at) = curve.operating {
         marks.push(Mark::Points {

@@ -127,6 +127,11 @@ fn what_is_missing_is_a_dash_with_its_reason() {
     assert!(page.contains("not given in millilitres: the spacing cannot be trusted."));
     assert!(page.contains("Sides and zones are not given: the orientation is unknown."));
     assert!(!page.contains("0 ml") && !page.contains("Six zones"));
+    let zones_reason = Some("a lung is seen in fewer than three slices".into());
+    let burden = BurdenNumbers { zones_reason, ..BurdenNumbers::default() };
+    let page = analysis_report(&AnalysisReport { burden, ..AnalysisReport::default() });
+    assert!(page.contains("Zones and severity are not given: a lung is seen in fewer than three slices."));
+    assert!(!page.contains("Sides"));
 }
 
 #[test]

@@ -10,7 +10,9 @@ use crate::pipeline::{self, Findings, Models, RunSecs};
 use crate::seen;
 use anyhow::{Context as _, Result};
 use gg_dataset::{LEAK, PATIENTS_LEAK};
-use gg_eval::{Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, patient_score};
+use gg_eval::{
+    Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, check_field_of_view, patient_score,
+};
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
 use gg_volume::{AxisMap, Grid, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
@@ -178,8 +180,7 @@ pub(crate) fn analyse(
     if sides.is_none() {
         warnings.push(Warning::new(
             "orientation_unknown",
-            "the file does not say how it is oriented: no right and left, no zones, no severity; \
-             --orientation states it",
+            "it is not known how the CT is oriented: no right and left, no zones, no severity; --orientation states it",
         ));
     }
     if let (Some(stated), Some(known)) = (stated, ct.grid.orientation())
@@ -208,12 +209,17 @@ pub(crate) fn analyse(
     let infection = found.infection.take().context("an infection model is needed to analyse a CT")?;
     let mut measured = Vec::new();
     measured.extend(doubts::holes(scan.holes.as_ref(), &lung)?);
+    let lung_voxels: Vec<usize> = found.slices.iter().map(|s| s.lung_voxels).collect();
+    doubts::blank_slices(ct, &map, &lung_voxels)?;
     let burden = burden(&lung, &infection, &ct.grid, sides.as_ref()).drain_into(&mut measured);
     if let Some(map) = &sides {
         measured.extend(check_apex(&lung, map));
     }
+    measured.extend(check_field_of_view(&lung, &map));
+    let [slices, rows_of_slice, columns] = map.canonical_shape(ct.voxels.shape());
+    measured.extend(doubts::crowded(&lung_voxels, rows_of_slice * columns));
     measured.extend(doubts::dense_lungs(ct, &lung, &infection));
-    measured.extend(doubts::unlikely(&burden, map.canonical_shape(ct.voxels.shape())[0]));
+    measured.extend(doubts::unlikely(&burden, slices));
     add(&mut warnings, measured);
     let rows = rows(&found, models, sides, ct.voxels.shape());
     let classification = classification(&found, models);

@@ -41,7 +41,8 @@ fn burden(a: &Analysis) -> BurdenNumbers {
         severity: a.severity.score,
         severity_note: format!("Follows the {}. Differs: {}.", a.severity.follows, a.severity.differs),
         ml_reason: a.lung.whole.ml_reason.clone(),
-        sides_reason: a.infection.sides_reason.clone().or_else(|| a.infection.zones_reason.clone()),
+        sides_reason: a.infection.sides_reason.clone(),
+        zones_reason: a.infection.zones_reason.clone(),
     }
 }
 

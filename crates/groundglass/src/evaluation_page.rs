@@ -229,7 +229,8 @@ fn infection_notes(scores: &Scores) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(b) = &scores.percent_of_lung {
         notes.push(format!(
-            "Infected percentage of the lung: absolute error {} points in the median, {} in the mean, {} at most; bias {}.",
+            "Infected percentage of the lung: absolute error {} points in the median, {} in the mean, {} at most; bias {}. Infection \
+             outside the lung mask of the same source does not count for it, in the truth as in the prediction.",
             number(b.median_absolute_error, 2),
             number(b.mean_absolute_error, 2),
             number(b.max_absolute_error, 2),

@@ -27,7 +27,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// All causes, outermost first; nothing that another part of the sentence holds is said twice.
-fn sentence(error: &anyhow::Error) -> String {
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
     let mut parts: Vec<String> = Vec::new();
     // What the system says is put in plain words, also where a cause quotes it.
     let system = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());

@@ -302,3 +302,28 @@ fn probabilities_come_back_to_where_they_were() {
     assert_eq!(back.iter().filter(|&&p| p == 0.75).count(), 12);
     assert_eq!(back.iter().filter(|&&p| p == 0.0).count(), 42);
 }
+
+#[test]
+fn oblong_pixels_of_known_spacing_show_the_same_body() {
+    let config = PrepareConfig { size: 32, clahe_clip: None, ..PrepareConfig::default() };
+    let pictures = |shape: [usize; 3], spacing: Option<[f64; 3]>| {
+        let mut ct = chest(shape);
+        if let Some(mm) = spacing {
+            ct.grid.spacing_mm = Some(mm);
+            ct.grid.trust = SpacingTrust::Trusted;
+        }
+        prepare(&ct, &AxisMap::IDENTITY, &config).value.images
+    };
+    let apart = |a: &[Vec<u8>], b: &[Vec<u8>]| {
+        let pairs = a.iter().flatten().zip(b.iter().flatten());
+        let n = a.iter().map(Vec::len).sum::<usize>() as f64;
+        pairs.map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / n
+    };
+    let square = pictures([4, 192, 192], Some([1.0, 1.0, 1.0]));
+    let low = pictures([4, 96, 192], Some([1.0, 2.0, 1.0]));
+    let narrow = pictures([4, 192, 96], Some([1.0, 1.0, 2.0]));
+    let unknown = pictures([4, 96, 192], None);
+    let found = [&low, &narrow, &unknown].map(|other| apart(&square, other));
+    // The box of the lungs is found in pixels, so that it is rougher where they are wide.
+    assert!(found[0] < 5.0 && found[1] < 20.0 && found[2] > 60.0, "{found:?}");
+}

@@ -135,7 +135,8 @@ fn header(shape: [usize; 3], stored: Stored, grid: &Grid) -> Result<[u8; FIRST_V
     let (code, bits) = stored.code_and_bits();
     fields.put(70, code.to_le_bytes());
     fields.put(72, bits.to_le_bytes());
-    let spacing = grid.spacing_mm.unwrap_or([1.0; 3]);
+    // A single slice may have no distance to others and still a place: the header must not contradict itself then.
+    let spacing = grid.spacing_mm.or_else(|| grid.affine.map(|a| a.spacing_mm())).unwrap_or([1.0; 3]);
     let pixdim = [spacing[2], spacing[1], spacing[0]];
     let ras = grid.affine.as_ref().map(Ras::from_lps);
     let turn = ras.as_ref().and_then(geometry::quaternion);

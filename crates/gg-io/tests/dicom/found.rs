@@ -76,6 +76,13 @@ fn a_single_file_is_a_scan_of_one_slice() {
     assert_eq!(read.value.ct.grid.orientation().unwrap().to_string(), "LPS");
     assert!(read.value.ct.grid.voxel_ml().is_err());
     assert!(codes(&read).contains(&"one_slice"));
+    // As NIfTI its header agrees with itself.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("slice.nii");
+    gg_io::write_ct_nifti(&path, &read.value.ct).unwrap();
+    let again = read_ct(&path, &ReadOptions::default()).unwrap();
+    let odd: Vec<&str> = codes(&again).into_iter().filter(|c| c.contains("disagree")).collect();
+    assert!(odd.is_empty(), "{odd:?}");
 }
 
 #[test]

@@ -92,6 +92,7 @@ pub(crate) fn burden() -> BurdenNumbers {
             "Severity follows a published six-zone score; zones here are thirds of each lung's height.".into(),
         ml_reason: None,
         sides_reason: None,
+        zones_reason: None,
     }
 }
 

@@ -142,6 +142,8 @@ fn reasons(burden: &BurdenNumbers) -> Markup {
         }
         @if let Some(reason) = &burden.sides_reason {
             p.note { "Sides and zones are not given: " (reason) "." }
+        } @else if let Some(reason) = &burden.zones_reason {
+            p.note { "Zones and severity are not given: " (reason) "." }
         }
     }
 }

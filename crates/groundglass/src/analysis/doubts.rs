@@ -4,7 +4,7 @@ use super::Classification;
 use anyhow::{Result, bail};
 use gg_eval::{Burden, plausible_hu};
 use gg_io::Holes;
-use gg_volume::{CtVolume, IntensityKind, LabelVolume, Warning};
+use gg_volume::{AxisMap, CtVolume, IntensityKind, LabelVolume, Warning};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
 
@@ -14,6 +14,8 @@ const LUNG_ML: RangeInclusive<f64> = 500.0..=10_000.0;
 const FEWEST_SLICES_OF_A_CHEST: usize = 3;
 /// More than this share of the lungs, in percent, is hardly ever infected.
 const HIGHEST_PERCENT: f64 = 90.0;
+/// Lungs are hardly ever more than this share of the slices that show them, even where the picture is cut close to the chest.
+const HIGHEST_LUNG_SHARE: f64 = 0.6;
 /// With more than this share of the lungs without a number, in percent, nothing is measured: what is missing could be what is
 /// looked for. Below, it moves no percentage by more.
 const MOST_WITHOUT_NUMBER: f64 = 1.0;
@@ -86,6 +88,61 @@ fn between(holes: &Holes, lung: &LabelVolume) -> usize {
     (0..slices).into_par_iter().map(of_slice).sum()
 }
 
+/// An error where slices amid the lungs hold one value alone: they were not measured, no network finds lung there, and what it finds
+/// beyond them may be taken for no lung. `lung_voxels` are those of each canonical slice.
+///
+/// # Errors
+/// Such slices.
+pub(super) fn blank_slices(ct: &CtVolume, map: &AxisMap, lung_voxels: &[usize]) -> Result<()> {
+    let [n, h, w] = map.canonical_shape(ct.voxels.shape());
+    let blank = |slice: &mut Vec<f32>, z: usize| {
+        slice.resize(h * w, 0.0);
+        map.read_slice(&ct.voxels, z, slice);
+        slice.iter().all(|v| *v == slice[0])
+    };
+    let blank: Vec<bool> = (0..n).into_par_iter().map_init(Vec::new, blank).collect();
+    // Runs of them with a measured slice on either side, one of which holds lung.
+    let lung = |z: usize| lung_voxels.get(z).is_some_and(|&voxels| voxels > 0);
+    let mut first = None;
+    for z in 1..n {
+        match (blank[z - 1], blank[z]) {
+            (false, true) => first = Some(z),
+            (true, false) => {
+                if let Some(first) = first.filter(|&first| lung(first - 1) || lung(z)) {
+                    let which = match z - first {
+                        1 => format!("slice {first} holds"),
+                        _ => format!("slices {first} to {} hold", z - 1),
+                    };
+                    bail!(
+                        "{which} one value alone amid the lungs (of {n} slices, counted from 0 at the feet where the orientation is \
+                         known); what is not there cannot be measured, right would be a CT with every slice"
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A remark where the lungs fill nearly all of the slices that show any: there is more body than lung in a chest, and what is found
+/// is the rest of the picture, as where black and white are exchanged. `lung_voxels` are those of each canonical slice.
+pub(super) fn crowded(lung_voxels: &[usize], voxels_of_slice: usize) -> Option<Warning> {
+    let with_lung: Vec<usize> = lung_voxels.iter().copied().filter(|&n| n > 0).collect();
+    let share = with_lung.iter().sum::<usize>() as f64 / (with_lung.len() * voxels_of_slice).max(1) as f64;
+    (share > HIGHEST_LUNG_SHARE).then(|| {
+        Warning::new(
+            "lung_share_unlikely",
+            format!(
+                "{:.0} % of the pictures was taken for lung, of a chest it is hardly ever more than {:.0} %: look at the lung mask, and \
+                 whether black and white are exchanged, before any number is used",
+                100.0 * share,
+                100.0 * HIGHEST_LUNG_SHARE
+            ),
+        )
+    })
+}
+
 /// Lungs that are much smaller or larger than those of adults, or infected nearly everywhere: more often the mask, the spacing
 /// or the input is wrong than the patient so rare.
 pub(super) fn unlikely(burden: &Burden, slices: usize) -> Vec<Warning> {
@@ -146,6 +203,33 @@ mod tests {
         let grid = Grid { shape, spacing_mm, affine: None, trust: SpacingTrust::Trusted };
         let burden = gg_eval::burden(&lung, &infection, &grid, None).value;
         unlikely(&burden, slices).into_iter().map(|w| w.code.to_string()).collect()
+    }
+
+    #[test]
+    fn slices_of_one_value_are_refused_amid_lungs_alone() {
+        let shape = [9, 2, 2];
+        let found = |blank: &[usize], lung: &[usize]| {
+            let value = |i: usize| if blank.contains(&(i / 4)) { -1024.0 } else { i as f32 };
+            let voxels = Volume::from_vec(shape, (0..36).map(value).collect()).unwrap();
+            let grid = Grid::unknown(shape, "made by a test");
+            let ct = CtVolume { voxels, grid, intensity: gg_volume::Intensity::stated(IntensityKind::Hu) };
+            let voxels: Vec<usize> = (0..9).map(|z| usize::from(lung.contains(&z))).collect();
+            blank_slices(&ct, &AxisMap::IDENTITY, &voxels).err().map(|e| e.to_string())
+        };
+        assert_eq!(found(&[], &[3, 4, 5]), None);
+        assert_eq!(found(&[0, 1, 8], &[2, 3, 7]), None, "padding at the ends");
+        assert_eq!(found(&[6], &[2, 3]), None, "outside the lungs");
+        assert!(found(&[4], &[2, 3, 5]).unwrap().starts_with("slice 4 holds one value alone"));
+        // Lung beyond them was taken for none.
+        assert!(found(&[4, 5], &[6, 7]).unwrap().starts_with("slices 4 to 5 hold"));
+    }
+
+    #[test]
+    fn lungs_that_fill_the_picture_are_remarked() {
+        assert!(crowded(&[0, 50, 60, 0], 100).is_none());
+        assert!(crowded(&[], 100).is_none() && crowded(&[0], 100).is_none());
+        let told = crowded(&[0, 70, 70, 0], 100).unwrap();
+        assert!(told.message.starts_with("70 % of the pictures"), "{}", told.message);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{Context, data};
 use crate::analysis::{self, Analysis, Outcome, Said};
 use crate::args::AnalyzeArgs;
 use crate::builtin;
-use crate::failure::{Interrupted, Usage};
+use crate::failure::{self, Interrupted, Usage};
 use crate::model_file;
 use crate::output::{self, Staged};
 use crate::pipeline::{Models, RunSecs};
@@ -168,7 +168,7 @@ fn many(
                 return Err(Interrupted(format!("{} of {} CTs were done", cases.len(), named.len())).into());
             }
             Err(error) => {
-                step.error(format!("{case_id}: {error:#}"));
+                step.error(format!("{case_id}: {}", failure::sentence(&error)));
                 // The sentence names the path on stderr only: outputs carry none.
                 cases.push(Case::Failed(Failed { case_id: case_id.clone(), error: reason(&error) }));
             }

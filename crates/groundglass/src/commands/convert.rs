@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, args: ConvertArgs) -> Result<()> {
     }
     output::check_file_free(&args.out, args.force, &[&args.ct], |dest| !gg_io::is_own_nifti(dest))?;
     let mut warnings = Vec::new();
-    let scan = data::read_ct(&args.ct, &args.read.options())?.drain_into(&mut warnings);
+    let mut scan = data::read_ct(&args.ct, &args.read.options())?.drain_into(&mut warnings);
     context.interrupt.check()?;
     data::say_left_out(context, &scan.skipped);
     for warning in &warnings {
@@ -31,6 +31,10 @@ pub(super) fn run(context: &Context, args: ConvertArgs) -> Result<()> {
     }
     if let Some(folder) = args.out.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    // What held no number holds none in the copy, so that it is refused where the CT itself is.
+    if let Some(holes) = &scan.holes {
+        holes.reopen(&mut scan.ct.voxels);
     }
     gg_io::write_ct_nifti(&args.out, &scan.ct).with_context(|| format!("writing {}", args.out.display()))?;
     let grid = &scan.ct.grid;

@@ -137,6 +137,16 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
             task.name()
         );
     }
+    if let Some((path, _)) = folds
+        .iter()
+        .find(|(_, fold)| fold.info.net != bundle.info.net || fold.info.prepare != bundle.info.prepare)
+    {
+        anyhow::bail!(
+            "{}: the network or its preparation is another than that of {}; right would be folds of the same recipe",
+            path.display(),
+            args.model
+        );
+    }
     // Validation slices of one class choose nothing: 0.5 is no threshold of theirs.
     let all: Vec<&Bundle> = folds.iter().map(|(_, fold)| fold).collect();
     let some: Vec<&Bundle> =
@@ -158,6 +168,8 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
         info.threshold = threshold;
         info.temperature = temperature;
         info.threshold_folds = Some(telling.len());
+        // Masks cut elsewhere have other errors than those that it was fitted on.
+        info.interval = None;
     })
     .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
@@ -260,9 +272,25 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
         labels.extend(scan.called.iter().map(|s| s.infected));
     }
     let threshold = youden_threshold(&probabilities, &labels).context("no threshold parts the slices")?;
+    let choosers: Vec<&ScoredCase> = scores
+        .iter()
+        .flat_map(|s| &s.cases)
+        .zip(&scans)
+        .filter(|(_, s)| !s.called.is_empty())
+        .map(|(c, _)| c)
+        .collect();
     let bytes = Bundle::described(&bytes, |info| {
         info.area = Some(fit);
         info.threshold = threshold;
+        // What it says of these scans is not held out any more.
+        if let Some(known) = info.manifest.get_mut("val_scans").and_then(|v| v.as_array_mut()) {
+            for case in choosers {
+                let scan = serde_json::Value::from(case.sha256.as_str());
+                if !known.contains(&scan) {
+                    known.push(scan);
+                }
+            }
+        }
     })
     .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
@@ -280,15 +308,15 @@ fn read_scores(path: &Path) -> Result<ScoredSlices> {
     if let Some(leak) = &scores.leak {
         anyhow::bail!("{}: right would be scores of patients that no model was trained on; {leak}", file());
     }
-    if seen::not_held_out(&scores.warnings).is_some() {
-        anyhow::bail!(
-            "{}: a model was trained or chosen on a scan that it was scored on; right would be patients that it never saw",
-            file()
-        );
-    }
     if scores.cases.iter().any(|c| c.area_weighed) {
         anyhow::bail!(
             "{}: the classifier weighed the infected area already; right would be one that does not",
+            file()
+        );
+    }
+    if seen::not_held_out(&scores.warnings).is_some() {
+        anyhow::bail!(
+            "{}: a model was trained or chosen on a scan that it was scored on; right would be patients that it never saw",
             file()
         );
     }

@@ -379,14 +379,14 @@ fn a_training_that_cannot_be_is_refused_before_anything_is_prepared() {
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("thesis.txt"), "years").unwrap();
     let (set, unmasked) = (arg(&set), arg(&unmasked));
-    for (args, words) in [
-        (vec!["infection", unmasked, "--out", arg(&out)], ["infection", "needs infection masks"]),
-        (vec!["classify", unmasked, "--out", arg(&out)], ["classify", "labels of slices"]),
-        (vec!["lung", set, "--out", arg(&taken)], ["already holds results", "--force"]),
-        (vec!["lung", set, "--out", arg(&foreign), "--force"], ["did not write", "left alone"]),
-        (vec!["lung", set, "--out", arg(&foreign), "--resume"], ["no run folder", "resume"]),
+    for (code, args, words) in [
+        (1, vec!["infection", unmasked, "--out", arg(&out)], ["infection", "needs infection masks"]),
+        (1, vec!["classify", unmasked, "--out", arg(&out)], ["classify", "labels of slices"]),
+        (2, vec!["lung", set, "--out", arg(&taken)], ["already holds results", "--force"]),
+        (1, vec!["lung", set, "--out", arg(&foreign), "--force"], ["did not write", "left alone"]),
+        (1, vec!["lung", set, "--out", arg(&foreign), "--resume"], ["no run folder", "resume"]),
     ] {
-        groundglass(&[&["train"][..], &args].concat()).refused(1, &words);
+        groundglass(&[&["train"][..], &args].concat()).refused(code, &words);
         assert!(!dir.path().join("cache").exists(), "slices were prepared first");
     }
     let thesis = foreign.join("thesis.txt");

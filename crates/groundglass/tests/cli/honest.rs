@@ -81,6 +81,8 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     median(&lungs, &path("x")).refused(1, &["task lung", "right would be infection"]);
     median(dir.path(), &path("x")).refused(1, &["no finished cross-validation"]);
     assert!(!path("x").exists());
+    let wide = groundglass(&["models", "set-threshold", "infection", arg(&folds), "--out", arg(&path("x"))]);
+    wide.refused(1, &["another than that of infection", "folds of the same recipe"]);
     median(&folds, &moved).ok();
     let bundle_json = |file: &Path| {
         serde_json::from_str::<serde_json::Value>(
@@ -102,6 +104,7 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     let info = &bundle_json(&moved)["info"];
     assert!((info["threshold"].as_f64().unwrap() - middle).abs() < 1e-6, "{of_folds:?}");
     assert_eq!(info["threshold_folds"], of_folds.len());
+    assert!(info["interval"].is_null(), "it was fitted on masks that were cut elsewhere");
     assert_eq!(info["weights_sha256"], bundle_json(&with)["info"]["weights_sha256"]);
 
     let shown = groundglass(&["models", "show", arg(&with)]).ok().stdout;

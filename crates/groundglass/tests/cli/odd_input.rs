@@ -160,10 +160,28 @@ fn voxels_without_a_number_in_the_lungs_are_counted_and_many_are_refused() {
     Fixture::get()
         .analyze(&slices, &out, &[])
         .refused(1, &["voxels in the lungs", "at most 1 % is measured"]);
+    // The same of a copy: what held no number holds none there.
+    let (holes, copy) = (with(10), dir.path().join("copy.nii.gz"));
+    groundglass(&["convert", arg(&holes), arg(&copy)]).ok();
+    Fixture::get().analyze(&copy, &out, &[]).refused(1, &["hold no number; at most 1 % is measured"]);
+    // Slices that were lost and filled with something.
+    let blank = as_floats(dir.path(), |i, v| if (9..11).contains(&(i / size)) { -1024.0 } else { v });
+    Fixture::get().analyze(&blank, &out, &[]).refused(
+        1,
+        &["slices 9 to 10 hold one value alone amid the lungs", "right would be a CT with every slice"],
+    );
+    assert!(!out.exists());
     // Outside of them it is padding.
     let corner = as_floats(dir.path(), |i, v| if i % 64 == 0 { f32::NAN } else { v });
     let analysis = warned(&corner, &[], "non_finite_values");
     assert!(!analysis["warnings"].to_string().contains("non_finite_in_lungs"));
+}
+
+#[test]
+fn hounsfield_units_of_a_wrong_slope_are_doubted() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysis = warned(&as_floats(dir.path(), |_, hu| (hu / 2.0).trunc()), &[], "hu_doubtful");
+    assert!(analysis["warnings"].to_string().contains("rescale slope"), "{}", analysis["warnings"]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn results_are_replaced_only_when_told_to() {
     let out = dir.path().join("out");
     let f = Fixture::get();
     f.analyze(&f.ct(), &out, &[]).ok();
-    f.analyze(&f.ct(), &out, &[]).refused(1, &["--force"]);
+    f.analyze(&f.ct(), &out, &[]).refused(2, &["--force"]);
     f.analyze(&f.ct(), &out, &["--force"]).ok();
 }
 

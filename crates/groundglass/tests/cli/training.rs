@@ -222,7 +222,7 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     let (set, split) = (f.set(), dir.path().join("split.toml"));
     groundglass(&["split", arg(&set), "--by-slice", "--profile", "paper", "--out", arg(&split)]).ok();
     let run = dir.path().join("run");
-    let mut args = vec!["train", "classify", arg(&set), "--split", arg(&split), "--out", arg(&run)];
+    let mut args = vec!["train", "classify", arg(&set), "--out", arg(&run), "--split", arg(&split)];
     args.extend(TINY);
     let trained = groundglass(&args).ok();
     let leak = "patients leak between training and test";
@@ -255,7 +255,12 @@ fn a_split_by_slice_is_called_leaking_everywhere() {
     assert!(ran.stderr.contains(leak));
     // Networks that were joined leak as each of them did, and their part is not guessed at.
     let [joined, more] = ["joined.safetensors", "more"].map(|n| dir.path().join(n));
-    groundglass(&["models", "join", arg(&model), arg(&model), "--out", arg(&joined)]).ok();
+    let second = dir.path().join("second");
+    args[4] = arg(&second);
+    args.extend(["--seed", "2"]);
+    groundglass(&args).ok();
+    let other = second.join("model.safetensors");
+    groundglass(&["models", "join", arg(&model), arg(&other), "--out", arg(&joined)]).ok();
     let ran = groundglass(&["analyze", arg(&ct), "--model", arg(&joined), "--out", arg(&more)]).ok();
     assert!(ran.stderr.contains(leak));
     let part = ["evaluate", arg(&set), "--part", "test", "--model", arg(&joined), "--out"];
