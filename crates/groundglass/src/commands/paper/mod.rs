@@ -21,11 +21,12 @@ use crate::scoring::Scores;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail};
 use faults::{All, Fault};
-use gg_dataset::{Cache, Datasets, Parts, SampleSource as _, Split, SplitCase, Task};
-use gg_volume::IntensityKind;
+use gg_dataset::{Cache, Datasets, Part, Parts, SampleSource as _, Split, SplitCase, Task};
+use gg_volume::{IntensityKind, Warning};
 use page::{Basis, ResultRow};
 use plan::{Recipe, Run, SplitName};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// All files besides those of the folders with markers of their own.
@@ -63,6 +64,8 @@ struct Scored {
 /// The splits and parts of both kinds.
 struct Splits {
     parts: [Parts; 2],
+    /// Said where the patients that are tested answer no question about slices without infection.
+    remark: Option<Warning>,
 }
 
 impl Splits {
@@ -85,6 +88,10 @@ pub(super) fn run(context: &Context, args: &PaperArgs) -> Result<()> {
     let cache = data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?;
     warnings.extend(cache.warnings());
     let splits = splits(args, &sets, &cache, &settings)?;
+    if let Some(remark) = &splits.remark {
+        context.console.warn(&remark.message);
+        warnings.push(remark.clone());
+    }
     let hu = cache.summary().intensity.contains_key(IntensityKind::Hu.name());
     let runs = plan::runs(hu);
 
@@ -180,7 +187,39 @@ fn splits(args: &PaperArgs, sets: &Datasets, cache: &Cache, settings: &Settings)
     for (name, split) in [(SplitName::Slice, &by_slice), (SplitName::Patient, &by_patient)] {
         keep(&args.out.out, &name.file(), &split.to_toml()?)?;
     }
-    Ok(Splits { parts: [parts(&by_slice)?, parts(&by_patient)?] })
+    let remark = one_class(args, &by_patient, cache)?;
+    Ok(Splits { parts: [parts(&by_slice)?, parts(&by_patient)?], remark })
+}
+
+/// A remark where the split by patient tests slices of one class alone, with the folds that test both.
+fn one_class(args: &PaperArgs, by_patient: &Split, cache: &Cache) -> Result<Option<Warning>> {
+    let both = |fold: usize| -> Result<bool> {
+        let parts = by_patient.parts(fold).map_err(|e| Usage(e.to_string()))?;
+        let classes: BTreeSet<bool> = cache
+            .samples(&parts, Part::Test, Task::Classify)
+            .iter()
+            .filter_map(|&i| cache.infos()[i].infected)
+            .collect();
+        Ok(classes.len() == 2)
+    };
+    if both(args.fold)? {
+        return Ok(None);
+    }
+    let mut others = Vec::new();
+    for fold in 0..by_patient.folds {
+        if both(fold)? {
+            others.push(fold.to_string());
+        }
+    }
+    let instead = match others.is_empty() {
+        true => "no fold tests both".to_owned(),
+        false => format!("--fold {} tests both", others.join(" or ")),
+    };
+    let message = format!(
+        "fold {} of the split by patient tests slices of one class alone, so that precision, F1 and AUROC of its slices say little; {instead}",
+        args.fold
+    );
+    Ok(Some(Warning::new("test_of_one_class", message)))
 }
 
 /// Trains what is not trained yet, and tells the time left over all runs.
