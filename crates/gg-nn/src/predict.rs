@@ -8,6 +8,8 @@ use rayon::prelude::*;
 
 /// Pictures to put through a network together: more gain nothing and cost memory.
 pub const PREDICT_BATCH: usize = 8;
+/// Pixels of the pictures that are put through a network together, where its maps are small.
+const BATCH_PIXELS: usize = PREDICT_BATCH * 224 * 224;
 
 /// A bundle ready to predict.
 pub struct Predictor {
@@ -64,14 +66,16 @@ impl Predictor {
             engine.set_weights(&network.weights)?;
             networks.push((engine, network.temperature));
         }
-        let batch = match (in_fp32, bundle.info.net.block()) {
-            (false, _) => PREDICT_BATCH,
-            (true, Some(Block::Residual)) => PREDICT_BATCH / 4,
-            (true, _) => PREDICT_BATCH / 2,
+        let pixels = match (in_fp32, bundle.info.net.block()) {
+            (false, _) => BATCH_PIXELS,
+            (true, Some(Block::Residual)) => BATCH_PIXELS / 5,
+            (true, _) => BATCH_PIXELS / 2,
         };
+        let size = bundle.info.prepare.size;
+        let batch = (pixels / (size * size).max(1)).clamp(1, PREDICT_BATCH);
         Ok(Self {
             networks,
-            size: bundle.info.prepare.size,
+            size,
             channels: graph.in_channels(),
             batch,
             temperature: bundle.info.temperature,
@@ -94,8 +98,8 @@ impl Predictor {
         self.channels
     }
 
-    /// Pictures that are best put through the network together: half of [`PREDICT_BATCH`] in fp32 on the CPU, where their maps take
-    /// four times the memory of int8, and a quarter of a network with residual blocks, which keeps what it will add.
+    /// Pictures that are best put through the network together: as many as keep their maps in bounds, at most [`PREDICT_BATCH`]. In fp32 on the CPU
+    /// maps take four times the memory of int8, and of a network with residual blocks more, which keeps what it will add.
     pub fn batch(&self) -> usize {
         self.batch
     }
