@@ -282,8 +282,12 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
     let bytes = Bundle::described(&bytes, |info| {
         info.area = Some(fit);
         info.threshold = threshold;
-        // What it says of these scans is not held out any more.
-        if let Some(known) = info.manifest.get_mut("val_scans").and_then(|v| v.as_array_mut()) {
+        // What it says of these scans is not held out any more; bundles of earlier versions have no list of such scans.
+        let known = info
+            .manifest
+            .as_object_mut()
+            .map(|m| m.entry("val_scans").or_insert_with(|| serde_json::json!([])));
+        if let Some(known) = known.and_then(|known| known.as_array_mut()) {
             for case in choosers {
                 let scan = serde_json::Value::from(case.sha256.as_str());
                 if !known.contains(&scan) {

@@ -230,6 +230,13 @@ fn a_classifier_weighs_the_infected_area_after_it_was_fitted_and_asks_for_the_ma
     let shown = groundglass(&["models", "show", arg(&both), "--json"]).ok().stdout;
     let fit = serde_json::from_str::<Value>(&shown).unwrap()["info"]["area"].clone();
     let (before, after) = (json(&scores), json(&dir.path().join("both/scores.json")));
+    // What chose the weights is not held out from them any more.
+    assert!(
+        after["warnings"].to_string().contains("the classify model was chosen by"),
+        "{}",
+        after["warnings"]
+    );
+    assert!(!before["warnings"].to_string().contains("the classify model was chosen by"));
     let mut slices = 0;
     let pairs = before["cases"].as_array().unwrap().iter().zip(after["cases"].as_array().unwrap());
     for (before, after) in pairs {
