@@ -8,7 +8,7 @@ mod page;
 mod plan;
 
 use super::evaluate::{Pictures, evaluate_with_pictures};
-use super::train::train;
+use super::train::{ONE_CLASS, ONE_SIDED, train};
 use super::{Context, data};
 use crate::args::{
     BundleArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PaperArgs, PartName, StoreName, TrainArgs,
@@ -96,7 +96,7 @@ pub(super) fn run(context: &Context, args: &PaperArgs) -> Result<()> {
     let runs = plan::runs(hu);
 
     let prepared = figures::preparation(args, &sets, &cache, &settings)?;
-    train_all(context, args, &settings, &cache, &splits, &runs, &cache_dir)?;
+    warnings.extend(train_all(context, args, &settings, &cache, &splits, &runs, &cache_dir)?);
     drop(cache);
 
     let mut scored = Vec::new();
@@ -222,7 +222,7 @@ fn one_class(args: &PaperArgs, by_patient: &Split, cache: &Cache) -> Result<Opti
     Ok(Some(Warning::new("test_of_one_class", message)))
 }
 
-/// Trains what is not trained yet, and tells the time left over all runs.
+/// Trains what is not trained yet, and tells the time left over all runs; gives what is to be said of parts of one class.
 fn train_all(
     context: &Context,
     args: &PaperArgs,
@@ -231,12 +231,13 @@ fn train_all(
     splits: &Splits,
     runs: &[Run],
     cache_dir: &Path,
-) -> Result<()> {
+) -> Result<Vec<Warning>> {
     let out = &args.out.out;
     let works: Vec<f64> = runs
         .iter()
         .map(|run| plan::work(*run, settings, cache, splits.parts(run.split)))
         .collect::<Result<_>>()?;
+    let mut told = Vec::new();
     for (i, &run) in runs.iter().enumerate() {
         let later: f64 = works[i + 1..].iter().sum();
         let done: f64 = works[..i].iter().sum();
@@ -274,8 +275,16 @@ fn train_all(
         if trained.epochs == 0 {
             bail!("{}: no epoch was trained", run.words());
         }
+        let of_one_class = |w: &Warning| [ONE_SIDED, ONE_CLASS].contains(&w.code.as_str());
+        told.extend(
+            trained
+                .warnings
+                .into_iter()
+                .filter(of_one_class)
+                .map(|w| Warning { message: format!("{}: {}", run.words(), w.message), ..w }),
+        );
     }
-    Ok(())
+    Ok(told)
 }
 
 fn fold_args(args: &PaperArgs, run: Run) -> FoldArgs {
