@@ -73,6 +73,8 @@ def transplant(ct, lung, source, mirrored):
     region[onto] = scaled(lesions) > 0.5
     region &= lung
     hu = numpy.zeros_like(ct)
+    if not ((grey[~source[2]] > SOFT_GREY[0]) & (grey[~source[2]] < SOFT_GREY[1])).any() or not healthy.any():
+        return ct, region & False
     soft, white = between(ct[~lung], SOFT_HU), between(grey[~source[2]], SOFT_GREY)
     dark, air = numpy.median(grey[healthy]), numpy.median(ct[lung])
     hu[onto] = (scaled(grey) - dark) * (soft - air) / (white - dark) + air

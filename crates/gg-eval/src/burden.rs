@@ -157,8 +157,8 @@ fn beyond_the_slices(slices: &[LabelCounts]) -> Option<Warning> {
     let ends = [1, 2].map(|label| cut_off(&slices.iter().map(|s| s[label][0]).collect::<Vec<_>>()));
     let end = match [0, 1].map(|end| ends.iter().any(|lung| lung[end])) {
         [false, false] => return None,
-        [true, false] => "first slice",
-        [false, true] => "last slice",
+        [true, false] => "first slice (at the feet, where the orientation is known)",
+        [false, true] => "last slice (at the head, where the orientation is known)",
         [true, true] => "first and the last slice",
     };
     Some(Warning::new(

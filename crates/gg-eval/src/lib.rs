@@ -11,7 +11,7 @@
 //! * agreement of two measurements: [`bland_altman`];
 //! * what tissue looks like: [`attenuation`];
 //! * what explains an outcome: [`Logistic`], [`explain_cohort`];
-//! * the burden of infection: [`burden`], and [`check_apex`] on the orientation.
+//! * the burden of infection: [`burden`]; [`check_apex`] and [`check_field_of_view`] on what the CT shows.
 //!
 //! What has no value (a mean of nothing, a Dice of two empty masks) is `None`, never 0 or NaN.
 

@@ -22,7 +22,6 @@ use std::path::Path;
 
 /// Version of `analysis.json`.
 const SCHEMA_VERSION: u32 = 1;
-/// Code of the warning that slices of one patient were in training and test.
 /// Slices of the montage.
 const MONTAGE: usize = 12;
 
@@ -191,7 +190,7 @@ pub(crate) fn analyse(
             format!("the file says {known}, the user {stated}: sides and zones follow the user, the masks lie as the file says"),
         ));
     }
-    if seen::leaking(models) {
+    if seen::leaking(&seen::trainings(models)) {
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
     let map = sides.unwrap_or(AxisMap::IDENTITY);

@@ -96,7 +96,8 @@ pub(crate) struct Known {
     /// SHA-256 of the files of each CT that weights were learnt from; empty in older bundles.
     #[serde(default)]
     pub(crate) train_scans: BTreeSet<String>,
-    /// SHA-256 of the files of each CT that best epoch, threshold and temperature were chosen on; empty in older bundles.
+    /// SHA-256 of the files of each CT that best epoch, threshold and temperature, or the weight of the infected area, were chosen on; empty in
+    /// older bundles.
     #[serde(default)]
     pub(crate) val_scans: BTreeSet<String>,
 }

@@ -9,7 +9,8 @@ use gg_volume::Warning;
 const SCAN: &str = "trained_on_this_scan";
 /// Code of the remark that a model was trained on a patient of this name.
 const NAME: &str = "trained_on_patient_of_this_name";
-/// Code of the remark that a model's best epoch, and its threshold unless others gave it, was chosen on this very scan.
+/// Code of the remark that a model's best epoch, its threshold unless others gave it, or the weight of the infected area was chosen on
+/// this very scan.
 const CHOSEN: &str = "chosen_on_this_scan";
 
 /// What is known of a case that a model is asked about.
@@ -26,9 +27,9 @@ pub(crate) fn trainings(models: &Models) -> Vec<(Task, Vec<Training>)> {
     models.all().map(of).collect()
 }
 
-/// Whether one of the models was trained with a split that leaks.
-pub(crate) fn leaking(models: &Models) -> bool {
-    trainings(models).iter().flat_map(|(_, networks)| networks).any(|n| n.leaking)
+/// Whether one of them was trained with a split that leaks.
+pub(crate) fn leaking(trainings: &[(Task, Vec<Training>)]) -> bool {
+    trainings.iter().flat_map(|(_, networks)| networks).any(|n| n.leaking)
 }
 
 /// One remark for each model and each way in which it knows some of the cases: the scan itself, or a patient's name.

@@ -123,6 +123,42 @@ fn every_voxel_comes_back_in_every_orientation_with_and_without_padding() {
 }
 
 #[test]
+fn every_voxel_of_oblong_pixels_comes_back_however_they_are_turned() {
+    let stored = [3, 4, 8];
+    let truth = labels(stored);
+    let mut image = ct(truth.map(f32::from), IntensityKind::LungWindow8bit);
+    let crops = |image: &CtVolume, rotate_quarter_turns| {
+        let roi = RoiConfig { mode: RoiMode::None, ..RoiConfig::default() };
+        let config = PrepareConfig {
+            size: 16,
+            clahe_clip: None,
+            roi,
+            rotate_quarter_turns,
+            ..PrepareConfig::default()
+        };
+        prepare(image, &AxisMap::IDENTITY, &config).value.ways
+    };
+    // The slice is 8 x 8 mm: nothing is padded, each axis is stretched by a whole number.
+    image.grid.trust = SpacingTrust::Trusted;
+    image.grid.spacing_mm = Some([5.0, 2.0, 1.0]);
+    for turns in 0..4 {
+        let ways = crops(&image, turns);
+        let (h, w) = if turns % 2 == 1 { (8, 4) } else { (4, 8) };
+        assert_eq!(ways[0].crop, Rect { y: 0, x: 0, h, w }, "{turns} turns");
+        let back =
+            restore(&prepare_labels(&truth, &AxisMap::IDENTITY, &ways), &ways, &AxisMap::IDENTITY, stored);
+        assert_eq!(back, truth, "{turns} turns");
+    }
+    // Beyond belief, or not to be trusted: square pixels.
+    let square = Rect { y: -2, x: 0, h: 8, w: 8 };
+    image.grid.spacing_mm = Some([5.0, 17.0, 1.0]);
+    assert_eq!(crops(&image, 0)[0].crop, square);
+    image.grid.spacing_mm = Some([5.0, 2.0, 1.0]);
+    image.grid.trust = SpacingTrust::Untrusted("made by a test".into());
+    assert_eq!(crops(&image, 0)[0].crop, square);
+}
+
+#[test]
 fn several_sizes_at_once_are_those_made_one_by_one() {
     let shape = [6, 40, 50];
     let values = (0..shape.iter().product()).map(|i: usize| ((i * 7919) % 251) as f32).collect();

@@ -137,12 +137,12 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
             task.name()
         );
     }
-    if let Some((path, _)) = folds
-        .iter()
-        .find(|(_, fold)| fold.info.net != bundle.info.net || fold.info.prepare != bundle.info.prepare)
-    {
+    if let Some((path, _)) = folds.iter().find(|(_, fold)| {
+        let (a, b) = (&fold.info, &bundle.info);
+        (&a.net, &a.prepare, &a.clean, a.mirror) != (&b.net, &b.prepare, &b.clean, b.mirror)
+    }) {
         anyhow::bail!(
-            "{}: the network or its preparation is another than that of {}; right would be folds of the same recipe",
+            "{}: the network, its preparation or what is done to its masks is another than that of {}; right would be folds of the same recipe",
             path.display(),
             args.model
         );
@@ -164,6 +164,7 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
     if folds.iter().all(|(_, fold)| fold.info.scores["validation"].is_null()) {
         temperature = held_out_temperature(&args.crossval)?;
     }
+    let had_interval = bundle.info.interval.is_some();
     let bytes = Bundle::described(&bytes, |info| {
         info.threshold = threshold;
         info.temperature = temperature;
@@ -175,7 +176,13 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || {
         let lines = [threshold_words(&shown.info), temperature_words(&shown.info)];
-        format!("{}\nthreshold    {}\ntemperature  {}", args.out.out.display(), lines[0], lines[1])
+        let interval = match had_interval {
+            true => {
+                "\ninterval     taken out: it was fitted on other masks; `models set-interval` puts one in"
+            }
+            false => "",
+        };
+        format!("{}\nthreshold    {}\ntemperature  {}{interval}", args.out.out.display(), lines[0], lines[1])
     })
 }
 
@@ -282,18 +289,10 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
     let bytes = Bundle::described(&bytes, |info| {
         info.area = Some(fit);
         info.threshold = threshold;
-        // What it says of these scans is not held out any more; bundles of earlier versions have no list of such scans.
-        let known = info
-            .manifest
-            .as_object_mut()
-            .map(|m| m.entry("val_scans").or_insert_with(|| serde_json::json!([])));
-        if let Some(known) = known.and_then(|known| known.as_array_mut()) {
-            for case in choosers {
-                let scan = serde_json::Value::from(case.sha256.as_str());
-                if !known.contains(&scan) {
-                    known.push(scan);
-                }
-            }
+        // What it says of these scans is not held out any more.
+        let members = info.members.iter_mut().map(|m| &mut m.manifest);
+        for manifest in std::iter::once(&mut info.manifest).chain(members) {
+            remember(manifest, &choosers);
         }
     })
     .with_context(|| args.model.clone())?;
@@ -302,6 +301,19 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
         let lines = [area_words(&shown.info), threshold_words(&shown.info)];
         format!("{}\narea         {}\nthreshold    {}", args.out.out.display(), lines[0], lines[1])
     })
+}
+
+/// Adds scans to those that a training was chosen on; bundles of earlier versions have no list of them.
+fn remember(manifest: &mut serde_json::Value, scans: &[&ScoredCase]) {
+    let known =
+        manifest.as_object_mut().map(|m| m.entry("val_scans").or_insert_with(|| serde_json::json!([])));
+    let Some(known) = known.and_then(|known| known.as_array_mut()) else { return };
+    for case in scans {
+        let scan = serde_json::Value::from(case.sha256.as_str());
+        if !known.contains(&scan) {
+            known.push(scan);
+        }
+    }
 }
 
 fn read_scores(path: &Path) -> Result<ScoredSlices> {

@@ -121,7 +121,8 @@ fn the_paper_is_reproduced_from_phantoms_to_figures_and_goes_on_where_it_was_sto
     }
     let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
-    Ran::from(child.wait_with_output().unwrap()).refused(130, &["interrupted"]);
+    Ran::from(child.wait_with_output().unwrap())
+        .refused(130, &["interrupted; what is finished is kept in", "--resume goes on from it"]);
     assert!(!parts.join("paper.json").exists());
     groundglass(&paper_args(arg(&set), arg(&parts), &["--seed", "9", "--resume"]))
         .refused(2, &["another seed"]);

@@ -385,7 +385,6 @@ fn a_network_learns_from_another_that_saw_nobody_it_is_judged_on() {
     assert_eq!(fs::read(out.join("model.safetensors")).unwrap(), whole);
 }
 
-/// Whom a teacher knew, its pupil knows, and the pupil's pupil too.
 /// A split of four phantoms that all train; their names are those of other patients.
 fn all_train(dir: &Path) -> PathBuf {
     let split = dir.join("all.toml");
@@ -426,6 +425,7 @@ fn a_network_knows_those_whom_it_learned_from_and_nobody_else() {
     assert_eq!(known(), [3, 3]);
 }
 
+/// Whom a teacher knew, its pupil knows, and the pupil's pupil too.
 #[test]
 fn a_network_knows_whom_those_knew_that_it_came_from() {
     let dir = tempfile::tempdir().unwrap();

@@ -216,7 +216,7 @@ fn scored_sets(sets: &Datasets, chosen: &Chosen) -> Vec<ScoredSet> {
 }
 
 fn leak(models: &Models, parts: Option<&Parts>) -> Option<String> {
-    let trained = seen::leaking(models);
+    let trained = seen::leaking(&seen::trainings(models));
     (trained || parts.is_some_and(|p| p.leaking)).then(|| LEAK.to_owned())
 }
 

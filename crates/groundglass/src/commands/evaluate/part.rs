@@ -61,7 +61,11 @@ pub(super) fn choose(
         PartName::Train => (Part::Train, "train"),
     };
     let of_models = seen::trainings(models);
-    if !split_given && let Some((task, _)) = of_models.iter().find(|(_, networks)| networks.is_empty()) {
+    let silent = models
+        .all()
+        .zip(&of_models)
+        .find(|(m, (_, networks))| networks.len() < m.bundle.info.members.len().max(1));
+    if !split_given && let Some((_, (task, _))) = silent {
         return Err(Usage(format!(
             "the {} model does not say under which split it was trained, so that its `{name}` part is not known; give \
              the split with --split, or a fold with --fold",

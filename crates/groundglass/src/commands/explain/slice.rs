@@ -145,7 +145,7 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
     let trainings: Vec<(Task, Vec<Training>)> =
         seen::trainings(&models).into_iter().filter(|(task, _)| *task == Task::Classify).collect();
     warnings.extend(seen::warnings(&trainings, &[asked]));
-    if trainings.iter().flat_map(|(_, networks)| networks).any(|t| t.leaking) {
+    if seen::leaking(&trainings) {
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
     let sides = args

@@ -191,35 +191,35 @@ fn splits(args: &PaperArgs, sets: &Datasets, cache: &Cache, settings: &Settings)
     Ok(Splits { parts: [parts(&by_slice)?, parts(&by_patient)?], remark })
 }
 
-/// A remark where the split by patient tests slices of one class alone, with the folds that test both.
+/// A remark where the split by patient cannot answer the paper's question about slices.
 fn one_class(args: &PaperArgs, by_patient: &Split, cache: &Cache) -> Result<Option<Warning>> {
-    let both = |fold: usize| -> Result<bool> {
+    let answers = |fold: usize| -> Result<bool> {
         let parts = by_patient.parts(fold).map_err(|e| Usage(e.to_string()))?;
-        let classes: BTreeSet<bool> = cache
-            .samples(&parts, Part::Test, Task::Classify)
-            .iter()
-            .filter_map(|&i| cache.infos()[i].infected)
-            .collect();
-        Ok(classes.len() == 2)
+        let both = |part: Part| {
+            let samples = cache.samples(&parts, part, Task::Classify);
+            let classes: BTreeSet<bool> = samples.iter().filter_map(|&i| cache.infos()[i].infected).collect();
+            classes.len() == 2
+        };
+        Ok(both(Part::Train) && both(Part::Test))
     };
-    if both(args.fold)? {
-        return Ok(None);
+    let of_folds: Vec<bool> = (0..by_patient.folds).map(answers).collect::<Result<_>>()?;
+    Ok(one_class_words(args.fold, &of_folds).map(|message| Warning::new("slices_of_one_class", message)))
+}
+
+/// The same in words, by which folds have slices of both classes to train on and to test.
+fn one_class_words(fold: usize, answers: &[bool]) -> Option<String> {
+    if answers.get(fold).copied().unwrap_or(true) {
+        return None;
     }
-    let mut others = Vec::new();
-    for fold in 0..by_patient.folds {
-        if both(fold)? {
-            others.push(fold.to_string());
-        }
-    }
+    let others: Vec<String> = (0..answers.len()).filter(|&k| answers[k]).map(|k| k.to_string()).collect();
     let instead = match others.is_empty() {
-        true => "no fold tests both".to_owned(),
-        false => format!("--fold {} tests both", others.join(" or ")),
+        true => "no fold has both in both".to_owned(),
+        false => format!("--fold {} has both in both", others.join(" or ")),
     };
-    let message = format!(
-        "fold {} of the split by patient tests slices of one class alone, so that precision, F1 and AUROC of its slices say little; {instead}",
-        args.fold
-    );
-    Ok(Some(Warning::new("test_of_one_class", message)))
+    Some(format!(
+        "fold {fold} of the split by patient trains on slices of one class alone, or tests such, so that precision, F1 and AUROC of its \
+         slices say little; {instead}"
+    ))
 }
 
 /// Trains what is not trained yet, and tells the time left over all runs; gives what is to be said of parts of one class.
@@ -310,4 +310,17 @@ fn evaluate_args(args: &PaperArgs, run: Run, cache: &Path) -> EvaluateArgs {
 fn comparisons(scored: &Scored) -> &[gg_report::Comparison] {
     let index = usize::from(scored.run.task == Task::Infection);
     scored.pictures.compared.get(index).map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_class_words;
+
+    #[test]
+    fn a_fold_without_both_classes_is_told_with_those_that_have_them() {
+        assert_eq!(one_class_words(1, &[false, true]), None);
+        let told = one_class_words(0, &[false, true, true]).unwrap();
+        assert!(told.starts_with("fold 0 of") && told.ends_with("--fold 1 or 2 has both in both"), "{told}");
+        assert!(one_class_words(1, &[false, false]).unwrap().ends_with("no fold has both in both"));
+    }
 }

@@ -78,8 +78,10 @@ pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, Strin
     if resume && out.is_dir() {
         for (name, text) in files {
             let path = out.join(name);
-            let begun =
-                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            let begun = match std::fs::read_to_string(&path) {
+                Err(e) if *name == PROGRAM && e.kind() == std::io::ErrorKind::NotFound => String::new(),
+                other => other.with_context(|| format!("reading {}", path.display()))?,
+            };
             if begun != *text {
                 return Err(Usage(format!(
                     "{} was begun with other settings, another split, other data, another version of the program, another precision or \
