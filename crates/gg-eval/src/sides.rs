@@ -9,12 +9,17 @@ use rayon::prelude::*;
 /// Voxels that one thread looks at at once.
 const PART: usize = 1 << 18;
 
+/// The middle of each lung is further than this share of the picture's width from the picture's middle.
+const BESIDE_THE_MIDDLE: f64 = 0.15;
+
 /// How the labels of a lung mask tell the lungs apart.
 pub(crate) struct Lungs {
     /// A mask made anew where one label stood for both lungs.
     made: Option<LabelVolume>,
     /// 1 or 2 for each label.
     pub(crate) kinds: [u8; 256],
+    /// Columns of a canonical slice.
+    width: usize,
     /// Mean canonical x of the kinds 1 and 2; none where the sides cannot be told, with the reason.
     x: Result<[Option<f64>; 2], String>,
 }
@@ -22,7 +27,8 @@ pub(crate) struct Lungs {
 impl Lungs {
     pub(crate) fn new(lung: &LabelVolume, map: Option<&AxisMap>) -> Self {
         let Some(map) = map else {
-            return Self { made: None, kinds: [1; 256], x: Err("the orientation is unknown".to_owned()) };
+            let x = Err("the orientation is unknown".to_owned());
+            return Self { made: None, kinds: [1; 256], width: 0, x };
         };
         let present = |part: &[u8]| {
             let mut present = [false; 256];
@@ -45,7 +51,7 @@ impl Lungs {
             }
         };
         let x = mean_x(made.as_ref().unwrap_or(lung), map, &kinds);
-        Self { made, kinds, x: Ok(x) }
+        Self { made, kinds, width: map.canonical_shape(lung.shape())[2], x: Ok(x) }
     }
 
     pub(crate) fn mask<'a>(&'a self, given: &'a LabelVolume) -> &'a LabelVolume {
@@ -60,6 +66,13 @@ impl Lungs {
         }
         match x {
             [Some(a), Some(b)] if a > b => Ok([2, 1]),
+            // A lone lung that a picture of the whole chest shows lies well beside its middle.
+            [Some(x), None] | [None, Some(x)]
+                if self.made.is_some() && (x / self.width as f64 - 0.5).abs() < BESIDE_THE_MIDDLE =>
+            {
+                Err("one lung alone was found, near the middle of the picture, which may show no other"
+                    .to_owned())
+            }
             // a mask made by `split_lungs` has 1 right and 2 left, also where one of them is missing
             _ => Ok([1, 2]),
         }

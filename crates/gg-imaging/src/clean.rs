@@ -7,6 +7,11 @@ use crate::fill::fill_holes;
 use gg_volume::LabelVolume;
 use serde::{Deserialize, Serialize};
 
+/// Lungs that are a smaller share of the volume are none: specks, where something else hides the lungs.
+const LEAST_LUNG: f64 = 5e-4;
+/// Of fewer slices an apex may be all that is seen of a lung.
+const FEWEST_SLICES: usize = 3;
+
 /// Every setting of the clean-up. The lung model's copy says what is done to lungs, the infection model's the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -67,6 +72,10 @@ impl CleanUp {
         if self.lung_fill_holes {
             fill_holes(&mut mask);
         }
+        let voxels = mask.data().len() as f64;
+        if mask.shape()[0] >= FEWEST_SLICES && (mask.count_foreground() as f64) < LEAST_LUNG * voxels {
+            mask.data_mut().fill(0);
+        }
         mask
     }
 
@@ -93,6 +102,16 @@ mod tests {
     /// A row of voxels, as a volume.
     fn row(values: &[u8]) -> LabelVolume {
         Volume::from_vec([1, 1, values.len()], values.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_speck_in_many_slices_is_no_lung() {
+        let count = |slices: usize, voxels: usize| {
+            let mut mask = LabelVolume::filled([slices, 100, 100], 0);
+            mask.data_mut()[..voxels].fill(1);
+            CleanUp::default().lungs(mask).count_foreground()
+        };
+        assert_eq!([count(10, 49), count(10, 50), count(2, 5)], [0, 50, 5]);
     }
 
     #[test]

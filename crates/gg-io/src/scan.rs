@@ -49,6 +49,11 @@ impl Holes {
         self.0[voxel / 64] |= 1 << (voxel % 64);
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     /// Makes them NaN again in the volume that they were filled in.
     pub fn reopen(&self, voxels: &mut Volume<f32>) {
         let of_word = |(part, word): (&mut [f32], &u64)| {

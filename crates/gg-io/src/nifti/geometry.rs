@@ -13,6 +13,8 @@ use crate::tilt::{TILT_DEGREES, oblique, tilted};
 use gg_volume::{Affine, AffineError, Grid, SpacingTrust, Warning};
 use nifti::NiftiHeader;
 
+/// nifti1_io.c: what is left of a quaternion's length below this is rounding, and the turn a half one.
+const HALF_TURN: f64 = 1e-7;
 /// nibabel: three times the rounding of 32-bit floats.
 const QUATERNION_TOLERANCE: f64 = 3.0 * f32::EPSILON as f64;
 /// Two geometries agree when no corner of the volume moves by more than this share of a voxel.
@@ -201,7 +203,7 @@ fn qform_of(fields: &NiftiHeader, has_spacing: bool) -> Result<Option<Ras>, Read
         return Ok(None);
     }
     // A quaternion rounded to a little more than 1 is a half turn: nibabel rescales it by its length.
-    let a = rest.max(0.0).sqrt();
+    let a = if rest < HALF_TURN { 0.0 } else { rest.sqrt() };
     let n = a * a + b * b + c * c + d * d;
     let s = 2.0 / n;
     let rotation = [

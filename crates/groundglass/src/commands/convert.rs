@@ -26,15 +26,19 @@ pub(super) fn run(context: &Context, args: ConvertArgs) -> Result<()> {
     let mut scan = data::read_ct(&args.ct, &args.read.options())?.drain_into(&mut warnings);
     context.interrupt.check()?;
     data::say_left_out(context, &scan.skipped);
+    // What held no number holds none in the copy, so that it is refused where the CT itself is.
+    if let Some(holes) = &scan.holes {
+        holes.reopen(&mut scan.ct.voxels);
+        for warning in warnings.iter_mut().filter(|w| w.code == "non_finite_values") {
+            warning.message =
+                format!("{} voxels are not finite numbers; they are none in the copy either", holes.count());
+        }
+    }
     for warning in &warnings {
         context.console.warn(&warning.message);
     }
     if let Some(folder) = args.out.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-    }
-    // What held no number holds none in the copy, so that it is refused where the CT itself is.
-    if let Some(holes) = &scan.holes {
-        holes.reopen(&mut scan.ct.voxels);
     }
     gg_io::write_ct_nifti(&args.out, &scan.ct).with_context(|| format!("writing {}", args.out.display()))?;
     let grid = &scan.ct.grid;

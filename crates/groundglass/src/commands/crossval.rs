@@ -267,6 +267,16 @@ fn choose_split(
         ))
         .into());
     }
+    for fold in 0..split.folds {
+        if split.parts(fold)?.test().is_empty() {
+            return Err(Usage(format!(
+                "the split has {} folds, and no case is in fold {fold}; right would be cases in each of 0 to {}",
+                split.folds,
+                split.folds - 1
+            ))
+            .into());
+        }
+    }
     if let Some(tested) = split.cases.iter().find(|e| e.part == Some(Part::Test)) {
         return Err(Usage(format!(
             "the case {} has the fixed part `test` beside {} folds, so that every fold's network would be scored on it; \

@@ -129,6 +129,8 @@ fn crossval_refuses_a_split_that_does_not_test_every_case_once_and_clears_nothin
     run(&again).refused(2, &["found a split of 0 folds", "at least 2"]);
     fs::write(&split, folds.replacen("fold = 0", "part = \"test\"", 1)).unwrap();
     run(&again).refused(2, &["the fixed part `test` beside 2 folds", "a fold for it"]);
+    fs::write(&split, folds.replace("folds = 2", "folds = 3")).unwrap();
+    run(&again).refused(2, &["3 folds, and no case is in fold 2"]);
     assert!(finished.is_file(), "nothing was cleared");
     // What is always trained on is told apart from what chooses.
     fs::write(&split, folds.replacen("fold = 0", "part = \"train\"", 1)).unwrap();
