@@ -193,7 +193,7 @@ pub(crate) fn check_free(dest: &Path, force: bool) -> Result<()> {
             dest.display()
         )
     } else if !force {
-        return Err(Usage(format!("{} already holds results; --force replaces them", dest.display())).into());
+        Err(Usage(format!("{} already holds results; --force replaces them", dest.display())).into())
     } else {
         let others = foreign(dest)?;
         match &others[..] {
