@@ -97,7 +97,11 @@ fn between(holes: &Holes, lung: &LabelVolume) -> usize {
 /// Such slices.
 pub(super) fn blank_slices(ct: &CtVolume, map: &AxisMap, lung_voxels: &[usize]) -> Result<()> {
     let [n, h, w] = map.canonical_shape(ct.voxels.shape());
-    let blur = if ct.intensity.kind == IntensityKind::UnitRange { 0.01 } else { 2.0 };
+    let blur = match ct.intensity.kind {
+        IntensityKind::Unknown => 0.0,
+        IntensityKind::UnitRange => 0.01,
+        _ => 2.0,
+    };
     let blank = |slice: &mut Vec<f32>, z: usize| {
         slice.resize(h * w, 0.0);
         map.read_slice(&ct.voxels, z, slice);
