@@ -221,6 +221,25 @@ mod tests {
 
     const SHAPE: [usize; 3] = [30, 72, 72];
 
+    #[test]
+    fn a_lone_lung_has_a_side_only_well_beside_the_middle_of_the_picture() {
+        let at = |from: usize| {
+            let mut lung = Volume::filled([7, 6, 40], 0u8);
+            for z in 1..6 {
+                for row in lung.slice_mut(z).chunks_exact_mut(40).skip(1).take(4) {
+                    row[from..from + 8].fill(1);
+                }
+            }
+            let grid = Grid::unknown([7, 6, 40], "made for a test");
+            burden(&lung, &lung, &grid, Some(&AxisMap::IDENTITY)).value
+        };
+        let [right, middle, left] = [4, 18, 28].map(at);
+        assert!(right.sides.is_some_and(|s| s.right.lung.voxels > 0 && s.left.lung.voxels == 0));
+        assert!(left.sides.is_some_and(|s| s.left.lung.voxels > 0 && s.right.lung.voxels == 0));
+        assert!(middle.sides.is_none() && middle.zones.is_none() && middle.lung.voxels > 0);
+        assert!(middle.sides_reason.unwrap().starts_with("one lung alone was found"));
+    }
+
     fn measured(p: &Phantom) -> Burden {
         burden(&p.lung, &p.infection, &p.ct.grid, Some(&p.ct.grid.axis_map())).value
     }

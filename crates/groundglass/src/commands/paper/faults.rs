@@ -114,7 +114,7 @@ fn leaking(all: &All<'_>) -> Fault {
         if all.of(split, Task::Classify, Recipe::Paper).map(slices) == Some(0) {
             notes.push(format!(
                 "{}: no test slice is without infection, so that precision is 1 whatever the network says and F1 is recall \
-                 alone; --fold tests other patients.",
+                 alone.",
                 split.heading()
             ));
         }
