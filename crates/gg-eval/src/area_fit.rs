@@ -150,6 +150,19 @@ impl AreaFit {
         })
     }
 
+    /// Why such a fit is of no use, in words: it leaves out both, or patients whom it has not seen are told apart no better than by chance.
+    pub fn tells_nothing(&self) -> Option<String> {
+        if self.network <= 0.0 && self.area <= 0.0 {
+            return Some(
+                "neither the classifier nor the infected area rises with infection in these slices"
+                    .to_owned(),
+            );
+        }
+        self.of_answer().filter(|auroc| *auroc <= 0.5).map(|auroc| {
+            format!("slices of patients that the weights have not seen are told apart no better than by chance (AUROC {auroc:.3})")
+        })
+    }
+
     /// What was measured of what this fit answers: of both together, or of the area alone where the classifier has no say.
     fn of_answer(&self) -> Option<f64> {
         self.measured.map(|m| if self.asks_network() { m.both } else { m.area })
@@ -335,6 +348,21 @@ mod tests {
         assert_eq!(fit.network, 0.0);
         assert!(!fit.asks_network());
         assert!(fit.area > 0.0);
+        assert_eq!(fit.tells_nothing(), None);
+    }
+
+    #[test]
+    fn a_fit_of_no_use_is_told() {
+        let mut scans = scans(0.4, 0.4, 1);
+        for s in &mut scans {
+            s.areas.iter_mut().for_each(|a| *a = 1.0 - *a);
+            s.called.iter_mut().for_each(|c| c.probability = 1.0 - c.probability);
+        }
+        let told = AreaFit::fit(&scans).unwrap().tells_nothing();
+        assert!(told.is_some_and(|t| t.starts_with("neither the classifier nor the infected area")));
+        let measured = Some(Stacked { network: 0.5, area: 0.4, both: 0.48 });
+        let chance = AreaFit { network: 1.0, area: 1.0, measured, ..AreaFit::fit(&scans).unwrap() };
+        assert!(chance.tells_nothing().is_some_and(|t| t.contains("AUROC 0.480")));
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //!   right follows from the axes. A mask with one label for both lungs is split by its shape;
 //! * zones are thirds of each lung's own height (slice centres), along the stored axis nearest to feet-head;
 //! * without a known orientation there are no sides and no zones; without a lung no percentages;
-//! * a lung that reaches the first or last slice with much of its width has no known height, and so no thirds.
+//! * a lung that reaches the first or last slice that shows anything with much of its width has no known height, and so no thirds;
+//! * lungs that lie one in front of the other have no sides: the picture is turned.
 
 use crate::severity::Severity;
 use crate::sides::Lungs;
@@ -90,16 +91,18 @@ pub(crate) type LabelCounts = [[u64; 2]; 3];
 ///
 /// # Shape
 /// Both masks as stored, of the grid's shape. `lung`: any labels but 0; two labels are the two lungs, in any order.
-/// `map`: `None` where the orientation is unknown.
+/// `map`: `None` where the orientation is unknown. `padding`: how many canonical slices at the feet and at the head show nothing.
 pub fn burden(
     lung: &LabelVolume,
     infection: &LabelVolume,
     grid: &Grid,
     map: Option<&AxisMap>,
+    padding: [usize; 2],
 ) -> Warned<Burden> {
     let mut warnings = Vec::new();
     let lungs = Lungs::new(lung, map);
     let slices = count(lungs.mask(lung), infection, map, &lungs.kinds);
+    let shown = &slices[padding[0]..slices.len() - padding[1]];
     let ml = grid.voxel_ml();
     let measure = Measure { ml: ml.as_ref().ok().copied() };
     let total = |label: usize, what: usize| slices.iter().map(|s| s[label][what]).sum::<u64>();
@@ -119,7 +122,8 @@ pub fn burden(
             format!("{} voxels of infection lie outside the lung mask and are not counted", total(0, 1)),
         ));
     }
-    warnings.extend(beyond_the_slices(&slices));
+    warnings.extend(beyond_the_slices(shown));
+    warnings.extend(lungs.turned());
     let sides = lungs.order(counts[0]);
     if let Ok([right, left]) = sides
         && (total(right, 0) == 0) != (total(left, 0) == 0)
@@ -127,7 +131,7 @@ pub fn burden(
         let name = if total(right, 0) == 0 { "right" } else { "left" };
         warnings.push(Warning::new("one_lung_found", format!("no {name} lung was found")));
     }
-    let zones = sides.clone().and_then(|order| zones(&slices, order, &measure));
+    let zones = sides.clone().and_then(|order| zones(shown, order, &measure));
     let severity = Severity::new(zones.clone().and_then(|zones| {
         let scores: Option<Vec<u8>> = zones.iter().map(|z| z.score).collect();
         scores.map(|s| s.iter().sum()).ok_or_else(|| "a zone holds no lung".to_owned())
@@ -231,7 +235,7 @@ mod tests {
                 }
             }
             let grid = Grid::unknown([7, 6, 40], "made for a test");
-            burden(&lung, &lung, &grid, Some(&AxisMap::IDENTITY)).value
+            burden(&lung, &lung, &grid, Some(&AxisMap::IDENTITY), [0, 0]).value
         };
         let [right, middle, left] = [4, 18, 28].map(at);
         assert!(right.sides.is_some_and(|s| s.right.lung.voxels > 0 && s.left.lung.voxels == 0));
@@ -240,8 +244,34 @@ mod tests {
         assert!(middle.sides_reason.unwrap().starts_with("one lung alone was found"));
     }
 
+    #[test]
+    fn lungs_one_in_front_of_the_other_have_no_sides() {
+        let lung_at = |at: fn(usize) -> [usize; 2]| {
+            let mut lung = Volume::filled([7, 20, 20], 0u8);
+            for z in 1..6 {
+                for (i, label) in [1, 2].into_iter().enumerate() {
+                    let [y, x] = at(i);
+                    (y..y + 6).for_each(|y| lung.slice_mut(z)[y * 20 + x..y * 20 + x + 6].fill(label));
+                }
+            }
+            let grid = Grid::unknown([7, 20, 20], "made for a test");
+            burden(&lung, &lung, &grid, Some(&AxisMap::IDENTITY), [0, 0])
+        };
+        let beside = lung_at(|i| [7, 2 + 10 * i]);
+        assert!(beside.value.sides.is_some() && beside.warnings.is_empty(), "{:?}", beside.warnings);
+        let turned = lung_at(|i| [2 + 10 * i, 7]);
+        assert!(turned.value.zones.is_none() && turned.value.severity.score.is_none());
+        assert!(turned.value.sides_reason.unwrap().starts_with("one lung lies in front of the other"));
+        assert_eq!(turned.warnings[0].code, "lungs_not_side_by_side");
+        assert!(
+            turned.warnings[0].message.contains("in 5 of the 5 slices"),
+            "{}",
+            turned.warnings[0].message
+        );
+    }
+
     fn measured(p: &Phantom) -> Burden {
-        burden(&p.lung, &p.infection, &p.ct.grid, Some(&p.ct.grid.axis_map())).value
+        burden(&p.lung, &p.infection, &p.ct.grid, Some(&p.ct.grid.axis_map()), [0, 0]).value
     }
 
     fn close(found: f64, expected: f64, share: f64) {
@@ -274,7 +304,7 @@ mod tests {
         let map = p.ct.grid.axis_map();
         for relabel in [|l| [0, 2, 1][usize::from(l)], |l: u8| l * 90] {
             let lung = p.lung.map(relabel);
-            assert_eq!(burden(&lung, &p.infection, &p.ct.grid, Some(&map)).value, expected);
+            assert_eq!(burden(&lung, &p.infection, &p.ct.grid, Some(&map), [0, 0]).value, expected);
         }
     }
 
@@ -283,7 +313,8 @@ mod tests {
         let p = phantom(&PhantomSpec::new(3, SHAPE, 15.0));
         let expected = measured(&p).sides.unwrap();
         let one = p.lung.map(|l| u8::from(l != 0));
-        let found = burden(&one, &p.infection, &p.ct.grid, Some(&p.ct.grid.axis_map())).value.sides.unwrap();
+        let found =
+            burden(&one, &p.infection, &p.ct.grid, Some(&p.ct.grid.axis_map()), [0, 0]).value.sides.unwrap();
         close(found.right.lung.ml.unwrap(), expected.right.lung.ml.unwrap(), 0.01);
         close(found.left.lung.ml.unwrap(), expected.left.lung.ml.unwrap(), 0.01);
     }
@@ -303,7 +334,7 @@ mod tests {
             };
             let mut grid = p.ct.grid.clone();
             grid.shape = shape;
-            let found = burden(&store(&p.lung), &store(&p.infection), &grid, Some(&map)).value;
+            let found = burden(&store(&p.lung), &store(&p.infection), &grid, Some(&map), [0, 0]).value;
             assert_eq!(found, expected, "{text}");
         }
     }
@@ -313,7 +344,7 @@ mod tests {
         let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
         let mut grid = p.ct.grid.clone();
         grid.trust = SpacingTrust::Untrusted("the header states no unit".into());
-        let b = burden(&p.lung, &p.infection, &grid, None).value;
+        let b = burden(&p.lung, &p.infection, &grid, None, [0, 0]).value;
         assert_eq!(b.lung.ml, None);
         assert_eq!(b.lung.ml_reason.as_deref(), Some("the header states no unit"));
         close(b.infection.percent_of_lung.unwrap(), p.truth.percent_of_lung, 1e-9);
@@ -327,7 +358,7 @@ mod tests {
         let mut infection = none.clone();
         infection.data_mut()[7] = 1;
         let grid = Grid::unknown(SHAPE, "made for a test");
-        let found = burden(&none, &infection, &grid, Some(&AxisMap::IDENTITY));
+        let found = burden(&none, &infection, &grid, Some(&AxisMap::IDENTITY), [0, 0]);
         let codes: Vec<&str> = found.warnings.iter().map(|w| w.code.as_str()).collect();
         assert_eq!(codes, ["no_lung_found", "infection_outside_lung"]);
         let b = found.value;
@@ -340,7 +371,7 @@ mod tests {
     fn infection_outside_the_lung_is_counted_apart() {
         let p = phantom(&PhantomSpec::new(8, SHAPE, 20.0));
         let all = Volume::filled(SHAPE, 1u8);
-        let b = burden(&p.lung, &all, &p.ct.grid, Some(&AxisMap::IDENTITY)).value;
+        let b = burden(&p.lung, &all, &p.ct.grid, Some(&AxisMap::IDENTITY), [0, 0]).value;
         assert_eq!(b.infection.percent_of_lung, Some(100.0));
         assert_eq!(b.severity.score, Some(24));
         assert_eq!(b.infection_outside_lung.voxels + b.lung.voxels, all.len() as u64);
@@ -351,7 +382,7 @@ mod tests {
         let lung = Volume::from_vec([1, 1, 6], vec![0, 1, 1, 0, 2, 2]).unwrap();
         let infection = Volume::from_vec([1, 1, 6], vec![0, 1, 0, 0, 0, 0]).unwrap();
         let grid = Grid::unknown([1, 1, 6], "a picture");
-        let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY)).value;
+        let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY), [0, 0]).value;
         assert_eq!(b.sides.unwrap().right.infection.percent_of_lung, Some(50.0));
         assert_eq!((b.zones, b.severity.score), (None, None));
     }

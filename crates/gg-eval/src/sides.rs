@@ -1,9 +1,11 @@
 //! Which voxels of a lung mask are the right lung and which the left.
 //!
 //! Sides come from geometry: a label only tells the two lungs apart, which one lies to the patient's right follows from
-//! the axes. A mask with one label for both lungs is split by its shape.
+//! the axes. A mask with one label for both lungs is split by its shape. Lungs that lie one in front of the other have no sides:
+//! the picture is turned by a quarter, whatever the axes are said to be.
 
-use gg_volume::{AxisMap, LabelVolume};
+use gg_imaging::{Connectivity, label_2d};
+use gg_volume::{AxisMap, LabelVolume, Warning};
 use rayon::prelude::*;
 
 /// Voxels that one thread looks at at once.
@@ -11,6 +13,8 @@ const PART: usize = 1 << 18;
 
 /// The middle of each lung is further than this share of the picture's width from the picture's middle.
 const BESIDE_THE_MIDDLE: f64 = 0.15;
+/// Two parts of a slice are the two lungs where the smaller has at least this share of the larger one's area.
+const ALIKE: f64 = 0.3;
 
 /// How the labels of a lung mask tell the lungs apart.
 pub(crate) struct Lungs {
@@ -22,13 +26,16 @@ pub(crate) struct Lungs {
     width: usize,
     /// Mean canonical x of the kinds 1 and 2; none where the sides cannot be told, with the reason.
     x: Result<[Option<f64>; 2], String>,
+    /// How many slices show two lungs, and in how many of them one lies in front of the other.
+    two: [usize; 2],
 }
 
 impl Lungs {
     pub(crate) fn new(lung: &LabelVolume, map: Option<&AxisMap>) -> Self {
         let Some(map) = map else {
             let x = Err("the orientation is unknown".to_owned());
-            return Self { made: None, kinds: [1; 256], width: 0, x };
+            let two = one_in_front_of_the_other(lung, &AxisMap::IDENTITY);
+            return Self { made: None, kinds: [1; 256], width: 0, x, two };
         };
         let present = |part: &[u8]| {
             let mut present = [false; 256];
@@ -51,11 +58,27 @@ impl Lungs {
             }
         };
         let x = mean_x(made.as_ref().unwrap_or(lung), map, &kinds);
-        Self { made, kinds, width: map.canonical_shape(lung.shape())[2], x: Ok(x) }
+        let two = one_in_front_of_the_other(lung, map);
+        Self { made, kinds, width: map.canonical_shape(lung.shape())[2], x: Ok(x), two }
     }
 
     pub(crate) fn mask<'a>(&'a self, given: &'a LabelVolume) -> &'a LabelVolume {
         self.made.as_ref().unwrap_or(given)
+    }
+
+    /// A remark (`lungs_not_side_by_side`) where the picture is turned by a quarter.
+    pub(crate) fn turned(&self) -> Option<Warning> {
+        let [two, turned] = self.two;
+        // Lungs lie side by side in every slice, and in a turned picture one in front of the other in nearly every slice.
+        (2 * turned > two).then(|| {
+            Warning::new(
+                "lungs_not_side_by_side",
+                format!(
+                    "one lung lies in front of the other in {turned} of the {two} slices that show two: the picture is probably turned by \
+                     a quarter, whatever its header says; right would be rows that run from front to back and columns from side to side"
+                ),
+            )
+        })
     }
 
     /// Which kind is the right lung and which the left: low x is the patient's right.
@@ -63,6 +86,10 @@ impl Lungs {
         let x = self.x.clone()?;
         if lung_voxels == 0 {
             return Err("no lung was found".to_owned());
+        }
+        if self.turned().is_some() {
+            return Err("one lung lies in front of the other, so that neither is known to be the right one"
+                .to_owned());
         }
         match x {
             [Some(a), Some(b)] if a > b => Ok([2, 1]),
@@ -77,6 +104,25 @@ impl Lungs {
             _ => Ok([1, 2]),
         }
     }
+}
+
+/// How many canonical slices show two lungs that do not touch, and in how many of them one lies in front of the other.
+fn one_in_front_of_the_other(lung: &LabelVolume, map: &AxisMap) -> [usize; 2] {
+    let [nz, ny, nx] = map.canonical_shape(lung.shape());
+    let of_slice = |slice: &mut Vec<u8>, z: usize| {
+        slice.resize(ny * nx, 0);
+        map.read_slice(lung, z, slice);
+        let found = label_2d(slice, ny, nx, Connectivity::Corners);
+        let [first, second, ..] = found.by_size()[..] else { return [0, 0] };
+        let [first, second] = [first, second].map(|k| &found.list[k]);
+        if (second.voxels as f64) < ALIKE * first.voxels as f64 {
+            return [0, 0];
+        }
+        let apart = |axis: usize| (first.centroid[axis] - second.centroid[axis]).abs();
+        [1, usize::from(apart(1) > apart(2))]
+    };
+    let both = |a: [usize; 2], b: [usize; 2]| [a[0] + b[0], a[1] + b[1]];
+    (0..nz).into_par_iter().map_init(Vec::new, of_slice).reduce(|| [0, 0], both)
 }
 
 /// Mean canonical x of the voxels of each kind.

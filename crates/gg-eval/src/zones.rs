@@ -102,7 +102,7 @@ mod tests {
         (4..10).for_each(|z| lung.slice_mut(z)[3] = 2);
         infection.slice_mut(4).fill(1);
         let grid = Grid::unknown([11, 1, 4], "made for a test");
-        let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY)).value;
+        let b = burden(&lung, &infection, &grid, Some(&AxisMap::IDENTITY), [0, 0]).value;
         let percent: Vec<f64> =
             b.zones.unwrap().iter().map(|z| z.part.infection.percent_of_lung.unwrap().round()).collect();
         assert_eq!(percent, [0.0, 33.0, 0.0, 0.0, 0.0, 50.0]); // upper, middle, lower; right, then left
@@ -117,8 +117,10 @@ mod tests {
             lung.slice_mut(z)[4..].copy_from_slice(&[1, 1, 2, 2]);
         }
         let grid = Grid::unknown([11, 2, 4], "made for a test");
-        let measured = |lung: &gg_volume::LabelVolume| burden(lung, lung, &grid, Some(&AxisMap::IDENTITY));
+        let measured =
+            |lung: &gg_volume::LabelVolume| burden(lung, lung, &grid, Some(&AxisMap::IDENTITY), [0, 0]);
         let whole = measured(&lung);
+        let whole_lung = lung.clone();
         assert!(whole.value.zones.is_some() && whole.warnings.is_empty(), "{:?}", whole.warnings);
         lung.slice_mut(10)[0] = 1; // a quarter of the largest slice of that lung: an apex
         assert!(measured(&lung).value.zones.is_some());
@@ -130,6 +132,11 @@ mod tests {
                 && cut.value.zones_reason.unwrap().contains("reaches the first or last slice")
         );
         let told: Vec<&str> = cut.warnings.iter().map(|w| w.code.as_str()).collect();
+        assert_eq!(told, ["lungs_cut_off"]);
+        // Padding beyond the cut makes no apex of it.
+        let padded = burden(&whole_lung, &whole_lung, &grid, Some(&AxisMap::IDENTITY), [1, 0]);
+        assert!(padded.value.zones.is_none());
+        let told: Vec<&str> = padded.warnings.iter().map(|w| w.code.as_str()).collect();
         assert_eq!(told, ["lungs_cut_off"]);
     }
 }

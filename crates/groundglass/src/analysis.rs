@@ -1,5 +1,6 @@
 //! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
 
+mod blank;
 mod doubts;
 
 use crate::interrupt::Interrupt;
@@ -9,6 +10,7 @@ use crate::pictures::Shown;
 use crate::pipeline::{self, Findings, Models, RunSecs};
 use crate::seen;
 use anyhow::{Context as _, Result};
+use blank::Blank;
 use gg_dataset::{LEAK, PATIENTS_LEAK};
 use gg_eval::{
     Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, check_field_of_view, patient_score,
@@ -204,13 +206,19 @@ pub(crate) fn analyse(
     };
     let mut found = pipeline::run(models, ct, run)?;
     add(&mut warnings, std::mem::take(&mut found.warnings));
-    let lung = found.lung.take().context("a lung model is needed to analyse a CT")?;
+    let mut lung = found.lung.take().context("a lung model is needed to analyse a CT")?;
     let infection = found.infection.take().context("an infection model is needed to analyse a CT")?;
     let mut measured = Vec::new();
     measured.extend(doubts::holes(scan.holes.as_ref(), &lung)?);
     let lung_voxels: Vec<usize> = found.slices.iter().map(|s| s.lung_voxels).collect();
-    doubts::blank_slices(ct, &map, &lung_voxels)?;
-    let burden = burden(&lung, &infection, &ct.grid, sides.as_ref()).drain_into(&mut measured);
+    let blank = Blank::of(ct, &map);
+    blank.refuse_amid(&lung_voxels)?;
+    let burden =
+        burden(&lung, &infection, &ct.grid, sides.as_ref(), blank.at_ends()).drain_into(&mut measured);
+    if burden.sides.is_none() {
+        // A label tells a side; where none is known, there is one.
+        lung.data_mut().par_iter_mut().for_each(|l| *l = u8::from(*l != 0));
+    }
     if let Some(map) = &sides {
         measured.extend(check_apex(&lung, map));
     }

@@ -4,7 +4,7 @@ use super::Classification;
 use anyhow::{Result, bail};
 use gg_eval::{Burden, plausible_hu};
 use gg_io::Holes;
-use gg_volume::{AxisMap, CtVolume, IntensityKind, LabelVolume, Warning};
+use gg_volume::{CtVolume, IntensityKind, LabelVolume, Warning};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
 
@@ -14,8 +14,6 @@ const LUNG_ML: RangeInclusive<f64> = 500.0..=10_000.0;
 const FEWEST_SLICES_OF_A_CHEST: usize = 3;
 /// More than this share of the lungs, in percent, is hardly ever infected.
 const HIGHEST_PERCENT: f64 = 90.0;
-/// A smaller share of a slice may differ from the one value that it holds.
-const MARKED: f64 = 1e-3;
 /// Lungs are hardly ever more than this share of the slices that show them, even where the picture is cut close to the chest.
 const HIGHEST_LUNG_SHARE: f64 = 0.6;
 /// With more than this share of the lungs without a number, in percent, nothing is measured: what is missing could be what is
@@ -88,52 +86,6 @@ fn between(holes: &Holes, lung: &LabelVolume) -> usize {
         (0..size).filter(lost).count()
     };
     (0..slices).into_par_iter().map(of_slice).sum()
-}
-
-/// An error where slices amid the lungs hold one value alone: they were not measured, no network finds lung there, and what it finds
-/// beyond them may be taken for no lung. `lung_voxels` are those of each canonical slice.
-///
-/// # Errors
-/// Such slices.
-pub(super) fn blank_slices(ct: &CtVolume, map: &AxisMap, lung_voxels: &[usize]) -> Result<()> {
-    let [n, h, w] = map.canonical_shape(ct.voxels.shape());
-    let blur = match ct.intensity.kind {
-        IntensityKind::Unknown => 0.0,
-        IntensityKind::UnitRange => 0.01,
-        _ => 2.0,
-    };
-    let blank = |slice: &mut Vec<f32>, z: usize| {
-        slice.resize(h * w, 0.0);
-        map.read_slice(&ct.voxels, z, slice);
-        // One value but for a mark that was burned in, or what lossy compression made of it.
-        let mut three = [slice[0], slice[slice.len() / 2], slice[slice.len() - 1]];
-        three.sort_by(f32::total_cmp);
-        let odd = slice.iter().filter(|v| (**v - three[1]).abs() > blur).count();
-        (odd as f64) < MARKED * slice.len() as f64 || odd == 0
-    };
-    let blank: Vec<bool> = (0..n).into_par_iter().map_init(Vec::new, blank).collect();
-    // Runs of them with a measured slice on either side, one of which holds lung.
-    let lung = |z: usize| lung_voxels.get(z).is_some_and(|&voxels| voxels > 0);
-    let mut first = None;
-    for z in 1..n {
-        match (blank[z - 1], blank[z]) {
-            (false, true) => first = Some(z),
-            (true, false) => {
-                if let Some(first) = first.filter(|&first| lung(first - 1) || lung(z)) {
-                    let which = match z - first {
-                        1 => format!("slice {first} holds"),
-                        _ => format!("slices {first} to {} hold", z - 1),
-                    };
-                    bail!(
-                        "{which} one value alone amid or beside the lungs (of {n} slices, counted from 0 at the feet where the orientation is \
-                         known); what is not there cannot be measured, right would be a CT with every slice"
-                    );
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// A remark where the lungs fill nearly all of the slices that show any: there is more body than lung in a chest, and what is found
@@ -212,27 +164,8 @@ mod tests {
         let infection = Volume::from_vec(shape, values).unwrap();
         let spacing_mm = Some([spacing_mm; 3]);
         let grid = Grid { shape, spacing_mm, affine: None, trust: SpacingTrust::Trusted };
-        let burden = gg_eval::burden(&lung, &infection, &grid, None).value;
+        let burden = gg_eval::burden(&lung, &infection, &grid, None, [0, 0]).value;
         unlikely(&burden, slices).into_iter().map(|w| w.code.to_string()).collect()
-    }
-
-    #[test]
-    fn slices_of_one_value_are_refused_amid_lungs_alone() {
-        let shape = [9, 2, 2];
-        let found = |blank: &[usize], lung: &[usize]| {
-            let value = |i: usize| if blank.contains(&(i / 4)) { -1024.0 } else { 10.0 * i as f32 };
-            let voxels = Volume::from_vec(shape, (0..36).map(value).collect()).unwrap();
-            let grid = Grid::unknown(shape, "made by a test");
-            let ct = CtVolume { voxels, grid, intensity: gg_volume::Intensity::stated(IntensityKind::Hu) };
-            let voxels: Vec<usize> = (0..9).map(|z| usize::from(lung.contains(&z))).collect();
-            blank_slices(&ct, &AxisMap::IDENTITY, &voxels).err().map(|e| e.to_string())
-        };
-        assert_eq!(found(&[], &[3, 4, 5]), None);
-        assert_eq!(found(&[0, 1, 8], &[2, 3, 7]), None, "padding at the ends");
-        assert_eq!(found(&[6], &[2, 3]), None, "outside the lungs");
-        assert!(found(&[4], &[2, 3, 5]).unwrap().starts_with("slice 4 holds one value alone"));
-        // Lung beyond them was taken for none.
-        assert!(found(&[4, 5], &[6, 7]).unwrap().starts_with("slices 4 to 5 hold"));
     }
 
     #[test]
