@@ -193,6 +193,8 @@ fn eight_bit(voxels: &Volume<f32>, slices: &[usize], facts: &Facts, range: Strin
 /// Shares of the voxels, without padding, in the ranges where a chest CT has its tissues.
 struct Tissues {
     air: f64,
+    /// Denser than padding, and less dense than air can be.
+    below_air: f64,
     lung: f64,
     soft: f64,
     /// Nothing in a body is outside -1300 to 3500 HU but metal and ringing.
@@ -203,7 +205,8 @@ struct Tissues {
 impl Tissues {
     fn of(sample: &[f32], offset: f32) -> Self {
         let count = |part: &[f32]| {
-            let (mut air, mut lung, mut soft, mut plausible, mut padding) = (0u64, 0u64, 0u64, 0u64, 0u64);
+            let (mut air, mut below, mut lung, mut soft, mut plausible, mut padding) =
+                (0u64, 0u64, 0u64, 0u64, 0u64, 0u64);
             for &v in part {
                 let hu = v + offset;
                 if hu <= PADDING_HU {
@@ -212,16 +215,19 @@ impl Tissues {
                 }
                 plausible += u64::from((-1300.0..=3500.0).contains(&hu));
                 air += u64::from((-1150.0..-930.0).contains(&hu));
+                below += u64::from(hu < -1150.0);
                 lung += u64::from((-930.0..=-600.0).contains(&hu));
                 soft += u64::from((-150.0..=150.0).contains(&hu));
             }
-            [air, lung, soft, plausible, padding]
+            [air, below, lung, soft, plausible, padding]
         };
-        let sum = |a: [u64; 5], b: [u64; 5]| std::array::from_fn(|i| a[i] + b[i]);
-        let [air, lung, soft, plausible, padding] = sample.par_chunks(PART).map(count).reduce(|| [0; 5], sum);
+        let sum = |a: [u64; 6], b: [u64; 6]| std::array::from_fn(|i| a[i] + b[i]);
+        let [air, below, lung, soft, plausible, padding] =
+            sample.par_chunks(PART).map(count).reduce(|| [0; 6], sum);
         let body = (sample.len() as u64 - padding).max(1) as f64;
         Self {
             air: air as f64 / body,
+            below_air: below as f64 / body,
             lung: lung as f64 / body,
             soft: soft as f64 / body,
             plausible: plausible as f64 / body,
@@ -248,6 +254,9 @@ impl Tissues {
                 at(-600.0)
             ),
         ];
+        if self.below_air > 0.001 {
+            out.push(format!("{:.0} % below where air lies", percent(self.below_air)));
+        }
         if self.padding > 0.001 {
             out.push(format!("{:.0} % padding, {} and below", percent(self.padding), at(PADDING_HU)));
         }
@@ -262,6 +271,8 @@ fn hounsfield(sample: &[f32], facts: &Facts, range: String) -> Intensity {
     const SOFT: f64 = 0.05;
     /// Share of plausible values.
     const NEARLY_ALL: f64 = 0.98;
+    /// Share of air in any chest, of the windpipe's if not of the room: less, and what should be air lies elsewhere.
+    const TRACE: f64 = 0.001;
     /// The bound of signed 8-bit numbers: a CT in HU goes further.
     const SIGNED_BYTE: f32 = 128.0;
 
@@ -278,7 +289,8 @@ fn hounsfield(sample: &[f32], facts: &Facts, range: String) -> Intensity {
     if facts.low < -SIGNED_BYTE && hu.plausible > NEARLY_ALL {
         let airy = hu.air + hu.lung > SOME;
         let confidence = match (airy, hu.soft > SOFT) {
-            (true, true) => Some(0.98),
+            (true, true) if hu.air > TRACE && hu.below_air < SOME => Some(0.98),
+            (true, true) => Some(0.7), // shifted, or air that is none
             (true, false) if hu.soft > 0.001 => Some(0.7),
             (false, true) if facts.high > 40.0 => Some(0.6), // cropped to soft tissue: fat and water
             _ => None,

@@ -181,10 +181,36 @@ fn voxels_without_a_number_in_the_lungs_are_counted_and_many_are_refused() {
 }
 
 #[test]
-fn hounsfield_units_of_a_wrong_slope_are_doubted() {
+fn hounsfield_units_of_a_wrong_slope_or_intercept_are_doubted() {
     let dir = tempfile::tempdir().unwrap();
+    for shift in [-200.0, 200.0] {
+        warned(&as_floats(dir.path(), |_, hu| hu + shift), &[], "hu_doubtful");
+    }
     let analysis = warned(&as_floats(dir.path(), |_, hu| (hu / 2.0).trunc()), &[], "hu_doubtful");
     assert!(analysis["warnings"].to_string().contains("rescale slope"), "{}", analysis["warnings"]);
+}
+
+#[test]
+fn a_picture_turned_by_a_quarter_has_no_sides() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "1", "--size", "96x96x32", "--seed", "5"]).ok();
+    let ct = gg_io::read_ct(&set.join("ct_scans/phantom-001.nii.gz"), &Default::default()).unwrap().value.ct;
+    let [slices, side, _] = ct.voxels.shape();
+    let voxels = ct.voxels.data();
+    let turned = |i: usize| voxels[i / (side * side) * side * side + i % side * side + i / side % side];
+    let turned =
+        gg_volume::Volume::from_vec([slices, side, side], (0..voxels.len()).map(turned).collect()).unwrap();
+    let path = dir.path().join("turned.nii.gz");
+    gg_io::write_ct_nifti(&path, &gg_volume::CtVolume { voxels: turned, ..ct }).unwrap();
+    let out = dir.path().join("out");
+    // By the models in the box: those of the tests are too small to find lungs that lie otherwise.
+    groundglass(&["analyze", arg(&path), "--out", arg(&out)]).ok();
+    let analysis = json(&out.join("analysis.json"));
+    assert!(analysis["warnings"].to_string().contains("lungs_not_side_by_side"), "{}", analysis["warnings"]);
+    assert!(analysis["infection"]["sides_reason"].as_str().unwrap().contains("in front of the other"));
+    let mask = gg_io::read_labels(&out.join("lung_mask.nii.gz"), &Default::default()).unwrap().value.0;
+    assert!(mask.data().contains(&1) && !mask.data().contains(&2), "a label tells a side");
 }
 
 #[test]
