@@ -5,6 +5,7 @@ use crate::pipeline::Models;
 use anyhow::{Context, Result};
 use gg_dataset::Task;
 use gg_nn::Bundle;
+use gg_volume::Warning;
 use std::path::Path;
 
 /// One bundle per task.
@@ -16,12 +17,36 @@ pub(crate) const BUNDLES: [(Task, &[u8]); 3] = [
 
 /// Adds the models in the box for the tasks that have none yet.
 pub(crate) fn fill(models: &mut Models) -> Result<()> {
-    for (task, bytes) in BUNDLES {
+    let hashes = BUNDLES.map(|(_, bytes)| manifest::sha256(bytes));
+    for ((task, bytes), sha256) in BUNDLES.into_iter().zip(&hashes) {
         if !models.has(task) {
-            models.add(load(task, bytes)?, manifest::sha256(bytes)).with_context(|| name(task))?;
+            models.add(load(task, bytes)?, sha256.clone()).with_context(|| name(task))?;
         }
     }
+    models.mark_in_box(&hashes);
     Ok(())
+}
+
+/// Remarks where a model in the box was fitted beside others than those that it works with.
+pub(crate) fn beside_others(models: &Models) -> Vec<Warning> {
+    let [classify, infection, lung] =
+        [Task::Classify, Task::Infection, Task::Lung].map(|t| models.is_in_box(t));
+    let mut found = Vec::new();
+    if infection && !lung {
+        found.push(Warning::new(
+            "interval_of_other_lungs",
+            "the interval around the percentage was fitted with the lung model in the box, and this is another: how often it \
+             holds the truth is not known",
+        ));
+    }
+    if classify && !(infection && lung) {
+        found.push(Warning::new(
+            "areas_of_other_models",
+            "the classifier in the box goes by the infected area that the infection and lung models in the box find, and these are others: \
+             its probabilities and its threshold were not fitted to them",
+        ));
+    }
+    found
 }
 
 /// One of [`BUNDLES`], read.

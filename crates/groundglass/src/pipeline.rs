@@ -38,6 +38,8 @@ const UNDECIDED: f32 = 0.5;
 pub(crate) struct Model {
     pub(crate) bundle: Bundle,
     pub(crate) sha256: String,
+    /// Whether it is the model in the box for its task.
+    in_box: bool,
     /// Several of the same, each for its own slices.
     predictors: Vec<Predictor>,
 }
@@ -191,17 +193,32 @@ impl Models {
         };
         let load = |_| Predictor::load(&bundle, on.clone());
         let predictors = (0..streams).into_par_iter().map(load).collect::<Result<_, _>>()?;
-        *place = Some(Model { bundle, sha256, predictors });
+        *place = Some(Model { bundle, sha256, in_box: false, predictors });
         Ok(())
     }
 
     /// Whether there is a model for the task.
     pub(crate) fn has(&self, task: Task) -> bool {
+        self.of(task).is_some()
+    }
+
+    fn of(&self, task: Task) -> Option<&Model> {
         match task {
-            Task::Classify => self.classify.is_some(),
-            Task::Lung => self.lung.is_some(),
-            Task::Infection => self.infection.is_some(),
+            Task::Classify => self.classify.as_ref(),
+            Task::Lung => self.lung.as_ref(),
+            Task::Infection => self.infection.as_ref(),
         }
+    }
+
+    /// Tells the models of these hashes from others: they are those in the box.
+    pub(crate) fn mark_in_box(&mut self, hashes: &[String]) {
+        let all = [&mut self.classify, &mut self.lung, &mut self.infection];
+        all.into_iter().flatten().for_each(|m| m.in_box = hashes.contains(&m.sha256));
+    }
+
+    /// Whether the model for a task is that in the box.
+    pub(crate) fn is_in_box(&self, task: Task) -> bool {
+        self.of(task).is_some_and(|m| m.in_box)
     }
 
     /// Refuses a classifier that weighs the infected area without the models that measure it.

@@ -197,6 +197,7 @@ fn one(
     let patient = (!args.case_id.is_empty()).then(|| case_id.to_owned());
     let asked = Asked { patient, scan: scan.sha256.clone() };
     warnings.extend(seen::warnings(&seen::trainings(models), &[asked]));
+    warnings.extend(builtin::beside_others(models));
     let read_secs = start.elapsed().as_secs_f64();
     let said = Said { orientation: args.orientation, every_slice: args.every_slice };
     let refused =

@@ -115,6 +115,29 @@ fn the_models_in_the_box_analyse_a_ct() {
 }
 
 #[test]
+fn a_model_in_the_box_beside_another_than_it_was_fitted_with_is_remarked_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (lung, infection) = (f.bundle("lung"), f.bundle("infection"));
+    let told = |name: &str, models: &[&str]| {
+        let out = dir.path().join(name);
+        groundglass(&[&["analyze", arg(&f.ct()), "--out", arg(&out)], models].concat()).ok();
+        let analysis = json(&out.join("analysis.json"));
+        let codes =
+            analysis["warnings"].as_array().unwrap().iter().map(|w| w["code"].as_str().unwrap().to_owned());
+        ["interval_of_other_lungs", "areas_of_other_models"].map(|code| codes.clone().any(|c| c == code))
+    };
+    assert_eq!(told("box", &[]), [false, false]);
+    assert_eq!(told("named", &["--model", "lung"]), [false, false]);
+    assert_eq!(told("lung", &["--model", arg(&lung)]), [true, true]);
+    assert_eq!(told("infection", &["--model", arg(&infection)]), [false, true]);
+    assert_eq!(
+        told("all", &["--model", arg(&lung), arg(&infection), arg(&f.bundle("classify"))]),
+        [false, false]
+    );
+}
+
+#[test]
 fn models_tells_what_is_in_the_box_and_in_a_bundle() {
     let listed: serde_json::Value =
         serde_json::from_str(&groundglass(&["models", "list", "--json"]).ok().stdout).unwrap();
