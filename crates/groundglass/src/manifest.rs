@@ -1,6 +1,7 @@
 //! What made a result, so that it can be made again.
 
 use crate::settings::Settings;
+use crate::words;
 use gg_dataset::Task;
 pub(crate) use gg_io::sha256_hex as sha256;
 use gg_nn::engine::Arithmetic;
@@ -135,10 +136,10 @@ pub(crate) fn threshold_source(info: &BundleInfo) -> String {
         }
         None if !info.members.is_empty() => format!("median of those of its {} networks", info.members.len()),
         Some(folds) if validation.is_null() && info.threshold == 0.5 => {
-            format!("one half: none of its {folds} folds had data to choose on")
+            format!("one half: none of its {} had data to choose on", words::folds(folds))
         }
         Some(folds) => {
-            format!("median of {folds} folds, each chosen on its validation data, where it had any")
+            format!("median of {}, each chosen on its validation data, where it had any", words::folds(folds))
         }
         None if info.scores.get("validation").is_none() => {
             "of which the bundle does not say what chose it".to_owned()

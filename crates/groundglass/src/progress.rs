@@ -1,6 +1,7 @@
 //! What the user sees while work goes on: one bar with the time left, or plain lines where stderr is no terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,11 +14,13 @@ const PLAIN_EVERY: Duration = Duration::from_secs(15);
 pub(crate) struct Console {
     quiet: bool,
     terminal: bool,
+    /// What was said by `warn_once`, to any copy of this console.
+    said: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Console {
     pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet, terminal: std::io::stderr().is_terminal() }
+        Self { quiet, terminal: std::io::stderr().is_terminal(), said: Arc::default() }
     }
 
     /// One line for the user, unless quiet.
@@ -37,6 +40,14 @@ impl Console {
     /// A remark about the input or the result.
     pub(crate) fn warn(&self, message: impl AsRef<str>) {
         self.say(format!("warning: {}", message.as_ref()));
+    }
+
+    /// A remark that is not repeated where a later step of the same command comes upon it again.
+    pub(crate) fn warn_once(&self, message: &str) {
+        let new = self.said.lock().is_ok_and(|mut said| said.insert(message.to_owned()));
+        if new {
+            self.warn(message);
+        }
     }
 
     /// A step of `total` equal parts.

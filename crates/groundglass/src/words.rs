@@ -7,6 +7,11 @@ pub(crate) fn number(value: Option<f64>, decimals: usize) -> String {
     value.map_or("none".to_owned(), |v| format!("{v:.decimals$}"))
 }
 
+/// "1 fold", "5 folds".
+pub(crate) fn folds(n: usize) -> String {
+    if n == 1 { "1 fold".to_owned() } else { format!("{n} folds") }
+}
+
 /// The name of a kind with what it means.
 pub(crate) fn kind_in_words(kind: IntensityKind) -> String {
     let meaning = match kind {

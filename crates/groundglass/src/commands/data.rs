@@ -26,7 +26,7 @@ pub(crate) fn open(context: &Context, paths: &[PathBuf]) -> Result<(Datasets, Ve
     let opened = Datasets::open(paths)
         .map_err(|(i, e)| anyhow::Error::new(e).context(paths[i].display().to_string()))?;
     for warning in &opened.warnings {
-        context.console.warn(&warning.message);
+        context.console.warn_once(&warning.message);
     }
     Ok((opened.value, opened.warnings))
 }

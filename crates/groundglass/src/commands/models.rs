@@ -11,6 +11,7 @@ use crate::manifest::{self, Training};
 use crate::model_file;
 use crate::output;
 use crate::seen;
+use crate::words;
 use anyhow::{Context as _, Result};
 use gg_dataset::{LEAK, Task};
 use gg_eval::{AreaFit, CalledScan, CalledSlice, IntervalFit, youden_threshold};
@@ -272,6 +273,9 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
         "found no slices both with and without infection that have a classifier's probability and an infected area; right \
          would be scores of a classifier, an infection and a lung model together",
     )?;
+    if let Some(fault) = fit.tells_nothing() {
+        anyhow::bail!("{fault}; right would be scores in which either follows the truth");
+    }
     let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
     for scan in &scans {
         let areas = fit.areas(&scan.areas, scan.with_lung);
@@ -405,7 +409,8 @@ fn temperature_words(info: &BundleInfo) -> String {
         (Some(_), true) => ": not calibrated".to_owned(),
         (Some(folds), _) => {
             format!(
-                ", of {folds} folds: the median, or of their held-out patients where none had validation data"
+                ", of {}: the median, or of their held-out patients where none had validation data",
+                words::folds(folds)
             )
         }
         (None, true) if !info.members.is_empty() => ", each network has its own".to_owned(),

@@ -197,6 +197,15 @@ fn a_ct_in_the_place_of_a_mask_is_refused() {
 }
 
 #[test]
+fn a_packed_mask_beside_an_unpacked_one_is_refused() {
+    let (labels, grid) = truth("lung_mask", 1);
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "lung_mask/phantom-001.nii", &labels, &grid);
+    write(dir.path(), "lung_mask/phantom-001.nii.gz", &labels, &grid);
+    refused(dir.path(), &["phantom-001.nii.gz", "phantom-001.nii lies beside it"]);
+}
+
+#[test]
 fn masks_of_0_and_255_are_understood() {
     let dir = tempfile::tempdir().unwrap();
     let (labels, grid) = truth("lung_mask", 0);

@@ -247,6 +247,14 @@ fn explain(files: &[&PathBuf]) -> Result<()> {
 /// Reads a mask and lays it on the stored grid of its CT.
 fn read_mask(path: &Path, ct: &Grid, warnings: &mut Vec<Warning>) -> Result<LabelVolume> {
     let named = || path.display().to_string();
+    let unpacked = path.with_extension("");
+    if path.extension().is_some_and(|e| e == "gz") && unpacked.is_file() {
+        bail!(
+            "{}: {} lies beside it, and either could be meant; right would be one of them",
+            path.display(),
+            unpacked.file_name().unwrap_or_default().display()
+        );
+    }
     let (labels, grid) = gg_io::read_labels(path, &ReadOptions::default()).with_context(named)?.value;
     let found = labels.shape();
     let laid = gg_dataset::lay(labels, &grid, ct);

@@ -80,7 +80,7 @@ pub(super) fn run(context: &Context, args: &PaperArgs) -> Result<()> {
     let settings_args = plan::base(args)?;
     let mut settings = Settings::resolve(&settings_args)?;
     settings.seed = args.seed.unwrap_or(settings.seed);
-    settings.remarks().iter().for_each(|remark| context.console.warn(remark));
+    settings.remarks().iter().for_each(|remark| context.console.warn_once(remark));
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     enter(args, &settings)?;
     let context = &context.resumed_in(out);

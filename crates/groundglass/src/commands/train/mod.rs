@@ -83,7 +83,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     without_int8(args.precision)?;
     let mut settings = Settings::resolve(&args.settings)?;
     settings.seed = args.seed.unwrap_or(settings.seed);
-    settings.remarks().iter().for_each(|remark| context.console.warn(remark));
+    settings.remarks().iter().for_each(|remark| context.console.warn_once(remark));
     output::check_apart(&args.out.out, &inputs(&args.dataset, args.init.iter().chain(&args.teacher)))?;
     check_run_folder(&args.out.out, args.out.force, args.resume)?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
@@ -98,7 +98,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let cache_dir = data::cache_dir(&args.cache, &args.out.out)?;
     let cache = Arc::new(data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?);
     for warning in cache.warnings() {
-        context.console.warn(&warning.message);
+        context.console.warn_once(&warning.message);
         warnings.push(warning);
     }
     let of_task = settings.task(task);
