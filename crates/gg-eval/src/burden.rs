@@ -102,7 +102,8 @@ pub fn burden(
     let mut warnings = Vec::new();
     let lungs = Lungs::new(lung, map);
     let slices = count(lungs.mask(lung), infection, map, &lungs.kinds);
-    let shown = &slices[padding[0]..slices.len() - padding[1]];
+    let head = slices.len().saturating_sub(padding[1]);
+    let shown = &slices[padding[0].min(head)..head];
     let ml = grid.voxel_ml();
     let measure = Measure { ml: ml.as_ref().ok().copied() };
     let total = |label: usize, what: usize| slices.iter().map(|s| s[label][what]).sum::<u64>();
@@ -268,6 +269,15 @@ mod tests {
             "{}",
             turned.warnings[0].message
         );
+        // A lone lung in two pieces in one of many slices is no turned picture.
+        let mut lone = Volume::filled([30, 20, 20], 0u8);
+        for z in 1..29 {
+            (4..16).for_each(|y| lone.slice_mut(z)[y * 20 + 2..y * 20 + 6].fill(1));
+        }
+        lone.slice_mut(14)[9 * 20..11 * 20].fill(0);
+        let grid = Grid::unknown([30, 20, 20], "made for a test");
+        let found = burden(&lone, &lone, &grid, Some(&AxisMap::IDENTITY), [0, 0]);
+        assert!(found.value.sides.is_some_and(|s| s.left.lung.voxels == 0), "{:?}", found.warnings);
     }
 
     fn measured(p: &Phantom) -> Burden {

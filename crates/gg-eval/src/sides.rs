@@ -13,6 +13,9 @@ const PART: usize = 1 << 18;
 
 /// The middle of each lung is further than this share of the picture's width from the picture's middle.
 const BESIDE_THE_MIDDLE: f64 = 0.15;
+/// Fewer slices, and a smaller share of those with lung, do not tell that a picture is turned.
+const FEWEST_TURNED: usize = 3;
+const TURNED: f64 = 0.1;
 /// Two parts of a slice are the two lungs where the smaller has at least this share of the larger one's area.
 const ALIKE: f64 = 0.3;
 
@@ -26,16 +29,15 @@ pub(crate) struct Lungs {
     width: usize,
     /// Mean canonical x of the kinds 1 and 2; none where the sides cannot be told, with the reason.
     x: Result<[Option<f64>; 2], String>,
-    /// How many slices show two lungs, and in how many of them one lies in front of the other.
-    two: [usize; 2],
+    /// How many slices show lung, two lungs, and one lung in front of the other.
+    seen: [usize; 3],
 }
 
 impl Lungs {
     pub(crate) fn new(lung: &LabelVolume, map: Option<&AxisMap>) -> Self {
         let Some(map) = map else {
             let x = Err("the orientation is unknown".to_owned());
-            let two = one_in_front_of_the_other(lung, &AxisMap::IDENTITY);
-            return Self { made: None, kinds: [1; 256], width: 0, x, two };
+            return Self { made: None, kinds: [1; 256], width: 0, x, seen: [0; 3] };
         };
         let present = |part: &[u8]| {
             let mut present = [false; 256];
@@ -58,8 +60,8 @@ impl Lungs {
             }
         };
         let x = mean_x(made.as_ref().unwrap_or(lung), map, &kinds);
-        let two = one_in_front_of_the_other(lung, map);
-        Self { made, kinds, width: map.canonical_shape(lung.shape())[2], x: Ok(x), two }
+        let seen = one_in_front_of_the_other(lung, map);
+        Self { made, kinds, width: map.canonical_shape(lung.shape())[2], x: Ok(x), seen }
     }
 
     pub(crate) fn mask<'a>(&'a self, given: &'a LabelVolume) -> &'a LabelVolume {
@@ -68,9 +70,11 @@ impl Lungs {
 
     /// A remark (`lungs_not_side_by_side`) where the picture is turned by a quarter.
     pub(crate) fn turned(&self) -> Option<Warning> {
-        let [two, turned] = self.two;
-        // Lungs lie side by side in every slice, and in a turned picture one in front of the other in nearly every slice.
-        (2 * turned > two).then(|| {
+        let [with_lung, two, turned] = self.seen;
+        // Lungs lie side by side in every slice, and in a turned picture one in front of the other in nearly every slice. A few slices
+        // with pieces of a lone lung are no such picture.
+        let many = turned >= FEWEST_TURNED.min(with_lung) && turned as f64 >= TURNED * with_lung as f64;
+        (many && 2 * turned > two).then(|| {
             Warning::new(
                 "lungs_not_side_by_side",
                 format!(
@@ -106,23 +110,24 @@ impl Lungs {
     }
 }
 
-/// How many canonical slices show two lungs that do not touch, and in how many of them one lies in front of the other.
-fn one_in_front_of_the_other(lung: &LabelVolume, map: &AxisMap) -> [usize; 2] {
+/// How many canonical slices show lung, two lungs that do not touch, and one of those in front of the other.
+fn one_in_front_of_the_other(lung: &LabelVolume, map: &AxisMap) -> [usize; 3] {
     let [nz, ny, nx] = map.canonical_shape(lung.shape());
     let of_slice = |slice: &mut Vec<u8>, z: usize| {
         slice.resize(ny * nx, 0);
         map.read_slice(lung, z, slice);
         let found = label_2d(slice, ny, nx, Connectivity::Corners);
-        let [first, second, ..] = found.by_size()[..] else { return [0, 0] };
+        let with_lung = usize::from(!found.is_empty());
+        let [first, second, ..] = found.by_size()[..] else { return [with_lung, 0, 0] };
         let [first, second] = [first, second].map(|k| &found.list[k]);
         if (second.voxels as f64) < ALIKE * first.voxels as f64 {
-            return [0, 0];
+            return [with_lung, 0, 0];
         }
         let apart = |axis: usize| (first.centroid[axis] - second.centroid[axis]).abs();
-        [1, usize::from(apart(1) > apart(2))]
+        [with_lung, 1, usize::from(apart(1) > apart(2))]
     };
-    let both = |a: [usize; 2], b: [usize; 2]| [a[0] + b[0], a[1] + b[1]];
-    (0..nz).into_par_iter().map_init(Vec::new, of_slice).reduce(|| [0, 0], both)
+    let sum = |a: [usize; 3], b: [usize; 3]| std::array::from_fn(|i| a[i] + b[i]);
+    (0..nz).into_par_iter().map_init(Vec::new, of_slice).reduce(|| [0; 3], sum)
 }
 
 /// Mean canonical x of the voxels of each kind.

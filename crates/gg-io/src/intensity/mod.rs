@@ -10,7 +10,8 @@
 //!    where so much is black that the lung cannot be seen (a soft-tissue window); else `lung_window_8bit`;
 //! 5. soft tissue around 1024 and air or lung below 424: `hu_plus_1024`. Padding (1500 below water and lower, as
 //!    -2000 or -3024 HU) is left out first, here and in the next rule;
-//! 6. negative values, soft tissue around water (0), air or lung below -600, nothing implausible: `hu`;
+//! 6. negative values, soft tissue around water (0), air or lung below -600, nothing implausible: `hu`; less sure of
+//!    itself where no air lies around -1000, or where much lies below that and above padding;
 //! 7. anything else: `unknown`.
 //!
 //! The thresholds were set on the real sets of the tests and on CLAHE'd, windowed and shifted versions of them.
@@ -254,7 +255,7 @@ impl Tissues {
                 at(-600.0)
             ),
         ];
-        if self.below_air > 0.001 {
+        if self.below_air > 0.005 {
             out.push(format!("{:.0} % below where air lies", percent(self.below_air)));
         }
         if self.padding > 0.001 {

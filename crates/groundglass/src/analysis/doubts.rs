@@ -20,7 +20,7 @@ const HIGHEST_LUNG_SHARE: f64 = 0.6;
 /// looked for. Below, it moves no percentage by more.
 const MOST_WITHOUT_NUMBER: f64 = 1.0;
 /// Healthy lung is mostly air; what is denser than this on average, in HU, and not called infected is none.
-const DENSEST_LUNG_HU: f64 = -300.0;
+const DENSEST_LUNG_HU: f64 = -550.0;
 
 /// A remark where what was called healthy lung cannot be lung, by its density. Only HU tell.
 pub(super) fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVolume) -> Option<Warning> {
@@ -40,8 +40,8 @@ pub(super) fn dense_lungs(ct: &CtVolume, lung: &LabelVolume, infection: &LabelVo
         Warning::new(
             "lung_too_dense",
             format!(
-                "what was taken for healthy lung has {mean:.0} HU on average, lung has -900 to -500: the lung mask is \
-                 wrong, and all that follows from it"
+                "what was taken for lung without infection has {mean:.0} HU on average, healthy lung has -900 to -600: either disease that fills \
+                 the lungs evenly is missed, or the lung mask is wrong; no number is to be relied on"
             ),
         )
     })

@@ -122,6 +122,8 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
                     bundle.info.task.name()
                 );
             }
+            // Infection is scored inside the lungs that it finds, and the interval is fitted on that.
+            refuse_held_out(&bundle, &path)?;
         }
     }
     enter(args, &split_file, &split)?;
@@ -431,7 +433,7 @@ fn text(found: &CrossVal, out: &Path) -> String {
     }
     match &s.percent_of_lung_interval {
         Some(c) => lines.push(format!("           {}", interval_words(c))),
-        None if s.percent_of_lung.is_some() => lines.push(
+        None if s.percent_of_lung.is_some() && seen::not_held_out(&s.warnings).is_none() => lines.push(
             "           too few patients for intervals around the percentage: 9 must be left when a fold is taken away"
                 .to_owned(),
         ),

@@ -84,7 +84,7 @@ pub(crate) fn choose_any(
         }
     }
     for warning in &parts.warnings {
-        context.console.warn(&warning.message);
+        context.console.warn_once(&warning.message);
     }
     Ok(Chosen { split, fold, parts })
 }
@@ -271,7 +271,7 @@ pub(crate) fn build_cache(
                 context.console.say(format!("{} of {} cases were prepared before", s.reused, s.cases));
             }
             if s.roi_failed > 0 {
-                context.console.warn(format!(
+                context.console.warn_once(&format!(
                     "no lung region was found in {} of {} slices; they are used whole",
                     s.roi_failed, s.slices
                 ));

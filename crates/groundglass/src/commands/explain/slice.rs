@@ -4,14 +4,14 @@
 use crate::args::ExplainArgs;
 use crate::builtin;
 use crate::commands::{Context, data};
-use crate::manifest::{Compute, ModelUsed, Program, Training};
+use crate::manifest::{Compute, ModelUsed, Program};
 use crate::output::{self, Staged, write_picture};
 use crate::pictures::Shown;
 use crate::pipeline::{self, Models};
 use crate::seen::{self, Asked};
 use crate::words::kind_in_words;
 use anyhow::{Context as _, Result, anyhow, bail};
-use gg_dataset::{LEAK, PATIENTS_LEAK, Task};
+use gg_dataset::{LEAK, PATIENTS_LEAK};
 use gg_imaging::SliceWay;
 use gg_nn::engine::{Arithmetic, Precision};
 use gg_nn::explain::{Patch, SaliencyMap, grad_cam, occlusion};
@@ -142,8 +142,8 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
     data::say_left_out(context, &scan.skipped);
     let ct = &scan.ct;
     let asked = Asked { patient: None, scan: scan.sha256.clone() };
-    let trainings: Vec<(Task, Vec<Training>)> =
-        seen::trainings(&models).into_iter().filter(|(task, _)| *task == Task::Classify).collect();
+    // All of them: the classifier may go by the area that the others find.
+    let trainings = seen::trainings(&models);
     warnings.extend(seen::warnings(&trainings, &[asked]));
     if seen::leaking(&trainings) {
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
