@@ -32,6 +32,16 @@ fn folds_learn_from_the_networks_of_their_own_folds() {
         .refused(2, &["the same weights", "each --teacher once"]);
     run("taught", &["--precision", "int8", "--force"]).refused(2, &["int8 is for prediction"]);
     run("first", &["--teacher", arg(&first), "--force"]).refused(2, &["lies in the output folder"]);
+    // Lungs that know the patients of another fold are no better.
+    let lungs = dir.path().join("lungs");
+    for fold in 0..2 {
+        let run = lungs.join(format!("fold-{fold}/run"));
+        fs::create_dir_all(&run).unwrap();
+        fs::copy(Fixture::get().bundle("lung"), run.join("model.safetensors")).unwrap();
+    }
+    run("inside", &["--lung", arg(&lungs)])
+        .refused(1, &["lungs/fold-", "was trained on patients of the names of", "same split"]);
+    assert!(!dir.path().join("inside").exists());
     assert!(first.join("fold-1/run/model.safetensors").is_file());
     assert!(dir.path().join("taught/scores/scores.json").is_file());
 }
