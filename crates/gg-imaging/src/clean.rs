@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 const LEAST_LUNG: f64 = 5e-4;
 /// Of fewer slices an apex may be all that is seen of a lung.
 const FEWEST_SLICES: usize = 3;
+/// Slices to each side that a mean reaches at most: so many are in memory at once.
+const MOST_REACH: usize = 16;
 
 /// Every setting of the clean-up. The lung model's copy says what is done to lungs, the infection model's the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct CleanUp {
     pub doubtful_lung: f64,
     /// Pieces of infection below this share of the lungs' volume are dropped. 0: none.
     pub infection_smallest: f64,
+    /// Before the threshold, each slice's probabilities of infection become a mean with those of so many slices to each side,
+    /// whose weights fall in a straight line. 0: none.
+    pub infection_reach: usize,
 }
 
 impl Default for CleanUp {
@@ -38,6 +43,7 @@ impl Default for CleanUp {
             infection_inside_lungs: true,
             doubtful_lung: 0.05,
             infection_smallest: 0.0,
+            infection_reach: 2,
         }
     }
 }
@@ -50,18 +56,16 @@ impl CleanUp {
             ("doubtful_lung", self.doubtful_lung),
             ("infection_smallest", self.infection_smallest),
         ];
-        let (key, found) = shares.into_iter().find(|(_, v)| !(0.0..=1.0).contains(v))?;
-        Some(format!("{key} is {found}; right would be 0 to 1"))
+        if let Some((key, found)) = shares.into_iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
+            return Some(format!("{key} is {found}; right would be 0 to 1"));
+        }
+        let found = self.infection_reach;
+        (found > MOST_REACH).then(|| format!("infection_reach is {found}; right would be 0 to {MOST_REACH}"))
     }
 
     /// The probability of lung from which infection beside the lungs counts as lung; `None`: nowhere.
     pub fn doubtful(&self) -> Option<f64> {
         (self.doubtful_lung < 1.0).then_some(self.doubtful_lung)
-    }
-
-    /// Whether nothing was changed.
-    pub fn is_usual(&self) -> bool {
-        *self == Self::default()
     }
 
     /// The lungs without specks and holes.
@@ -149,5 +153,8 @@ mod tests {
         assert!(fault.is_some_and(|f| f.contains("doubtful_lung is 1.5")));
         let fault = CleanUp { infection_smallest: f64::NAN, ..CleanUp::default() }.fault();
         assert!(fault.is_some_and(|f| f.contains("infection_smallest")));
+        let reach = |infection_reach| CleanUp { infection_reach, ..CleanUp::default() }.fault();
+        assert_eq!(reach(16), None);
+        assert!(reach(17).is_some_and(|f| f.contains("infection_reach is 17")));
     }
 }

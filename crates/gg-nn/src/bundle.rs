@@ -17,12 +17,9 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Newest version of the file's format that this program reads, and the one it writes for several networks, for an infected area
-/// over a share of the slices, and for U-Nets, and classifiers made of them, with other blocks, skips or supervision. Format 1 has no
-/// temperature, no interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the usual clean-up.
-pub const BUNDLE_FORMAT: u32 = 4;
-/// The version that it writes for all else, so that earlier programs read it too.
-const SINGLE_FORMAT: u32 = 3;
+/// Version of the file's format that this program writes; it reads all up to it. Format 1 has no temperature, no interval, no clean-up
+/// and no ranges for int8: it is read as temperature 1, no interval and the clean-up of that time.
+pub const BUNDLE_FORMAT: u32 = 5;
 /// Larger files are no bundles; nothing of them is read.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 
@@ -134,7 +131,7 @@ impl Bundle {
         weights: &Weights,
         precision: Precision,
     ) -> Result<(Self, Vec<u8>), BundleError> {
-        info.format_version = format_of(&info);
+        info.format_version = BUNDLE_FORMAT;
         let (rounded, _) = decode(&encode(named(weights), precision, "")?)?;
         info.weights_sha256 = weights_sha256(&rounded);
         let bundle = Self { info, weights: rounded };
@@ -197,9 +194,9 @@ impl Bundle {
         if version > u64::from(BUNDLE_FORMAT) {
             return Err(BundleError::Newer { found: version });
         }
-        let info: BundleInfo = if version < CLEAN_UP_FORMAT {
+        let info: BundleInfo = if version < REACH_FORMAT {
             let mut info: serde_json::Value = serde_json::from_str(&text).map_err(unreadable)?;
-            with_former_clean_up(&mut info);
+            with_former_clean_up(&mut info, version);
             serde_json::from_value(info).map_err(unreadable)?
         } else {
             serde_json::from_str(&text).map_err(unreadable)?
@@ -219,7 +216,7 @@ impl Bundle {
     pub fn described(bytes: &[u8], change: impl FnOnce(&mut BundleInfo)) -> Result<Vec<u8>, BundleError> {
         let mut bundle = Self::from_bytes(bytes)?;
         change(&mut bundle.info);
-        bundle.info.format_version = format_of(&bundle.info);
+        bundle.info.format_version = BUNDLE_FORMAT;
         bundle.check()?;
         let text =
             serde_json::to_string(&bundle.info).map_err(|e| BundleError::Description(e.to_string()))?;
@@ -302,11 +299,6 @@ impl Bundle {
     }
 }
 
-fn format_of(info: &BundleInfo) -> u32 {
-    let reaches = info.area.as_ref().is_some_and(|area| area.reach > 0.0);
-    if info.members.is_empty() && !reaches && info.net.is_plain() { SINGLE_FORMAT } else { BUNDLE_FORMAT }
-}
-
 fn usable(temperature: f32) -> bool {
     (LOWEST_TEMPERATURE..=HIGHEST_TEMPERATURE).contains(&f64::from(temperature))
 }
@@ -322,28 +314,33 @@ fn check_ranges(c: &Calibration) -> Result<(), BundleError> {
 }
 
 /// Since this format, the clean-up of masks knows doubtful lung.
-const CLEAN_UP_FORMAT: u64 = 3;
+const DOUBTFUL_FORMAT: u64 = 3;
+/// Since this format, it knows means over neighbouring slices.
+const REACH_FORMAT: u64 = 5;
 
-/// Puts what older bundles did to masks into today's words.
-fn with_former_clean_up(info: &mut serde_json::Value) {
+/// Puts what bundles of an older format did to masks into today's words.
+fn with_former_clean_up(info: &mut serde_json::Value, version: u64) {
     let settings = info.pointer_mut("/manifest/settings").and_then(serde_json::Value::as_object_mut);
     let mut extends = false;
     if let Some(settings) = settings {
         extends = settings.remove("infection_extends_lung") == Some(true.into());
         let clean = settings.entry("clean").or_insert_with(|| serde_json::json!({}));
-        former_clean_up(clean, extends);
+        former_clean_up(clean, extends, version);
     }
     if let Some(info) = info.as_object_mut() {
-        former_clean_up(info.entry("clean").or_insert_with(|| serde_json::json!({})), extends);
+        let clean = info.entry("clean").or_insert_with(|| serde_json::json!({}));
+        former_clean_up(clean, extends, version);
     }
 }
 
-fn former_clean_up(clean: &mut serde_json::Value, extends: bool) {
-    if let Some(clean) = clean.as_object_mut() {
+fn former_clean_up(clean: &mut serde_json::Value, extends: bool, version: u64) {
+    let Some(clean) = clean.as_object_mut() else { return };
+    if version < DOUBTFUL_FORMAT {
         clean.remove("lung_closing");
         clean.entry("lung_smallest").or_insert_with(|| 0.02.into());
         clean.entry("doubtful_lung").or_insert_with(|| if extends { 0.0 } else { 1.0 }.into());
     }
+    clean.insert("infection_reach".into(), 0.into());
 }
 
 /// Only the version, which any format has.

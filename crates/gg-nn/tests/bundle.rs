@@ -166,7 +166,7 @@ fn a_network_of_three_channels_predicts_what_it_sees_in_training() {
 #[test]
 fn a_bundle_from_before_int8_is_read_and_ranges_come_back_as_they_were() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
-    let old = with_text(&good, |t| t.replace("\\\"format_version\\\":3", "\\\"format_version\\\":1"));
+    let old = with_text(&good, |t| t.replace("\\\"format_version\\\":5", "\\\"format_version\\\":1"));
     let old = Bundle::from_bytes(&old).unwrap();
     assert_eq!((old.info.format_version, &old.info.int8), (1, &None));
     let int8 = Arithmetic { isa: Isa::detect(), precision: gg_nn::engine::Precision::Int8 };
@@ -184,38 +184,15 @@ fn a_bundle_from_before_int8_is_read_and_ranges_come_back_as_they_were() {
 }
 
 #[test]
-fn what_earlier_programs_cannot_read_has_a_newer_format() {
-    let format = |info: BundleInfo| {
-        let weights = Weights::init(&info.net, 1).unwrap();
-        Bundle::new(info, &weights, Precision::F32).unwrap().0.info.format_version
-    };
-    assert_eq!(format(info()), 3);
-    let unet = |change: &dyn Fn(&mut UnetConfig)| {
-        let mut c = UnetConfig { base: 2, levels: 3, ..UnetConfig::default() };
-        change(&mut c);
-        BundleInfo { net: NetConfig::Unet(c), ..info() }
-    };
-    assert_eq!(format(unet(&|_| ())), 3);
-    assert_eq!(format(unet(&|c| c.block = gg_nn::net::Block::Residual)), 4);
-    assert_eq!(format(unet(&|c| c.deep_supervision = true)), 4);
-    let classifier = |block| {
-        let c = UnetClassifierConfig { base: 2, levels: 3, block, ..UnetClassifierConfig::default() };
-        BundleInfo { task: Task::Classify, interval: None, net: NetConfig::Encoder(c), ..info() }
-    };
-    assert_eq!(format(classifier(gg_nn::net::Block::Plain)), 3);
-    assert_eq!(format(classifier(gg_nn::net::Block::Residual)), 4);
-}
-
-#[test]
 fn what_cannot_be_used_is_refused_in_one_sentence() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
     let error = |bytes: &[u8]| Bundle::from_bytes(bytes).unwrap_err().to_string();
     let newer = with_text(&good, |t| {
-        t.replace("\\\"format_version\\\":3", "\\\"format_version\\\":5,\\\"more\\\":0")
+        t.replace("\\\"format_version\\\":5", "\\\"format_version\\\":6,\\\"more\\\":0")
     });
     assert_eq!(
         error(&newer),
-        "model bundle of format 5, this program reads up to 4; use a newer groundglass"
+        "model bundle of format 6, this program reads up to 5; use a newer groundglass"
     );
     let other = with_text(&good, |t| t.replace("\\\"base\\\":2", "\\\"base\\\":3"));
     assert_eq!(
@@ -255,10 +232,15 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
     let gone = text[from..to].replace('"', "\\\"");
     let old = with_text(&bytes, |t| {
         assert!(t.contains(&gone));
-        t.replace(&gone, "").replace("\\\"format_version\\\":3", "\\\"format_version\\\":1")
+        t.replace(&gone, "").replace("\\\"format_version\\\":5", "\\\"format_version\\\":1")
     });
     let read = Bundle::from_bytes(&old).unwrap();
-    let clean = gg_imaging::CleanUp { lung_smallest: 0.02, doubtful_lung: 1.0, ..Default::default() };
+    let clean = gg_imaging::CleanUp {
+        lung_smallest: 0.02,
+        doubtful_lung: 1.0,
+        infection_reach: 0,
+        ..Default::default()
+    };
     assert_eq!(read.info, BundleInfo { format_version: 1, clean, ..bundle.info.clone() });
     assert_eq!(read.weights, bundle.weights);
     // An interval makes it one of this format, and leaves the weights as they are stored.
@@ -313,11 +295,20 @@ fn older_bundles_do_to_masks_what_they_did() {
         (old(None, Some(serde_json::json!({ "doubtful_lung": 0.2 }))), (0.02, 0.2)),
     ] {
         assert_eq!((read.info.clean.lung_smallest, read.info.clean.doubtful_lung), expected);
+        assert_eq!(read.info.clean.infection_reach, 0);
         let settings = &read.info.manifest["settings"];
         assert_eq!(settings.get("infection_extends_lung"), None);
-        assert_eq!(settings["seed"], 1);
+        assert_eq!((&settings["seed"], &settings["clean"]["infection_reach"]), (&1.into(), &0.into()));
         assert_eq!(read.weights, bundle.weights);
     }
+    // The last format that knew no means over slices wrote all else.
+    let clean = gg_imaging::CleanUp { infection_reach: 0, ..bundle.info.clean };
+    let last = with_description(&bytes, |info| {
+        info["format_version"] = 4.into();
+        info["clean"].as_object_mut().unwrap().remove("infection_reach").unwrap();
+    });
+    assert_eq!(Bundle::from_bytes(&last).unwrap().info.clean, clean);
+    assert_eq!(Bundle::from_bytes(&bytes).unwrap().info.clean, bundle.info.clean);
     // Only what older bundles may hold is let through.
     let wrong = with_description(&bytes, |info| info["clean"]["lung_closing"] = 0.0.into());
     assert!(Bundle::from_bytes(&wrong).unwrap_err().to_string().contains("lung_closing"));

@@ -6,6 +6,7 @@
 //! the volume.
 
 mod agree;
+mod near;
 mod prepared;
 mod segment;
 

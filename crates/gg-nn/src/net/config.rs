@@ -359,15 +359,6 @@ impl NetConfig {
         }
     }
 
-    /// Whether nothing was chosen that older versions of this program do not know.
-    pub(crate) fn is_plain(&self) -> bool {
-        match self {
-            Self::Unet(c) => c.choices().is_empty(),
-            Self::Encoder(c) | Self::UnetArea(c) => c.block == Block::Plain,
-            Self::ClassifierA(_) | Self::ClassifierB(_) => true,
-        }
-    }
-
     /// Distribution of the first weights.
     pub fn init(&self) -> Init {
         match self {

@@ -60,6 +60,8 @@ pub(crate) enum ModelsAction {
     SetArea(ModelsSetAreaArgs),
     /// Write a copy of a bundle with the median threshold and temperature of a cross-validation's folds
     SetThreshold(ModelsSetThresholdArgs),
+    /// Write a copy of a bundle that does something else to its masks
+    SetClean(ModelsSetCleanArgs),
     /// Write one bundle of several networks, whose mean answers
     Join(ModelsJoinArgs),
 }
@@ -140,6 +142,23 @@ pub(crate) struct ModelsSetThresholdArgs {
     /// Folder of a finished `crossval` of the same task
     #[arg(value_name = "DIR")]
     pub(crate) crossval: PathBuf,
+    #[command(flatten)]
+    pub(crate) out: OutBundle,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  groundglass models set-clean infection.safetensors infection_reach=2 infection_smallest=0.0002 --out other.safetensors\n\n\
+    The keys are those of the table `clean` in `groundglass config`. No training is needed: they count when masks are made. An interval was \
+    fitted on masks as they were, and is taken out."
+)]
+pub(crate) struct ModelsSetCleanArgs {
+    /// Task of a model in the box, or a bundle file
+    #[arg(value_name = "TASK|BUNDLE")]
+    pub(crate) model: String,
+    /// Settings of the clean-up, e.g. infection_reach=2
+    #[arg(value_name = "KEY=VALUE", required = true)]
+    pub(crate) set: Vec<String>,
     #[command(flatten)]
     pub(crate) out: OutBundle,
 }

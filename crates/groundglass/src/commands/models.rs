@@ -3,7 +3,7 @@
 use super::Context;
 use super::crossval::HeldOutTemperature;
 use crate::args::{
-    ModelsAction, ModelsArgs, ModelsJoinArgs, ModelsSetAreaArgs, ModelsSetIntervalArgs,
+    ModelsAction, ModelsArgs, ModelsJoinArgs, ModelsSetAreaArgs, ModelsSetCleanArgs, ModelsSetIntervalArgs,
     ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
 };
 use crate::builtin;
@@ -11,6 +11,7 @@ use crate::manifest::{self, Training};
 use crate::model_file;
 use crate::output;
 use crate::seen;
+use crate::settings;
 use crate::words;
 use anyhow::{Context as _, Result};
 use gg_dataset::{LEAK, Task};
@@ -54,9 +55,13 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
         ModelsAction::SetInterval(args) => set_interval(context, &args),
         ModelsAction::SetArea(args) => set_area(context, &args),
         ModelsAction::SetThreshold(args) => set_threshold(context, &args),
+        ModelsAction::SetClean(args) => set_clean(context, &args),
         ModelsAction::Join(args) => join(context, &args),
     }
 }
+
+const INTERVAL_TAKEN_OUT: &str =
+    "\ninterval     taken out: it was fitted on other masks; `models set-interval` puts one in";
 
 fn list(context: &Context) -> Result<()> {
     let rows: Vec<Row> = builtin::BUNDLES
@@ -177,13 +182,35 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || {
         let lines = [threshold_words(&shown.info), temperature_words(&shown.info)];
-        let interval = match had_interval {
-            true => {
-                "\ninterval     taken out: it was fitted on other masks; `models set-interval` puts one in"
-            }
-            false => "",
-        };
+        let interval = if had_interval { INTERVAL_TAKEN_OUT } else { "" };
         format!("{}\nthreshold    {}\ntemperature  {}{interval}", args.out.out.display(), lines[0], lines[1])
+    })
+}
+
+/// Puts other settings of the clean-up into a copy of a bundle; its weights stay as they are.
+fn set_clean(context: &Context, args: &ModelsSetCleanArgs) -> Result<()> {
+    check_free(&args.out, &args.model, &[])?;
+    let (bundle, bytes) = model_file::read(Path::new(&args.model))?;
+    if bundle.info.task == Task::Classify {
+        anyhow::bail!(
+            "{}: found a network for the task classify, right would be lung or infection",
+            args.model
+        );
+    }
+    let clean = settings::clean_with(bundle.info.clean, &args.set)?;
+    let changed = clean != bundle.info.clean;
+    let had_interval = bundle.info.interval.is_some() && changed;
+    let bytes = Bundle::described(&bytes, |info| {
+        info.clean = clean;
+        if changed {
+            info.interval = None;
+        }
+    })
+    .with_context(|| args.model.clone())?;
+    let shown = write(&bytes, &args.out.out)?;
+    context.answer(&shown, || {
+        let interval = if had_interval { INTERVAL_TAKEN_OUT } else { "" };
+        format!("{}\nclean        {}{interval}", args.out.out.display(), clean_words(&shown.info))
     })
 }
 
@@ -420,6 +447,18 @@ fn temperature_words(info: &BundleInfo) -> String {
     format!("{:.3}{from}", info.temperature)
 }
 
+/// What is done to the masks of its task.
+fn clean_words(info: &BundleInfo) -> String {
+    let c = &info.clean;
+    match info.task {
+        Task::Lung => format!("lung_smallest {}, lung_fill_holes {}", c.lung_smallest, c.lung_fill_holes),
+        _ => format!(
+            "infection_reach {}, infection_smallest {}, infection_inside_lungs {}, doubtful_lung {}",
+            c.infection_reach, c.infection_smallest, c.infection_inside_lungs, c.doubtful_lung
+        ),
+    }
+}
+
 fn interval_words(info: &BundleInfo) -> String {
     let Some(fit) = &info.interval else {
         return "none: the percentage comes without an interval".to_owned();
@@ -487,6 +526,9 @@ fn text(shown: &Shown) -> String {
         format!("threshold    {}", threshold_words(info)),
         format!("temperature  {}", temperature_words(info)),
     ];
+    if row.task != Task::Classify {
+        lines.push(format!("clean        {}", clean_words(info)));
+    }
     if row.task == Task::Infection {
         lines.push(format!("interval     {}", interval_words(info)));
     }

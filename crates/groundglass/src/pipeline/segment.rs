@@ -5,9 +5,10 @@
 
 use super::Model;
 use super::agree::Doubtful;
+use super::near::{Near, PIXELS_AT_ONCE};
 use crate::interrupt::Interrupt;
 use anyhow::Result;
-use gg_dataset::neighbours;
+use gg_dataset::{Task, neighbours};
 use gg_imaging::{Prepared, SliceWay};
 use gg_nn::Predictor;
 use gg_volume::{AxisMap, LabelVolume, Volume};
@@ -47,8 +48,8 @@ pub(super) struct Place<'a> {
 }
 
 /// Predicts slices and puts them back on the stored grid; shows the probabilities of each. `through` says which slices
-/// the network sees, `counts` of which of them anything is kept. Beside the mask comes where the probability is at least
-/// `doubtful`, if that is asked for.
+/// the network sees, `counts` of which of them anything is kept. Probabilities of infection are means over as many slices as
+/// the model says. Beside the mask comes where the probability is at least `doubtful`, if that is asked for.
 pub(super) fn segment(
     model: &mut Model,
     input: &Prepared,
@@ -62,34 +63,61 @@ pub(super) fn segment(
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| through[input.ways[i].z]).collect();
     let threshold = model.bundle.info.threshold;
     let watched = seen.is_some();
+    let mut near = match model.bundle.info.task {
+        Task::Infection => Near::new(model.bundle.info.clean.infection_reach),
+        _ => Near::new(0),
+    };
     let label = |p: f32| match p {
         p if p >= threshold => 1,
         p if doubtful.is_some_and(|d| p >= d as f32) => DOUBTFUL,
         _ => 0,
     };
-    let restore = |way: &SliceWay, probabilities: &[f32]| {
-        let (mut labels, full) = if watched {
-            let full = gg_imaging::restore_probabilities_slice(probabilities, way);
-            (full.iter().map(|&p| label(p)).collect(), full)
-        } else {
-            (gg_imaging::restore_labels_slice(probabilities, way, label), Vec::new())
-        };
+    let marked = |mut labels: Vec<u8>| {
         let runs = if doubtful.is_some() { Doubtful::runs(&labels) } else { Vec::new() };
         labels.iter_mut().for_each(|v| *v &= 1);
-        (labels, full, runs)
+        (labels, runs)
     };
+    let of_full =
+        |full: &[f32]| marked(full.par_iter().with_min_len(PIXELS_AT_ONCE).map(|&p| label(p)).collect());
     let mut doubts = Doubtful::default();
-    let keep = |way: &SliceWay, (labels, full, runs): (Vec<u8>, Vec<f32>, Vec<Range<u32>>)| {
-        if counts[way.z] {
-            doubts.put(way.z, runs);
-            if let Some(seen) = &mut seen {
-                seen(way.z, &full);
-            }
-            place.map.write_slice(&mut mask, way.z, &labels);
+    let mut write = |z: usize, full: &[f32], (labels, runs): (Vec<u8>, Vec<Range<u32>>)| {
+        doubts.put(z, runs);
+        if let Some(seen) = &mut seen {
+            seen(z, full);
         }
+        place.map.write_slice(&mut mask, z, &labels);
     };
     let batch = model.predictors[0].batch();
-    predict(&mut model.predictors, input, &chosen, batch, progress, restore, keep)?;
+    let predictors = &mut model.predictors;
+    if near.is_none() {
+        let restore = |way: &SliceWay, probabilities: &[f32]| {
+            if watched {
+                let full = gg_imaging::restore_probabilities_slice(probabilities, way);
+                let marked = of_full(&full);
+                (full, marked)
+            } else {
+                (Vec::new(), marked(gg_imaging::restore_labels_slice(probabilities, way, label)))
+            }
+        };
+        let keep = |way: &SliceWay, (full, marked): (Vec<f32>, _)| {
+            if counts[way.z] {
+                write(way.z, &full, marked);
+            }
+        };
+        predict(predictors, input, &chosen, batch, progress, restore, keep)?;
+    } else {
+        let restore = |way: &SliceWay, probabilities: &[f32]| {
+            gg_imaging::restore_probabilities_slice(probabilities, way)
+        };
+        let mut write = |z: usize, mean: &[f32]| write(z, mean, of_full(mean));
+        let keep = |way: &SliceWay, full: Vec<f32>| {
+            if counts[way.z] {
+                near.put(way.z, full, &mut write);
+            }
+        };
+        predict(predictors, input, &chosen, batch, progress, restore, keep)?;
+        near.finish(&mut write);
+    }
     Ok((mask, doubts))
 }
 
@@ -243,38 +271,80 @@ mod tests {
         assert_eq!(expected.into_iter().map(|(_, p)| p).collect::<Vec<_>>(), by_hand);
     }
 
-    #[test]
-    fn masks_and_doubtful_lung_are_the_probabilities_whether_those_are_watched_or_not() {
-        let arithmetic = gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect());
-        let mut models = Models::new(arithmetic);
-        models.add(bundle(1), String::new()).unwrap();
-        let model = models.infection.as_mut().unwrap();
-        let (all, input) = (vec![true; 11], prepared());
+    /// The probabilities of all slices, means over so many slices to each side, where only these slices count.
+    fn probabilities(reach: usize, counts: &[bool]) -> Vec<f32> {
+        let mut model = infection(reach);
         let stop = Interrupt::default();
         let progress = Progress::new(&|_, _| {}, 11, &stop);
-        let place = || Place { map: &AxisMap::IDENTITY, shape: [11, SIZE, SIZE] };
-        let mut probabilities = vec![0.0f32; 11 * SIZE * SIZE];
-        let mut see =
-            |z: usize, p: &[f32]| probabilities[z * SIZE * SIZE..][..SIZE * SIZE].copy_from_slice(p);
-        let through = [all.as_slice(), all.as_slice()];
-        let (mask, _) = segment(model, &input, place(), through, None, &progress, Some(&mut see)).unwrap();
-        let expected: Vec<u8> = probabilities.iter().map(|&p| u8::from(p >= 0.5)).collect();
-        assert_eq!(mask.data(), expected);
-        let mut sorted = probabilities.clone();
-        sorted.sort_by(f32::total_cmp);
-        let doubtful = f64::from(sorted[sorted.len() / 3]).min(0.49);
-        for watched in [false, true] {
-            let mut see = |_: usize, _: &[f32]| {};
-            let see = watched.then_some(&mut see as &mut SeeSlice<'_>);
-            let (mask, rims) =
-                segment(model, &input, place(), through, Some(doubtful), &progress, see).unwrap();
-            assert_eq!(mask.data(), expected);
-            let doubted = |p: &f32| u8::from(*p > 0.0 && f64::from(*p) >= doubtful);
-            let expected: Vec<u8> = probabilities.iter().map(doubted).collect();
-            let found: Vec<u8> = (0..11).flat_map(|z| rims.slice(z, SIZE * SIZE)).collect();
-            assert_eq!(found, expected);
+        let place = Place { map: &AxisMap::IDENTITY, shape: [11, SIZE, SIZE] };
+        let mut all = vec![0.0f32; 11 * SIZE * SIZE];
+        let mut see = |z: usize, p: &[f32]| all[z * SIZE * SIZE..][..SIZE * SIZE].copy_from_slice(p);
+        let chosen = [&[true; 11], counts];
+        segment(&mut model, &prepared(), place, chosen, None, &progress, Some(&mut see)).unwrap();
+        all
+    }
+
+    fn infection(reach: usize) -> Model {
+        let mut models = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()));
+        let mut bundle = bundle(1);
+        bundle.info.clean.infection_reach = reach;
+        models.add(bundle, String::new()).unwrap();
+        models.infection.unwrap()
+    }
+
+    #[test]
+    fn masks_and_doubtful_lung_are_the_probabilities_whether_those_are_watched_or_not() {
+        for reach in [0, 2] {
+            let mut model = infection(reach);
+            let (all, input) = ([true; 11], prepared());
+            let stop = Interrupt::default();
+            let progress = Progress::new(&|_, _| {}, 11, &stop);
+            let place = || Place { map: &AxisMap::IDENTITY, shape: [11, SIZE, SIZE] };
+            let probabilities = probabilities(reach, &all);
+            let expected: Vec<u8> = probabilities.iter().map(|&p| u8::from(p >= 0.5)).collect();
             assert!(expected.contains(&1) && expected.contains(&0));
+            let mut sorted = probabilities.clone();
+            sorted.sort_by(f32::total_cmp);
+            let doubtful = f64::from(sorted[sorted.len() / 3]).min(0.49);
+            for watched in [false, true] {
+                let mut see = |_: usize, _: &[f32]| {};
+                let see = watched.then_some(&mut see as &mut SeeSlice<'_>);
+                let (mask, rims) =
+                    segment(&mut model, &input, place(), [&all, &all], Some(doubtful), &progress, see)
+                        .unwrap();
+                assert_eq!(mask.data(), expected);
+                let doubted = |p: &f32| u8::from(*p > 0.0 && f64::from(*p) >= doubtful);
+                let expected: Vec<u8> = probabilities.iter().map(doubted).collect();
+                let found: Vec<u8> = (0..11).flat_map(|z| rims.slice(z, SIZE * SIZE)).collect();
+                assert_eq!(found, expected);
+                assert!(expected.contains(&1) && expected.contains(&0));
+            }
         }
+    }
+
+    #[test]
+    fn slices_that_do_not_count_and_those_that_are_not_there_have_no_say_in_a_mean() {
+        let mut counts = [true; 11];
+        counts[3] = false;
+        let (one, mean) = (probabilities(0, &counts), probabilities(2, &counts));
+        let slice = |of: &[f32], z: usize| of[z * SIZE * SIZE..][..SIZE * SIZE].to_vec();
+        // Weights of the slices 0 to 10 around some of them; 6 and 7 are not there.
+        for (z, weights) in [
+            (0, [3, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (4, [0, 0, 1, 0, 3, 2, 0, 0, 0, 0, 0]),
+            (8, [0, 0, 0, 0, 0, 0, 0, 0, 3, 2, 1]),
+        ] {
+            let total: i32 = weights.iter().sum();
+            let by_hand = (0..SIZE * SIZE).map(|i| {
+                let sum: f32 =
+                    weights.iter().enumerate().map(|(o, &w)| w as f32 * one[o * SIZE * SIZE + i]).sum();
+                sum / total as f32
+            });
+            let off = by_hand.zip(slice(&mean, z)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-6, "slice {z}: {off}");
+            assert_ne!(slice(&one, z), slice(&mean, z));
+        }
+        assert!(slice(&mean, 3).iter().all(|&p| p == 0.0));
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub(crate) struct Settings {
     /// Share of the patients outside the test fold on which thresholds and the best epoch are chosen.
     pub(crate) validation_share: f64,
     pub(crate) prepare: PrepareConfig,
-    /// What is done to masks; left out where it is the usual.
-    #[serde(default, skip_serializing_if = "CleanUp::is_usual")]
+    /// What is done to masks.
+    #[serde(default)]
     pub(crate) clean: CleanUp,
     pub(crate) classify: TaskSettings,
     pub(crate) lung: TaskSettings,
@@ -206,6 +206,22 @@ pub(crate) fn check_file(path: &Path) -> Result<Settings> {
     Settings::resolve(&SettingsArgs { config: Some(path.to_owned()), ..SettingsArgs::default() })
 }
 
+/// A clean-up with single settings changed, each as KEY=VALUE.
+pub(crate) fn clean_with(clean: CleanUp, set: &[String]) -> Result<CleanUp> {
+    let mut table = toml::Table::try_from(clean)?;
+    for pair in set {
+        let wrong = || Usage(format!("{pair}: should be KEY=VALUE, as in infection_reach=2"));
+        let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
+        let value: toml::Value = value.trim().parse().map_err(|_| wrong())?;
+        table.insert(key.trim().to_owned(), value);
+    }
+    let changed: CleanUp = table.try_into().map_err(|e: toml::de::Error| Usage(e.message().to_owned()))?;
+    match changed.fault() {
+        Some(fault) => Err(Usage(fault).into()),
+        None => Ok(changed),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +285,6 @@ mod tests {
             let mut settings = Settings::resolve(&args).unwrap();
             settings.prepare.window_hu = Some([0.0, 1.0]);
             settings.prepare.clahe_clip = Some(1.0);
-            settings.clean.lung_smallest = 0.5; // else it would be left out
             for task in [&mut settings.classify, &mut settings.lung, &mut settings.infection] {
                 if let NetConfig::Unet(net) = &mut task.network {
                     (net.block, net.skips, net.deep_supervision) = (Block::Residual, Skips::Gated, true);
@@ -371,6 +386,8 @@ mod tests {
             "speling=1",
             "prepare.size=0",
             "clean.doubtful_lung=1.7",
+            "clean.infection_reach=17",
+            "clean.infection_reach=0.5",
             "lung",
             "=3",
             "seed=\"x\"",

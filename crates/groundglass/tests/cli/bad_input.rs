@@ -316,7 +316,7 @@ fn bundles_that_cannot_be_used_are_refused() {
     let cases: [(Vec<u8>, &str); 4] = [
         (good[..good.len() / 2].to_vec(), "whole"),
         (b"no bundle".to_vec(), "whole"),
-        (swap("\\\"format_version\\\":3", "\\\"format_version\\\":9"), "newer"),
+        (swap("\\\"format_version\\\":5", "\\\"format_version\\\":9"), "newer"),
         (swap("\\\"base\\\":4", "\\\"base\\\":8"), "weight"),
     ];
     for (bytes, word) in cases {

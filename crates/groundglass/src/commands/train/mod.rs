@@ -385,7 +385,7 @@ fn write_bundle(
         })
     });
     let info = BundleInfo {
-        format_version: gg_nn::BUNDLE_FORMAT, // replaced by the least that has all
+        format_version: gg_nn::BUNDLE_FORMAT,
         name: args.name.clone().unwrap_or_else(default_name),
         task,
         net: settings.task(task).network.clone(),
