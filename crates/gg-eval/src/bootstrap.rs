@@ -107,12 +107,6 @@ pub(crate) fn resampled_rows(groups: &[&str], seed: u64, n: usize) -> Vec<Vec<us
     (0..n).map(one).collect()
 }
 
-/// 95 % interval of the values of resamples, which are sorted for it.
-pub(crate) fn interval_of(results: &mut [f64]) -> Option<(f64, f64)> {
-    results.sort_by(f64::total_cmp);
-    percentile(results, LOW_PERCENT).zip(percentile(results, HIGH_PERCENT))
-}
-
 /// A whole number from 0 to `n - 1` by multiplication (Lemire without rejection; the bias is below `n / 2^64`).
 pub(crate) fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
     ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize

@@ -62,7 +62,16 @@ impl Table {
                 rest.iter_mut().zip(direction).for_each(|(r, d)| *r -= along * d);
             }
             let left = dot(&rest, &rest);
-            let explained = 1.0 - left / length;
+            // Adjusted for how many attributes come before (Ezekiel 1930): of chance alone, as many as there are cases explain all.
+            let free = n as f64 - 1.0 - basis.len() as f64;
+            if free < 1.0 {
+                leave(format!(
+                    "{} attributes before it are as many as {n} cases can tell apart",
+                    basis.len()
+                ));
+                continue;
+            }
+            let explained = 1.0 - left / length * (n as f64 - 1.0) / free;
             if explained > COLLINEAR {
                 let likest = (0..kept.len())
                     .max_by(|&a, &b| {

@@ -4,8 +4,9 @@
 //! * Attributes that have one value, are mostly missing, or follow from others are left out and named ([`LeftOut`]).
 //! * Missing values are the median of the cases that the regression was fitted on; they are counted.
 //! * Attributes are standardised; one L2 penalty holds for all; odds ratios are per standard deviation.
-//! * The AUROC is that of cases whose patients the regression never saw, pooled over folds; its interval and those of the
-//!   odds ratios are by bootstrap over patients.
+//! * The AUROC is that of cases whose patients the regression never saw, pooled over folds; its interval is by bootstrap over
+//!   patients. Those of the odds ratios lie around the coefficient by 1.96 of its standard errors over the same resamples:
+//!   percentiles would not hold it for sure, for a resample has fewer different patients, and the penalty more to say.
 //! * Importance is what the pooled AUROC loses where an attribute's values are dealt anew among all cases (Breiman 2001,
 //!   Fisher et al. 2019); it can fall below 0 by chance.
 //! * An attribute says how the prediction moves, not what causes the outcome.
@@ -15,7 +16,7 @@ mod folds;
 #[cfg(test)]
 mod tests;
 
-use crate::bootstrap::{Interval, below, bootstrap_by_group, interval_of, percentile, resampled_rows};
+use crate::bootstrap::{Interval, below, bootstrap_by_group, percentile, resampled_rows};
 use crate::logistic::{Logistic, partial_dependence};
 use crate::roc_curve;
 use columns::Table;
@@ -183,6 +184,8 @@ const GRID: usize = 25;
 const GRID_ENDS: [f64; 2] = [5.0, 95.0];
 /// Share of the resamples that must be fitted for an interval.
 const FITTED_SHARE: f64 = 0.5;
+/// Half the width of a 95 % interval, in standard errors.
+const NORMAL_95: f64 = 1.959_963_984_540_054;
 /// Sets the streams of random numbers apart.
 const DEALS: u64 = 0x6465_616c;
 
@@ -225,7 +228,7 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
     };
     let auroc = bootstrap_by_group(&patients, config.seed, config.resamples, |rows| auroc_of(rows, &scores));
     let importances = importances(&table, &held, &cohort.outcomes, auroc.mean, config);
-    let intervals = odds_intervals(&rows, &cohort.outcomes, &patients, config);
+    let errors = standard_errors(&rows, &cohort.outcomes, &patients, config);
 
     let mut attributes: Vec<AttributeEffect> = (0..table.names.len())
         .map(|j| {
@@ -239,7 +242,10 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
                 missing: table.missing(j),
                 coefficient,
                 odds_ratio: coefficient.exp(),
-                odds_ratio_interval: intervals[j].map(|(low, high)| (low.exp(), high.exp())),
+                odds_ratio_interval: errors[j].map(|se| {
+                    let by = NORMAL_95 * se;
+                    ((coefficient - by).exp(), (coefficient + by).exp())
+                }),
                 auroc_alone: roc_curve(&alone, &cohort.outcomes).auroc,
                 importance: importances[j],
                 dependence: dependence(&whole, &rows, j, values, scale[j].mean, scale[j].sd),
@@ -251,6 +257,11 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
         weight(b).total_cmp(&weight(a)).then(b.coefficient.abs().total_cmp(&a.coefficient.abs()))
     });
 
+    let parted: Vec<&str> = attributes
+        .iter()
+        .filter(|a| a.auroc_alone.is_some_and(|auroc| auroc == 0.0 || auroc == 1.0))
+        .map(|a| a.name.as_str())
+        .collect();
     let per_attribute = rarer as f64 / attributes.len() as f64;
     let report = CohortReport {
         cases: cohort.rows.len(),
@@ -261,7 +272,7 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
         folds,
         auroc,
         intercept: whole.intercept,
-        warnings: warnings(&table, rarer, attributes.len(), per_attribute, &auroc),
+        warnings: warnings(&table, rarer, attributes.len(), per_attribute, &auroc, &parted),
         attributes,
         left_out,
         config,
@@ -350,13 +361,13 @@ fn importances(
     (0..table.names.len()).into_par_iter().map(of).collect()
 }
 
-/// 95 % intervals of the coefficients, by refitting on resamples of patients.
-fn odds_intervals(
+/// Standard errors of the coefficients, by refitting on resamples of patients.
+fn standard_errors(
     rows: &[&[f64]],
     outcomes: &[bool],
     patients: &[&str],
     config: CohortConfig,
-) -> Vec<Option<(f64, f64)>> {
+) -> Vec<Option<f64>> {
     let refit = |picked: &Vec<usize>| {
         let rows: Vec<&[f64]> = picked.iter().map(|&i| rows[i]).collect();
         let outcomes: Vec<bool> = picked.iter().map(|&i| outcomes[i]).collect();
@@ -364,10 +375,12 @@ fn odds_intervals(
     };
     let drawn = resampled_rows(patients, config.seed, config.resamples);
     let fitted: Vec<Vec<f64>> = drawn.par_iter().filter_map(refit).collect();
-    let enough = !fitted.is_empty() && fitted.len() as f64 >= FITTED_SHARE * config.resamples as f64;
+    let count = fitted.len() as f64;
+    let enough = fitted.len() > 1 && count >= FITTED_SHARE * config.resamples as f64;
     let of = |j: usize| {
-        let mut values: Vec<f64> = fitted.iter().map(|c| c[j]).collect();
-        if enough { interval_of(&mut values) } else { None }
+        let mean = fitted.iter().map(|c| c[j]).sum::<f64>() / count;
+        let squares: f64 = fitted.iter().map(|c| (c[j] - mean).powi(2)).sum();
+        enough.then(|| (squares / (count - 1.0)).sqrt())
     };
     (0..rows.first().map_or(0, |r| r.len())).map(of).collect()
 }
@@ -393,8 +406,16 @@ fn warnings(
     attributes: usize,
     per_attribute: f64,
     auroc: &Interval,
+    parted: &[&str],
 ) -> Vec<String> {
     let mut warnings = Vec::new();
+    if !parted.is_empty() {
+        warnings.push(format!(
+            "alone, each of {} tells all cases with the outcome from all without: where it was made from the outcome, or the outcome \
+             from it, right would be the other attributes without it",
+            parted.join(", ")
+        ));
+    }
     if per_attribute < PATIENTS_PER_ATTRIBUTE {
         warnings.push(format!(
             "too few cases: {rarer} patients of the rarer class for {attributes} attributes are {per_attribute:.1} for each, \

@@ -103,6 +103,47 @@ fn constant_collinear_and_missing_attributes_are_named_and_missing_values_counte
 }
 
 #[test]
+fn chance_among_few_cases_is_not_collinearity_but_no_more_attributes_than_cases_take_part() {
+    let mut few = cohort(39, |v| 0.8 * (v[0] - 10.0), 11);
+    let mut state = 1u64;
+    for k in 0..45 {
+        few.names.push(format!("chance {k}"));
+        for row in &mut few.rows {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            row.push(Some((state >> 40) as f64));
+        }
+    }
+    let report = explained(&few);
+    let left: Vec<&LeftOut> =
+        report.left_out.iter().filter(|l| !l.reason.contains("as many as 39 cases can tell apart")).collect();
+    assert!(left.len() <= 4, "{left:?}");
+    assert!(report.attributes.len() <= 38 && report.attributes.len() >= 33, "{}", report.attributes.len());
+    // The penalty holds a resample's coefficients back more than all cases': the interval still lies around the ratio.
+    for a in &report.attributes {
+        let (low, high) = a.odds_ratio_interval.unwrap();
+        assert!(low < a.odds_ratio && a.odds_ratio < high, "{a:?}");
+    }
+}
+
+#[test]
+fn an_attribute_that_is_the_outcome_by_another_name_is_told() {
+    let mut c = cohort(80, |v| 0.3 * (v[0] - 10.0), 4);
+    let said = |c: &Cohort| {
+        explained(c).warnings.iter().filter(|w| w.contains("alone")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(said(&c), Vec::<String>::new());
+    for name in ["died", "alive"] {
+        c.names.push(name.to_owned());
+        for (row, &outcome) in c.rows.iter_mut().zip(&c.outcomes) {
+            row.push(Some(f64::from(u8::from(outcome == (name == "died")))));
+        }
+    }
+    // The second one follows from the first and is left out for that.
+    let told = said(&c);
+    assert!(told.len() == 1 && told[0].contains("each of died tells"), "{told:?}");
+}
+
+#[test]
 fn too_few_cases_are_said_so_and_one_class_is_refused() {
     let report = explained(&cohort(24, |v| 0.8 * (v[0] - 10.0), 2));
     assert!(report.warnings[0].contains("too few cases"), "{:?}", report.warnings);

@@ -98,7 +98,10 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     let clean = |file: &Path| bundle_json(file)["info"]["clean"].clone();
     set_clean("infection_reach=1", &cleaned).ok();
     assert!(bundle_json(&cleaned)["info"]["interval"].is_null());
-    assert_eq!((&clean(&cleaned)["infection_reach"], &clean(&with)["infection_reach"]), (&1.into(), &2.into()));
+    assert_eq!(
+        (&clean(&cleaned)["infection_reach"], &clean(&with)["infection_reach"]),
+        (&1.into(), &2.into())
+    );
     assert_eq!(clean(&cleaned)["doubtful_lung"], clean(&with)["doubtful_lung"]);
     assert_eq!(bundle_json(&cleaned)["info"]["weights_sha256"], bundle_json(&with)["info"]["weights_sha256"]);
     set_clean("infection_reach=2", &cleaned).ok();
