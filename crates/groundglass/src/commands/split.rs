@@ -32,6 +32,14 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     let (sets, _) = data::open(context, &args.dataset)?;
     let cases = sets.split_cases();
     let stated: BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
+    if !args.by_slice && !args.ignore_table && !stated.is_empty() && stated.len() != args.folds {
+        context.console.warn(format!(
+            "the data set's own table has {} folds, {} are asked for: new ones are drawn; --folds {} takes the table's",
+            stated.len(),
+            args.folds,
+            stated.len()
+        ));
+    }
     let split = if args.by_slice {
         Split::by_slice(&data::with_slice_counts(&sets, &args.read.options())?, args.folds, args.seed)?
     } else if stated.len() == args.folds && !args.ignore_table {

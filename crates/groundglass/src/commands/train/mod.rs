@@ -32,6 +32,8 @@ use std::sync::Arc;
 
 /// Code of the remark that the validation part holds one class only.
 pub(super) const ONE_SIDED: &str = "validation_of_one_class";
+/// Code of the remark on a network that learned nothing.
+const FOUND_NOTHING: &str = "found_nothing";
 
 /// Code of the remark that the training part holds one class only.
 pub(super) const ONE_CLASS: &str = "training_of_one_class";
@@ -220,6 +222,10 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         other => other.with_context(|| args.out.out.display().to_string())?,
     };
     live.step.finish();
+    if let Some(message) = found_nothing(&outcome, task) {
+        context.console.warn(&message);
+        warnings.push(Warning::new(FOUND_NOTHING, message));
+    }
 
     let data_sha256 = data_hash(&cache);
     let salt = patient_salt(settings.seed, &data_sha256);
@@ -277,6 +283,24 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         val_metric: outcome.val.as_ref().and_then(|v| v.metric_at_threshold),
         val_auroc: outcome.val.as_ref().and_then(|v| v.auroc),
         warnings,
+    })
+}
+
+/// What is to be said of a network whose masks hold none of the truth, where there is some.
+fn found_nothing(outcome: &TrainOutcome, task: Task) -> Option<String> {
+    if task == Task::Classify {
+        return None;
+    }
+    let best = outcome.rows.iter().find(|r| r.epoch == outcome.best_epoch)?;
+    let (dice, slices) = match &outcome.val {
+        Some(val) => (val.metric_at_threshold?, "validation"),
+        None => (best.train_metric?, "training"),
+    };
+    (dice == 0.0).then(|| {
+        format!(
+            "the network finds nothing of what is true in the {slices} slices (Dice 0): right would be more epochs, another rate, or \
+             masks that belong to the pictures"
+        )
     })
 }
 
