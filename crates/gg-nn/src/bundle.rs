@@ -6,6 +6,7 @@
 use crate::calibration::{CALIBRATION_FORMAT, Calibration};
 use crate::checkpoint::{BEST_TEXT, State};
 use crate::ensemble::Member;
+use crate::mirror::Mirror;
 use crate::net::{Graph, NetConfig, NetError};
 use crate::store::{Precision, StoreError, decode, encode, named, with_text, write_whole};
 use crate::weights::{Weights, WeightsError};
@@ -46,9 +47,9 @@ pub struct BundleInfo {
     /// validation part gave them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold_folds: Option<usize>,
-    /// Whether logits are the mean of a slice's and of its mirror image's (left to right).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub mirror: bool,
+    /// What each slice is looked at with besides as it is.
+    #[serde(default, skip_serializing_if = "Mirror::is_none")]
+    pub mirror: Mirror,
     /// What is done to masks after the threshold.
     #[serde(default)]
     pub clean: CleanUp,

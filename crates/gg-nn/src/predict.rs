@@ -3,6 +3,7 @@
 use crate::bundle::Bundle;
 use crate::engine::{Arithmetic, Engine, EngineError, Images, Int8Engine, Precision, Processor, engine_for};
 use crate::loss::sigmoid;
+use crate::mirror::Mirror;
 use crate::net::Block;
 use rayon::prelude::*;
 
@@ -20,22 +21,22 @@ pub struct Predictor {
     channels: usize,
     batch: usize,
     temperature: f32,
-    mirror: bool,
+    mirror: Mirror,
 }
 
-/// Logits of images; with `mirror` the mean of those and of the mirror images' (left to right).
+/// Logits of images; with `mirror` the mean of those and of the images' in that posture.
 pub(crate) fn predict_logits(
     engine: &mut dyn Engine,
     images: &Images<'_>,
-    mirror: bool,
+    mirror: Mirror,
 ) -> Result<Vec<f32>, EngineError> {
     let mut logits = engine.predict(images)?;
-    if mirror {
+    if !mirror.is_none() {
         let mut values = images.values.to_vec();
-        values.par_chunks_exact_mut(images.width).for_each(<[f32]>::reverse);
+        mirror.turn(&mut values, images.height, images.width);
         let mut other = engine.predict(&Images { values: &values, ..*images })?;
         if logits.len() > images.n {
-            other.par_chunks_exact_mut(images.width).for_each(<[f32]>::reverse);
+            mirror.turn(&mut other, images.height, images.width);
         }
         logits.par_iter_mut().zip(&other).for_each(|(z, o)| *z = 0.5 * (*z + o));
     }
@@ -180,29 +181,31 @@ mod tests {
     fn with_its_mirror_image_a_slice_gets_the_mirrored_logits_of_the_mirrored_slice() {
         let side = 8;
         let values: Vec<f32> = (0..2 * side * side).map(|i| ((i * 37 + 11) % 101) as f32 / 101.0).collect();
-        let flip = |values: &[f32]| -> Vec<f32> {
-            values.chunks(side).flat_map(|row| row.iter().rev().copied()).collect()
+        let turn = |values: &[f32], run: usize| -> Vec<f32> {
+            values.chunks(run).flat_map(|some| some.iter().rev().copied()).collect()
         };
-        for (net, per_pixel) in [
+        let nets = [
             (NetConfig::Unet(UnetConfig { base: 2, levels: 2, ..UnetConfig::default() }), true),
             (
                 NetConfig::ClassifierB(ClassifierBConfig { widths: vec![3], dense: 2, ..Default::default() }),
                 false,
             ),
-        ] {
+        ];
+        let postures = [(Mirror::LeftRight, side), (Mirror::HalfTurn, side * side)];
+        for ((net, per_pixel), (posture, reversed)) in nets.iter().flat_map(|n| postures.map(|p| (n, p))) {
             let mut engine = BurnEngine::new(net.graph().unwrap());
-            engine.set_weights(&Weights::init(&net, 1).unwrap()).unwrap();
-            let mut run = |values: &[f32], mirror: bool| {
+            engine.set_weights(&Weights::init(net, 1).unwrap()).unwrap();
+            let mut run = |values: &[f32], mirror: Mirror| {
                 let images = Images { values, n: 2, height: side, width: side };
                 predict_logits(&mut engine, &images, mirror).unwrap()
             };
-            let mirrored = flip(&values);
-            let (plain, other) = (run(&values, false), run(&mirrored, false));
-            let back = |z: Vec<f32>| if per_pixel { flip(&z) } else { z };
+            let turned = turn(&values, reversed);
+            let (plain, other) = (run(&values, Mirror::None), run(&turned, Mirror::None));
+            let back = |z: Vec<f32>| if *per_pixel { turn(&z, reversed) } else { z };
             let right: Vec<f32> = plain.iter().zip(&back(other)).map(|(a, b)| 0.5 * (a + b)).collect();
             assert_ne!(right, plain);
-            assert_eq!(run(&values, true), right);
-            assert_eq!(back(run(&mirrored, true)), right);
+            assert_eq!(run(&values, posture), right);
+            assert_eq!(back(run(&turned, posture)), right);
         }
     }
 }

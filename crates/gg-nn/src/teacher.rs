@@ -62,6 +62,6 @@ impl Teacher {
 
 fn says(info: &BundleInfo) -> String {
     let members: Vec<f32> = info.members.iter().map(|m| m.temperature).collect();
-    let mirror = if info.mirror { ", with mirror images" } else { "" };
-    format!("{}, temperature {} {members:?}{mirror}", info.weights_sha256, info.temperature)
+    let mirror = info.mirror.words();
+    format!("{}, temperature {} {members:?}, {mirror}", info.weights_sha256, info.temperature)
 }

@@ -8,6 +8,7 @@
 use crate::checkpoint::{Checkpoint, load_best, save_best};
 use crate::engine::{DropoutKey, Engine, EngineError, Images};
 use crate::loss::Loss;
+use crate::mirror::Mirror;
 use crate::net::{Graph, NetConfig, NetError};
 use crate::optim::{update_average, update_running_stats};
 use crate::predict::predict_logits;
@@ -204,7 +205,7 @@ pub fn train(
         let train_secs = epoch_started.elapsed().as_secs_f64();
         let kept = at.average.as_ref().unwrap_or(&at.weights).clone();
         let val = match run.val {
-            Some(part) => Some(score_part(run, engine, observer, part, (&kept, false), &at)?),
+            Some(part) => Some(score_part(run, engine, observer, part, (&kept, Mirror::None), &at)?),
             None => None,
         };
         end_epoch(run, &mut at, lr, val.as_ref(), &kept)?;
@@ -422,7 +423,7 @@ fn score_part(
     engine: &mut dyn Engine,
     observer: &mut dyn Observer,
     part: &BatchLoader,
-    (weights, mirror): (&Weights, bool),
+    (weights, mirror): (&Weights, Mirror),
     at: &Checkpoint,
 ) -> Result<PartScores, TrainError> {
     engine.set_weights(weights)?;

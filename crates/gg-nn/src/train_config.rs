@@ -1,6 +1,7 @@
 //! Settings of a training run, besides data and network.
 
 use crate::loss::Loss;
+use crate::mirror::Mirror;
 use crate::optim::{AdamConfig, Clip};
 use crate::schedule::{EarlyStopping, Schedule};
 use serde::{Deserialize, Serialize};
@@ -24,9 +25,8 @@ pub struct TrainConfig {
     /// Decay of the moving average of weights that is validated and kept; without, the weights themselves are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// Whether the finished network is scored, and predicts, with the mean of the logits of each slice and of its mirror
-    /// image (left to right), at twice the time.
-    pub mirror: bool,
+    /// What the finished network looks at each slice with when it is scored and predicts, at twice the time.
+    pub mirror: Mirror,
     /// Share of the truth that is what trained networks say, where there are some to learn from; the rest is masks or labels.
     #[serde(skip_serializing_if = "is_half")]
     pub teacher_share: f64,
@@ -85,7 +85,7 @@ impl Default for TrainConfig {
             epochs: 20,
             clip: Clip::None {},
             ema: None,
-            mirror: false,
+            mirror: Mirror::None,
             teacher_share: 0.5,
             early_stopping: None,
             class_weights: ClassWeights::None {},

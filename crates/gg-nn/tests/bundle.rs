@@ -3,7 +3,7 @@
 
 use gg_imaging::PrepareConfig;
 use gg_nn::engine::{Arithmetic, Isa};
-use gg_nn::net::{UnetClassifierConfig, UnetConfig};
+use gg_nn::net::UnetConfig;
 use gg_nn::*;
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn info() -> BundleInfo {
         temperature: 1.5,
         clean: gg_imaging::CleanUp { infection_smallest: 0.001, ..Default::default() },
         threshold_folds: Some(5),
-        mirror: false,
+        mirror: Mirror::None,
         interval: Some(interval()),
         area: None,
         labels: [("1".to_string(), "infection".to_string())].into(),
@@ -246,11 +246,15 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
     // An interval makes it one of this format, and leaves the weights as they are stored.
     for precision in [Precision::F32, Precision::Bf16] {
         let (bundle, bytes) = Bundle::new(bundle.info.clone(), &weights(), precision).unwrap();
-        let more = |info: &mut BundleInfo| (info.interval, info.mirror) = (Some(interval()), true);
-        let less = |info: &mut BundleInfo| (info.interval, info.mirror) = (None, false);
+        let more =
+            |info: &mut BundleInfo| (info.interval, info.mirror) = (Some(interval()), Mirror::HalfTurn);
+        let less = |info: &mut BundleInfo| (info.interval, info.mirror) = (None, Mirror::None);
         let with = Bundle::described(&bytes, more).unwrap();
         let read = Bundle::from_bytes(&with).unwrap();
-        assert_eq!(read.info, BundleInfo { interval: Some(interval()), mirror: true, ..bundle.info });
+        assert_eq!(
+            read.info,
+            BundleInfo { interval: Some(interval()), mirror: Mirror::HalfTurn, ..bundle.info }
+        );
         assert_eq!(read.weights, bundle.weights);
         assert_eq!(Bundle::described(&with, less).unwrap(), bytes);
     }
@@ -420,7 +424,7 @@ fn several_networks_answer_with_the_mean_of_what_each_says_at_its_own_temperatur
     };
     refused(&with(&|i| i.task = Task::Lung), "a and b differ in their task (infection and lung)");
     refused(&with(&|i| i.prepare.clahe_clip = Some(7.0)), "how slices are prepared");
-    refused(&with(&|i| i.mirror = true), "mirror images");
+    refused(&with(&|i| i.mirror = Mirror::LeftRight), "mirror images");
     refused(&with(&|i| i.area = Some(area())), "infected area");
 }
 

@@ -127,7 +127,7 @@ fn brightness(channels: usize) -> Bundle {
         temperature: 1.0,
         clean: Default::default(),
         threshold_folds: None,
-        mirror: false,
+        mirror: gg_nn::Mirror::None,
         interval: None,
         area: None,
         labels: Default::default(),

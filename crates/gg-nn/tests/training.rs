@@ -216,7 +216,7 @@ fn finds_discs() -> Bundle {
         temperature: outcome.temperature,
         clean: gg_imaging::CleanUp::default(),
         threshold_folds: None,
-        mirror: true,
+        mirror: gg_nn::Mirror::LeftRight,
         interval: None,
         area: None,
         labels: Default::default(),

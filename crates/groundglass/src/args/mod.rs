@@ -22,8 +22,8 @@ pub(crate) use options::{
 pub(crate) use paper::PaperArgs;
 pub(crate) use program::{
     BenchArgs, BenchPart, ConfigAction, ConfigArgs, ModelsAction, ModelsArgs, ModelsCalibrateArgs,
-    ModelsJoinArgs, ModelsSetAreaArgs, ModelsSetCleanArgs, ModelsSetIntervalArgs, ModelsSetThresholdArgs,
-    ModelsShowArgs, OutBundle, QuickstartArgs,
+    ModelsJoinArgs, ModelsSetAreaArgs, ModelsSetIntervalArgs, ModelsSetPredictionArgs,
+    ModelsSetThresholdArgs, ModelsShowArgs, OutBundle, QuickstartArgs,
 };
 pub(crate) use scans::{AnalyzeArgs, ConvertArgs, InspectArgs};
 pub(crate) use training::{CrossvalArgs, EvaluateArgs, PartName, TrainArgs};

@@ -60,8 +60,8 @@ pub(crate) enum ModelsAction {
     SetArea(ModelsSetAreaArgs),
     /// Write a copy of a bundle with the median threshold and temperature of a cross-validation's folds
     SetThreshold(ModelsSetThresholdArgs),
-    /// Write a copy of a bundle that does something else to its masks
-    SetClean(ModelsSetCleanArgs),
+    /// Write a copy of a bundle that predicts in another way: other postures, another clean-up of masks
+    SetPrediction(ModelsSetPredictionArgs),
     /// Write one bundle of several networks, whose mean answers
     Join(ModelsJoinArgs),
 }
@@ -148,17 +148,20 @@ pub(crate) struct ModelsSetThresholdArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  groundglass models set-clean infection.safetensors infection_reach=2 infection_smallest=0.0002 --out other.safetensors\n\n\
-    The keys are those of the table `clean` in `groundglass config`. No training is needed: they count when masks are made. An interval was \
-    fitted on masks as they were, and is taken out."
+    after_help = "Example:\n  groundglass models set-prediction infection.safetensors mirror=half_turn infection_reach=2 --out other.safetensors\n\n\
+    The keys are `mirror` and those of the table `clean` in `groundglass config`. No training is needed: they count when masks are made. An \
+    interval was fitted on masks as they were, and is taken out; `crossval --trained` scores folds anew whose bundles were changed."
 )]
-pub(crate) struct ModelsSetCleanArgs {
+pub(crate) struct ModelsSetPredictionArgs {
     /// Task of a model in the box, or a bundle file
     #[arg(value_name = "TASK|BUNDLE")]
     pub(crate) model: String,
-    /// Settings of the clean-up, e.g. infection_reach=2
+    /// What is to be done when it predicts, e.g. infection_reach=2
     #[arg(value_name = "KEY=VALUE", required = true)]
     pub(crate) set: Vec<String>,
+    /// Name of the model in all outputs (default: as it was)
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) out: OutBundle,
 }

@@ -136,6 +136,10 @@ pub(crate) struct CrossvalArgs {
     /// patients, as under the same split. May be given several times, the mean counts
     #[arg(long, value_name = "DIR")]
     pub(crate) teacher: Vec<PathBuf>,
+    /// Folder of a finished `crossval` of the same task: its networks are scored again and nothing is trained, e.g. inside other lungs
+    /// or after `models set-prediction`; none may know its fold's patients
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["init", "teacher", "resume"])]
+    pub(crate) trained: Option<PathBuf>,
     /// Go on with the fold and the step where an earlier run was stopped
     #[arg(long)]
     pub(crate) resume: bool,

@@ -71,7 +71,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     without_int8(args.precision)?;
     let out = &args.out.out;
     let split_file = out.join(SPLIT);
-    let models = args.init.iter().chain(&args.lung).chain(&args.teacher);
+    let models = args.init.iter().chain(&args.lung).chain(&args.teacher).chain(&args.trained);
     output::check_apart(&args.out.out, &inputs(&args.dataset, models))?;
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let settings = Settings::resolve(&args.settings)?;
@@ -81,7 +81,8 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let begun = args.init.iter().map(|dir| ("--init", dir));
     let others =
         args.lung.iter().map(|dir| ("--lung", dir)).chain(args.teacher.iter().map(|dir| ("--teacher", dir)));
-    for (option, dir) in begun.chain(others) {
+    let again = args.trained.iter().map(|dir| ("--trained", dir));
+    for (option, dir) in begun.chain(others).chain(again) {
         if !dir.join("fold-0").is_dir() {
             bail!(
                 "{}: holds no folds, right for {option} would be the folder of a finished `crossval`",
@@ -101,6 +102,20 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
             let path = bundle_of(init, fold);
             let (bundle, _) = model_file::read_single(&path)?;
             taken_over(&bundle, &path, &settings.task(args.task.task()).network)?;
+            refuse_held_out(&bundle, &path)?;
+        }
+        if let Some(trained) = &args.trained {
+            let path = bundle_of(trained, fold);
+            let (bundle, _) = model_file::read(&path)?;
+            let (found, right) = (bundle.info.task, args.task.task());
+            if found != right {
+                bail!(
+                    "{}: found a network for the task {}, right would be {}",
+                    path.display(),
+                    found.name(),
+                    right.name()
+                );
+            }
             refuse_held_out(&bundle, &path)?;
         }
         let mut teachers = Vec::new();
@@ -319,17 +334,23 @@ fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<()> {
 fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -> Result<Scores> {
     let dir = args.out.out.join(format!("fold-{fold}"));
     let run = dir.join("run");
-    let bundle = run.join(BUNDLE);
+    let bundle = bundle_of(&args.out.out, fold);
     let fold_args = FoldArgs { split: Some(split.to_owned()), fold: Some(fold) };
     let cache =
         CacheArgs { cache: Some(args.cache.cache.clone().unwrap_or_else(|| args.out.out.join("cache"))) };
-    // A fold that is trained already is compared with what it was begun with, trains no epoch, and is written out again.
-    let trained = train(
-        context,
-        &TrainArgs {
+    let warnings = if let Some(trained) = &args.trained {
+        let from = bundle_of(trained, fold);
+        let bytes = std::fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
+        std::fs::create_dir_all(&run).with_context(|| format!("making {}", run.display()))?;
+        gg_io::atomic_write(&bundle, |file| file.write_all(&bytes))
+            .with_context(|| format!("writing {}", bundle.display()))?;
+        Vec::new()
+    } else {
+        // A fold that is trained already is compared with what it was begun with, trains no epoch, and is written out again.
+        let args = TrainArgs {
             task: args.task,
             dataset: args.dataset.clone(),
-            out: OutArgs { out: run.clone(), force: false },
+            out: OutArgs { out: run, force: false },
             resume: args.resume,
             seed: args.seed,
             name: None,
@@ -341,10 +362,10 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
             fold: fold_args.clone(),
             settings: args.settings.clone(),
             read: args.read.clone(),
-        },
-    )?;
-    let one_sided =
-        trained.warnings.into_iter().filter(|w| [ONE_SIDED, ONE_CLASS].contains(&w.code.as_str()));
+        };
+        train(context, &args)?.warnings
+    };
+    let one_sided = warnings.into_iter().filter(|w| [ONE_SIDED, ONE_CLASS].contains(&w.code.as_str()));
     let mut model = vec![bundle];
     model.extend(args.lung.as_ref().map(|lungs| bundle_of(lungs, fold)));
     let mut scores = evaluate(

@@ -3,15 +3,15 @@
 use super::Context;
 use super::crossval::HeldOutTemperature;
 use crate::args::{
-    ModelsAction, ModelsArgs, ModelsJoinArgs, ModelsSetAreaArgs, ModelsSetCleanArgs, ModelsSetIntervalArgs,
-    ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
+    ModelsAction, ModelsArgs, ModelsJoinArgs, ModelsSetAreaArgs, ModelsSetIntervalArgs,
+    ModelsSetPredictionArgs, ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
 };
 use crate::builtin;
 use crate::manifest::{self, Training};
 use crate::model_file;
 use crate::output;
 use crate::seen;
-use crate::settings;
+use crate::settings::Prediction;
 use crate::words;
 use anyhow::{Context as _, Result};
 use gg_dataset::{LEAK, Task};
@@ -55,7 +55,7 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
         ModelsAction::SetInterval(args) => set_interval(context, &args),
         ModelsAction::SetArea(args) => set_area(context, &args),
         ModelsAction::SetThreshold(args) => set_threshold(context, &args),
-        ModelsAction::SetClean(args) => set_clean(context, &args),
+        ModelsAction::SetPrediction(args) => set_prediction(context, &args),
         ModelsAction::Join(args) => join(context, &args),
     }
 }
@@ -187,30 +187,41 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
     })
 }
 
-/// Puts other settings of the clean-up into a copy of a bundle; its weights stay as they are.
-fn set_clean(context: &Context, args: &ModelsSetCleanArgs) -> Result<()> {
+/// Puts another posture and other settings of the clean-up into a copy of a bundle; its weights stay as they are.
+fn set_prediction(context: &Context, args: &ModelsSetPredictionArgs) -> Result<()> {
     check_free(&args.out, &args.model, &[])?;
     let (bundle, bytes) = model_file::read(Path::new(&args.model))?;
-    if bundle.info.task == Task::Classify {
+    let before = Prediction { mirror: bundle.info.mirror, clean: bundle.info.clean };
+    let after = before.with(&args.set)?;
+    if bundle.info.task == Task::Classify && after.clean != before.clean {
         anyhow::bail!(
-            "{}: found a network for the task classify, right would be lung or infection",
+            "{}: found a network for the task classify, which makes no masks; right would be lung or infection, or the key mirror",
             args.model
         );
     }
-    let clean = settings::clean_with(bundle.info.clean, &args.set)?;
-    let changed = clean != bundle.info.clean;
-    let had_interval = bundle.info.interval.is_some() && changed;
+    if bundle.info.area.is_some() && after != before {
+        anyhow::bail!(
+            "{}: its threshold and the weights of the infected area were fitted on what it says now; right would be a bundle before \
+             `models set-area`",
+            args.model
+        );
+    }
+    let had_interval = bundle.info.interval.is_some() && after != before;
     let bytes = Bundle::described(&bytes, |info| {
-        info.clean = clean;
-        if changed {
+        (info.mirror, info.clean) = (after.mirror, after.clean);
+        if after != before {
             info.interval = None;
+        }
+        if let Some(name) = &args.name {
+            info.name.clone_from(name);
         }
     })
     .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || {
         let interval = if had_interval { INTERVAL_TAKEN_OUT } else { "" };
-        format!("{}\nclean        {}{interval}", args.out.out.display(), clean_words(&shown.info))
+        let lines = [shown.info.mirror.words().to_owned(), clean_words(&shown.info)];
+        format!("{}\npredicts     {}\nclean        {}{interval}", args.out.out.display(), lines[0], lines[1])
     })
 }
 
@@ -523,6 +534,7 @@ fn text(shown: &Shown) -> String {
         format!("{} ({})", row.name, row.task.name()),
         format!("network      {}, {} parameters, {} bytes", row.network, row.parameters, row.bytes),
         format!("sees         slices of {0} x {0} pixels, {1} at once", row.size, info.net.in_channels()),
+        format!("predicts     {}", info.mirror.words()),
         format!("threshold    {}", threshold_words(info)),
         format!("temperature  {}", temperature_words(info)),
     ];

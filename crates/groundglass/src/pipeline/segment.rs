@@ -186,7 +186,7 @@ mod tests {
     use gg_dataset::Task;
     use gg_imaging::{CleanUp, PrepareConfig};
     use gg_nn::net::UnetConfig;
-    use gg_nn::{BUNDLE_FORMAT, Bundle, BundleInfo, NetConfig, Weights};
+    use gg_nn::{BUNDLE_FORMAT, Bundle, BundleInfo, Mirror, NetConfig, Weights};
     use std::sync::Mutex;
 
     const SIZE: usize = 16;
@@ -204,7 +204,7 @@ mod tests {
             temperature: 1.0,
             clean: CleanUp::default(),
             threshold_folds: None,
-            mirror: false,
+            mirror: Mirror::None,
             interval: None,
             area: None,
             labels: Default::default(),

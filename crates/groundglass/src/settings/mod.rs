@@ -12,7 +12,7 @@ use anyhow::Result;
 use blame::Fault;
 use gg_dataset::{AugmentConfig, Task};
 use gg_imaging::{CleanUp, PrepareConfig, RoiConfig, RoiMode};
-use gg_nn::{NetConfig, Schedule, TrainConfig};
+use gg_nn::{Mirror, NetConfig, Schedule, TrainConfig};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 pub(crate) use text::document;
@@ -206,19 +206,36 @@ pub(crate) fn check_file(path: &Path) -> Result<Settings> {
     Settings::resolve(&SettingsArgs { config: Some(path.to_owned()), ..SettingsArgs::default() })
 }
 
-/// A clean-up with single settings changed, each as KEY=VALUE.
-pub(crate) fn clean_with(clean: CleanUp, set: &[String]) -> Result<CleanUp> {
-    let mut table = toml::Table::try_from(clean)?;
-    for pair in set {
-        let wrong = || Usage(format!("{pair}: should be KEY=VALUE, as in infection_reach=2"));
-        let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
-        let value: toml::Value = value.trim().parse().map_err(|_| wrong())?;
-        table.insert(key.trim().to_owned(), value);
-    }
-    let changed: CleanUp = table.try_into().map_err(|e: toml::de::Error| Usage(e.message().to_owned()))?;
-    match changed.fault() {
-        Some(fault) => Err(Usage(fault).into()),
-        None => Ok(changed),
+/// What a finished network does beyond its weights: settings that can be changed without training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Prediction {
+    pub(crate) mirror: Mirror,
+    #[serde(flatten)]
+    pub(crate) clean: CleanUp,
+}
+
+impl Prediction {
+    /// The same with single settings changed, each as KEY=VALUE.
+    pub(crate) fn with(&self, set: &[String]) -> Result<Self> {
+        let mut table = toml::Table::try_from(self)?;
+        for pair in set {
+            let wrong = || Usage(format!("{pair}: should be KEY=VALUE, as in infection_reach=2"));
+            let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
+            let (key, value) = (key.trim(), value.trim());
+            if !table.contains_key(key) {
+                let keys: Vec<&str> = table.keys().map(String::as_str).collect();
+                return Err(
+                    Usage(format!("found the key {key}, right would be one of {}", keys.join(", "))).into()
+                );
+            }
+            let value = value.parse().unwrap_or_else(|_| toml::Value::String(value.to_owned()));
+            table.insert(key.to_owned(), value);
+        }
+        let changed: Self = table.try_into().map_err(|e: toml::de::Error| Usage(e.message().to_owned()))?;
+        match changed.clean.fault() {
+            Some(fault) => Err(Usage(fault).into()),
+            None => Ok(changed),
+        }
     }
 }
 

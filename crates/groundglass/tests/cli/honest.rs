@@ -92,11 +92,11 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     };
     // Another clean-up takes the interval out, which was fitted on other masks; the same one does not.
     let cleaned = path("cleaned.safetensors");
-    let set_clean = |set: &str, out: &Path| {
-        groundglass(&["models", "set-clean", arg(&with), set, "--out", arg(out), "--force"])
+    let set_prediction = |set: &str, out: &Path| {
+        groundglass(&["models", "set-prediction", arg(&with), set, "--out", arg(out), "--force"])
     };
     let clean = |file: &Path| bundle_json(file)["info"]["clean"].clone();
-    set_clean("infection_reach=1", &cleaned).ok();
+    set_prediction("infection_reach=1", &cleaned).ok();
     assert!(bundle_json(&cleaned)["info"]["interval"].is_null());
     assert_eq!(
         (&clean(&cleaned)["infection_reach"], &clean(&with)["infection_reach"]),
@@ -104,13 +104,18 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     );
     assert_eq!(clean(&cleaned)["doubtful_lung"], clean(&with)["doubtful_lung"]);
     assert_eq!(bundle_json(&cleaned)["info"]["weights_sha256"], bundle_json(&with)["info"]["weights_sha256"]);
-    set_clean("infection_reach=2", &cleaned).ok();
+    set_prediction("infection_reach=2", &cleaned).ok();
     assert_eq!(fs::read(&cleaned).unwrap(), fs::read(&with).unwrap());
-    set_clean("infection_reech=1", &path("x")).refused(2, &["infection_reech", "infection_reach"]);
-    set_clean("infection_reach=17", &path("x")).refused(2, &["infection_reach is 17"]);
-    set_clean("infection_reach", &path("x")).refused(2, &["KEY=VALUE"]);
-    groundglass(&["models", "set-clean", "classify", "infection_reach=1", "--out", arg(&path("x"))])
+    set_prediction("infection_reech=1", &path("x"))
+        .refused(2, &["found the key infection_reech", "infection_reach"]);
+    set_prediction("infection_reach=17", &path("x")).refused(2, &["infection_reach is 17"]);
+    set_prediction("infection_reach", &path("x")).refused(2, &["KEY=VALUE"]);
+    groundglass(&["models", "set-prediction", "classify", "infection_reach=1", "--out", arg(&path("x"))])
         .refused(1, &["task classify", "right would be lung or infection"]);
+    set_prediction("mirror=quarter", &path("x")).refused(2, &["none, left_right or half_turn"]);
+    set_prediction("mirror=half_turn", &cleaned).ok();
+    assert_eq!(bundle_json(&cleaned)["info"]["mirror"], "half_turn");
+    assert!(bundle_json(&cleaned)["info"]["interval"].is_null());
     assert!(!path("x").exists());
     // A fold whose validation holds no infection keeps 0.5, which nothing chose.
     let mut of_folds: Vec<f64> = (0..)
