@@ -85,6 +85,12 @@ impl Predictor {
         })
     }
 
+    /// The same with probabilities at a temperature of 1, for those who calibrate what they make of several slices.
+    pub fn uncalibrated(mut self) -> Self {
+        self.temperature = 1.0;
+        self
+    }
+
     /// Name of the engine, for manifests.
     pub fn engine_name(&self) -> &str {
         self.networks[0].0.name()

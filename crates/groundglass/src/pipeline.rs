@@ -139,6 +139,14 @@ impl Model {
     }
 }
 
+/// Over how many slices to each side its probabilities are means: those of infection alone.
+fn reach(bundle: &Bundle) -> usize {
+    match bundle.info.task {
+        Task::Infection => bundle.info.clean.infection_reach,
+        Task::Classify | Task::Lung => 0,
+    }
+}
+
 fn is_asked(bundle: &Bundle) -> bool {
     bundle.info.area.as_ref().is_none_or(AreaFit::asks_network)
 }
@@ -192,7 +200,9 @@ impl Models {
         } else {
             1
         };
-        let load = |_| Predictor::load(&bundle, on.clone());
+        let reaches = reach(&bundle) > 0;
+        let load =
+            |_| Predictor::load(&bundle, on.clone()).map(|p| if reaches { p.uncalibrated() } else { p });
         let predictors = (0..streams).into_par_iter().map(load).collect::<Result<_, _>>()?;
         *place = Some(Model { bundle, sha256, in_box: false, predictors });
         Ok(())

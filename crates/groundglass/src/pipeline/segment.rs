@@ -3,12 +3,12 @@
 //! What is done to the slices of one batch after the network is done on all threads; only masks and counts are written in
 //! turn.
 
-use super::Model;
 use super::agree::Doubtful;
 use super::near::{Near, PIXELS_AT_ONCE};
+use super::{Model, reach};
 use crate::interrupt::Interrupt;
 use anyhow::Result;
-use gg_dataset::{Task, neighbours};
+use gg_dataset::neighbours;
 use gg_imaging::{Prepared, SliceWay};
 use gg_nn::Predictor;
 use gg_volume::{AxisMap, LabelVolume, Volume};
@@ -61,15 +61,15 @@ pub(super) fn segment(
 ) -> Result<(LabelVolume, Doubtful)> {
     let mut mask = Volume::filled(place.shape, 0u8);
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| through[input.ways[i].z]).collect();
-    let threshold = model.bundle.info.threshold;
     let watched = seen.is_some();
-    let mut near = match model.bundle.info.task {
-        Task::Infection => Near::new(model.bundle.info.clean.infection_reach),
-        _ => Near::new(0),
-    };
+    let mut near = Near::new(reach(&model.bundle));
+    // Calibration moves no mask: means are of probabilities at a temperature of 1, to which what they are compared with is taken back.
+    let temperature = if near.is_none() { 1.0 } else { model.bundle.info.temperature };
+    let threshold = tempered(model.bundle.info.threshold, 1.0 / temperature);
+    let rim = doubtful.map(|d| tempered(d as f32, 1.0 / temperature));
     let label = |p: f32| match p {
         p if p >= threshold => 1,
-        p if doubtful.is_some_and(|d| p >= d as f32) => DOUBTFUL,
+        p if rim.is_some_and(|rim| p >= rim) => DOUBTFUL,
         _ => 0,
     };
     let marked = |mut labels: Vec<u8>| {
@@ -109,7 +109,15 @@ pub(super) fn segment(
         let restore = |way: &SliceWay, probabilities: &[f32]| {
             gg_imaging::restore_probabilities_slice(probabilities, way)
         };
-        let mut write = |z: usize, mean: &[f32]| write(z, mean, of_full(mean));
+        let mut write = |z: usize, mean: &[f32]| {
+            let marked = of_full(mean);
+            if watched {
+                let calibrated: Vec<f32> = mean.par_iter().map(|&p| tempered(p, temperature)).collect();
+                write(z, &calibrated, marked);
+            } else {
+                write(z, &[], marked);
+            }
+        };
         let keep = |way: &SliceWay, full: Vec<f32>| {
             if counts[way.z] {
                 near.put(way.z, full, &mut write);
@@ -119,6 +127,11 @@ pub(super) fn segment(
         near.finish(&mut write);
     }
     Ok((mask, doubts))
+}
+
+/// The probability whose logit is that of this one, divided by a temperature.
+fn tempered(p: f32, temperature: f32) -> f32 {
+    if temperature == 1.0 { p } else { gg_nn::sigmoid((p / (1.0 - p)).ln() / temperature) }
 }
 
 /// Whether each slice shows infection: its canonical z, and the probability.
@@ -273,21 +286,31 @@ mod tests {
 
     /// The probabilities of all slices, means over so many slices to each side, where only these slices count.
     fn probabilities(reach: usize, counts: &[bool]) -> Vec<f32> {
-        let mut model = infection(reach);
+        found(infection(reach), counts).1
+    }
+
+    /// The mask, and the probabilities behind it.
+    fn found(mut model: Model, counts: &[bool]) -> (Vec<u8>, Vec<f32>) {
         let stop = Interrupt::default();
         let progress = Progress::new(&|_, _| {}, 11, &stop);
         let place = Place { map: &AxisMap::IDENTITY, shape: [11, SIZE, SIZE] };
         let mut all = vec![0.0f32; 11 * SIZE * SIZE];
         let mut see = |z: usize, p: &[f32]| all[z * SIZE * SIZE..][..SIZE * SIZE].copy_from_slice(p);
         let chosen = [&[true; 11], counts];
-        segment(&mut model, &prepared(), place, chosen, None, &progress, Some(&mut see)).unwrap();
-        all
+        let (mask, _) =
+            segment(&mut model, &prepared(), place, chosen, None, &progress, Some(&mut see)).unwrap();
+        (mask.data().to_vec(), all)
     }
 
     fn infection(reach: usize) -> Model {
+        calibrated(reach, 1.0, 0.5)
+    }
+
+    fn calibrated(reach: usize, temperature: f32, threshold: f32) -> Model {
         let mut models = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()));
         let mut bundle = bundle(1);
         bundle.info.clean.infection_reach = reach;
+        (bundle.info.temperature, bundle.info.threshold) = (temperature, threshold);
         models.add(bundle, String::new()).unwrap();
         models.infection.unwrap()
     }
@@ -318,6 +341,29 @@ mod tests {
                 let found: Vec<u8> = (0..11).flat_map(|z| rims.slice(z, SIZE * SIZE)).collect();
                 assert_eq!(found, expected);
                 assert!(expected.contains(&1) && expected.contains(&0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_temperature_moves_no_mask_and_calibrates_the_mean() {
+        let counts = [true; 11];
+        for (reach, threshold) in [(0, 0.5), (2, 0.5), (2, 0.4)] {
+            let plain = found(calibrated(reach, 1.0, threshold), &counts);
+            assert!(plain.0.contains(&1) && plain.0.contains(&0));
+            for temperature in [0.4, 3.0] {
+                // A threshold that was chosen before is moved along.
+                let moved = gg_nn::sigmoid((threshold / (1.0 - threshold)).ln() / temperature);
+                let other = found(calibrated(reach, temperature, moved), &counts);
+                let differ = plain.0.iter().zip(&other.0).filter(|(a, b)| a != b).count();
+                assert!(differ <= 1, "{differ} pixels at {temperature}"); // one may lie on the threshold
+                let off = plain
+                    .1
+                    .iter()
+                    .zip(&other.1)
+                    .filter(|(p, _)| **p > 0.0)
+                    .map(|(p, q)| (gg_nn::sigmoid((p / (1.0 - p)).ln() / temperature) - q).abs());
+                assert!(off.fold(0.0, f32::max) < 1e-5);
             }
         }
     }
