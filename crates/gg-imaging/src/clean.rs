@@ -1,4 +1,5 @@
-//! What is done to predicted masks after their thresholds: specks dropped, holes filled, infection kept to the lungs.
+//! What is done to masks: infection from means over slices before its threshold, and after thresholds specks dropped, holes filled,
+//! infection kept to the lungs.
 //!
 //! The settings travel with a model, beside its preparation.
 
@@ -11,8 +12,10 @@ use serde::{Deserialize, Serialize};
 const LEAST_LUNG: f64 = 5e-4;
 /// Of fewer slices an apex may be all that is seen of a lung.
 const FEWEST_SLICES: usize = 3;
-/// Slices to each side that a mean reaches at most: so many are in memory at once.
-const MOST_REACH: usize = 16;
+/// Share of the slices with lung that a mean reaches to each side at most.
+const MOST_REACH: f64 = 0.1;
+/// Slices that a mean reaches to each side at most: twice as many and one are in memory at once.
+const MOST_SLICES: f64 = 8.0;
 
 /// Every setting of the clean-up. The lung model's copy says what is done to lungs, the infection model's the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -30,9 +33,10 @@ pub struct CleanUp {
     pub doubtful_lung: f64,
     /// Pieces of infection below this share of the lungs' volume are dropped. 0: none.
     pub infection_smallest: f64,
-    /// Before the threshold, each slice's probabilities of infection become a mean with those of so many slices to each side,
-    /// whose weights fall in a straight line. 0: none.
-    pub infection_reach: usize,
+    /// Before the threshold, each slice's probabilities of infection become a mean with those of the slices to each side, whose
+    /// weights fall in a straight line and reach so far: a share of the slices with lung, so that thick and thin slices are treated
+    /// alike. 0: none.
+    pub infection_reach: f64,
 }
 
 impl Default for CleanUp {
@@ -43,7 +47,7 @@ impl Default for CleanUp {
             infection_inside_lungs: true,
             doubtful_lung: 0.05,
             infection_smallest: 0.0,
-            infection_reach: 2,
+            infection_reach: 0.02,
         }
     }
 }
@@ -60,7 +64,13 @@ impl CleanUp {
             return Some(format!("{key} is {found}; right would be 0 to 1"));
         }
         let found = self.infection_reach;
-        (found > MOST_REACH).then(|| format!("infection_reach is {found}; right would be 0 to {MOST_REACH}"))
+        let right = (0.0..=MOST_REACH).contains(&found);
+        (!right).then(|| format!("infection_reach is {found}; right would be 0 to {MOST_REACH}"))
+    }
+
+    /// How far means of infection reach to each side, in slices, where so many hold lung.
+    pub fn infection_slices(&self, with_lung: usize) -> f64 {
+        (self.infection_reach * with_lung as f64).min(MOST_SLICES)
     }
 
     /// The probability of lung from which infection beside the lungs counts as lung; `None`: nowhere.
@@ -154,7 +164,17 @@ mod tests {
         let fault = CleanUp { infection_smallest: f64::NAN, ..CleanUp::default() }.fault();
         assert!(fault.is_some_and(|f| f.contains("infection_smallest")));
         let reach = |infection_reach| CleanUp { infection_reach, ..CleanUp::default() }.fault();
-        assert_eq!(reach(16), None);
-        assert!(reach(17).is_some_and(|f| f.contains("infection_reach is 17")));
+        assert_eq!((reach(0.0), reach(0.1)), (None, None));
+        for wrong in [2.0, -0.1, f64::NAN] {
+            assert!(reach(wrong).is_some_and(|f| f.contains("infection_reach is")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_reach_is_a_share_of_the_slices_with_lung_and_bounded() {
+        let of = |infection_reach, with_lung| {
+            CleanUp { infection_reach, ..CleanUp::default() }.infection_slices(with_lung)
+        };
+        assert_eq!([of(0.02, 50), of(0.02, 150), of(0.02, 2000), of(0.0, 99)], [1.0, 3.0, 8.0, 0.0]);
     }
 }

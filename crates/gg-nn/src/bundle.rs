@@ -50,7 +50,7 @@ pub struct BundleInfo {
     /// What each slice is looked at with besides as it is.
     #[serde(default, skip_serializing_if = "Mirror::is_none")]
     pub mirror: Mirror,
-    /// What is done to masks after the threshold.
+    /// What is done to masks, and before them to probabilities.
     #[serde(default)]
     pub clean: CleanUp,
     /// What makes an interval around the infected percentage, where it was fitted.
@@ -321,17 +321,24 @@ const REACH_FORMAT: u64 = 5;
 
 /// Puts what bundles of an older format did to masks into today's words.
 fn with_former_clean_up(info: &mut serde_json::Value, version: u64) {
-    let settings = info.pointer_mut("/manifest/settings").and_then(serde_json::Value::as_object_mut);
-    let mut extends = false;
-    if let Some(settings) = settings {
-        extends = settings.remove("infection_extends_lung") == Some(true.into());
-        let clean = settings.entry("clean").or_insert_with(|| serde_json::json!({}));
-        former_clean_up(clean, extends, version);
+    let mut extends = former_settings(info, version);
+    for member in info.get_mut("members").and_then(serde_json::Value::as_array_mut).into_iter().flatten() {
+        extends |= former_settings(member, version);
     }
     if let Some(info) = info.as_object_mut() {
         let clean = info.entry("clean").or_insert_with(|| serde_json::json!({}));
         former_clean_up(clean, extends, version);
     }
+}
+
+/// The same for the settings in a manifest; whether they said that infection extends the lungs everywhere.
+fn former_settings(of: &mut serde_json::Value, version: u64) -> bool {
+    let settings = of.pointer_mut("/manifest/settings").and_then(serde_json::Value::as_object_mut);
+    let Some(settings) = settings else { return false };
+    let extends = settings.remove("infection_extends_lung") == Some(true.into());
+    let clean = settings.entry("clean").or_insert_with(|| serde_json::json!({}));
+    former_clean_up(clean, extends, version);
+    extends
 }
 
 fn former_clean_up(clean: &mut serde_json::Value, extends: bool, version: u64) {
@@ -341,7 +348,7 @@ fn former_clean_up(clean: &mut serde_json::Value, extends: bool, version: u64) {
         clean.entry("lung_smallest").or_insert_with(|| 0.02.into());
         clean.entry("doubtful_lung").or_insert_with(|| if extends { 0.0 } else { 1.0 }.into());
     }
-    clean.insert("infection_reach".into(), 0.into());
+    clean.insert("infection_reach".into(), 0.0.into());
 }
 
 /// Only the version, which any format has.

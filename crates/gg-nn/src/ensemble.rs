@@ -109,7 +109,7 @@ impl BundleInfo {
 /// interval, which was that of one network, is left out. `files` says how errors call the models.
 ///
 /// # Errors
-/// Models that differ in task, network, preparation, clean-up, mirror images or labels; the same one twice; one that holds
+/// Models that differ in task, network, preparation, clean-up, postures or labels; the same one twice; one that holds
 /// several networks or weighs the infected area.
 pub fn join(bundles: &[Bundle], files: &[String], name: &str) -> Result<(BundleInfo, Weights), JoinError> {
     let [first, .., _] = bundles else { return Err(JoinError::Few(bundles.len())) };
@@ -130,7 +130,7 @@ pub fn join(bundles: &[Bundle], files: &[String], name: &str) -> Result<(BundleI
             ("their network", a.net == i.net, both(a.net.summary(), i.net.summary())),
             ("how slices are prepared", a.prepare == i.prepare, both(pixels(a), pixels(i))),
             ("the clean-up of masks", a.clean == i.clean, String::new()),
-            ("mirror images", a.mirror == i.mirror, String::new()),
+            ("the posture that slices are looked at in besides", a.mirror == i.mirror, String::new()),
             ("what their labels mean", a.labels == i.labels, String::new()),
         ];
         if let Some((what, _, which)) = same.into_iter().find(|(_, same, _)| !same) {

@@ -30,7 +30,7 @@ impl Teacher {
         Ok((!predictors.is_empty()).then_some(Self { predictors, identity }))
     }
 
-    /// All that what it says depends on: of each bundle the hash of its weights, its temperatures, whether it sees mirror images.
+    /// All that what it says depends on: of each bundle the hash of its weights, its temperatures, what it looks at slices with.
     pub(crate) fn identity(&self) -> &[String] {
         &self.identity
     }

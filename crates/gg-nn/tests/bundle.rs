@@ -238,7 +238,7 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
     let clean = gg_imaging::CleanUp {
         lung_smallest: 0.02,
         doubtful_lung: 1.0,
-        infection_reach: 0,
+        infection_reach: 0.0,
         ..Default::default()
     };
     assert_eq!(read.info, BundleInfo { format_version: 1, clean, ..bundle.info.clone() });
@@ -299,14 +299,14 @@ fn older_bundles_do_to_masks_what_they_did() {
         (old(None, Some(serde_json::json!({ "doubtful_lung": 0.2 }))), (0.02, 0.2)),
     ] {
         assert_eq!((read.info.clean.lung_smallest, read.info.clean.doubtful_lung), expected);
-        assert_eq!(read.info.clean.infection_reach, 0);
+        assert_eq!(read.info.clean.infection_reach, 0.0);
         let settings = &read.info.manifest["settings"];
         assert_eq!(settings.get("infection_extends_lung"), None);
-        assert_eq!((&settings["seed"], &settings["clean"]["infection_reach"]), (&1.into(), &0.into()));
+        assert_eq!((&settings["seed"], &settings["clean"]["infection_reach"]), (&1.into(), &0.0.into()));
         assert_eq!(read.weights, bundle.weights);
     }
     // The last format that knew no means over slices wrote all else.
-    let clean = gg_imaging::CleanUp { infection_reach: 0, ..bundle.info.clean };
+    let clean = gg_imaging::CleanUp { infection_reach: 0.0, ..bundle.info.clean };
     let last = with_description(&bytes, |info| {
         info["format_version"] = 4.into();
         info["clean"].as_object_mut().unwrap().remove("infection_reach").unwrap();
@@ -424,7 +424,7 @@ fn several_networks_answer_with_the_mean_of_what_each_says_at_its_own_temperatur
     };
     refused(&with(&|i| i.task = Task::Lung), "a and b differ in their task (infection and lung)");
     refused(&with(&|i| i.prepare.clahe_clip = Some(7.0)), "how slices are prepared");
-    refused(&with(&|i| i.mirror = Mirror::LeftRight), "mirror images");
+    refused(&with(&|i| i.mirror = Mirror::LeftRight), "posture");
     refused(&with(&|i| i.area = Some(area())), "infected area");
 }
 

@@ -139,11 +139,11 @@ impl Model {
     }
 }
 
-/// Over how many slices to each side its probabilities are means: those of infection alone.
-fn reach(bundle: &Bundle) -> usize {
+/// How many slices to each side its probabilities are means over, where so many slices count: those of infection alone.
+fn reach(bundle: &Bundle, counted: usize) -> f64 {
     match bundle.info.task {
-        Task::Infection => bundle.info.clean.infection_reach,
-        Task::Classify | Task::Lung => 0,
+        Task::Infection => bundle.info.clean.infection_slices(counted),
+        Task::Classify | Task::Lung => 0.0,
     }
 }
 
@@ -200,7 +200,7 @@ impl Models {
         } else {
             1
         };
-        let reaches = reach(&bundle) > 0;
+        let reaches = reach(&bundle, 1) > 0.0;
         let load =
             |_| Predictor::load(&bundle, on.clone()).map(|p| if reaches { p.uncalibrated() } else { p });
         let predictors = (0..streams).into_par_iter().map(load).collect::<Result<_, _>>()?;

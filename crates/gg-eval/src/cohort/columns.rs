@@ -4,7 +4,7 @@ use super::{Cohort, LeftOut};
 
 /// An attribute that is missing in more than this share of the cases is left out.
 const MOST_MISSING: f64 = 0.5;
-/// From this share of its variance on that other attributes explain, an attribute is left out (a variance inflation of 10).
+/// From this share of its variance on that other attributes explain, an attribute is left out (a variance inflation of 10); adjusted for how many they are.
 const COLLINEAR: f64 = 0.9;
 /// Spread below this share of the values' size is rounding.
 const CONSTANT: f64 = 1e-9;
@@ -82,7 +82,7 @@ impl Table {
                         format!(", most like {} (correlation {r:.2})", table.names[k])
                     });
                 leave(format!(
-                    "collinear: {:.0} % of its variance follows from the attributes before it{likest}",
+                    "collinear: {:.0} % of its variance follows from the attributes before it, adjusted for their number{likest}",
                     100.0 * explained
                 ));
                 continue;

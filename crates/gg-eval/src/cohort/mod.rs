@@ -411,9 +411,9 @@ fn warnings(
     let mut warnings = Vec::new();
     if !parted.is_empty() {
         warnings.push(format!(
-            "alone, each of {} tells all cases with the outcome from all without: where it was made from the outcome, or the outcome \
-             from it, right would be the other attributes without it",
-            parted.join(", ")
+            "{} by itself tells all cases with the outcome from all without: where it was made from the outcome, or the outcome from \
+             it, right would be the other attributes without it",
+            parted.join(", and ")
         ));
     }
     if per_attribute < PATIENTS_PER_ATTRIBUTE {

@@ -129,7 +129,7 @@ fn chance_among_few_cases_is_not_collinearity_but_no_more_attributes_than_cases_
 fn an_attribute_that_is_the_outcome_by_another_name_is_told() {
     let mut c = cohort(80, |v| 0.3 * (v[0] - 10.0), 4);
     let said = |c: &Cohort| {
-        explained(c).warnings.iter().filter(|w| w.contains("alone")).cloned().collect::<Vec<_>>()
+        explained(c).warnings.iter().filter(|w| w.contains("by itself")).cloned().collect::<Vec<_>>()
     };
     assert_eq!(said(&c), Vec::<String>::new());
     for name in ["died", "alive"] {
@@ -140,7 +140,7 @@ fn an_attribute_that_is_the_outcome_by_another_name_is_told() {
     }
     // The second one follows from the first and is left out for that.
     let told = said(&c);
-    assert!(told.len() == 1 && told[0].contains("each of died tells"), "{told:?}");
+    assert!(told.len() == 1 && told[0].contains("died by itself tells"), "{told:?}");
 }
 
 #[test]

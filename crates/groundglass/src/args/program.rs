@@ -148,7 +148,7 @@ pub(crate) struct ModelsSetThresholdArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  groundglass models set-prediction infection.safetensors mirror=half_turn infection_reach=2 --out other.safetensors\n\n\
+    after_help = "Example:\n  groundglass models set-prediction infection.safetensors mirror=half_turn infection_reach=0.02 --out other.safetensors\n\n\
     The keys are `mirror` and those of the table `clean` in `groundglass config`. No training is needed: they count when masks are made. An \
     interval was fitted on masks as they were, and is taken out; `crossval --trained` scores folds anew whose bundles were changed."
 )]
@@ -156,7 +156,7 @@ pub(crate) struct ModelsSetPredictionArgs {
     /// Task of a model in the box, or a bundle file
     #[arg(value_name = "TASK|BUNDLE")]
     pub(crate) model: String,
-    /// What is to be done when it predicts, e.g. infection_reach=2
+    /// What is to be done when it predicts, e.g. infection_reach=0.02
     #[arg(value_name = "KEY=VALUE", required = true)]
     pub(crate) set: Vec<String>,
     /// Name of the model in all outputs (default: as it was)

@@ -107,7 +107,10 @@ pub(crate) enum PartName {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  groundglass crossval lung data/covid --folds 5 --out cv/lung\n  groundglass crossval infection \
-    data/covid --folds 5 --lung cv/lung --out cv/infection"
+    data/covid --folds 5 --lung cv/lung --out cv/infection\n\nScored again, predicting in another way, without training:\n  \
+    for k in 0 1 2 3 4; do groundglass models set-prediction cv/infection/fold-$k/run/model.safetensors \
+    infection_reach=0.03 --out other/fold-$k/run/model.safetensors; done\n  groundglass crossval infection data/covid --split \
+    cv/infection/split.toml --trained other --lung cv/lung --out cv/other"
 )]
 pub(crate) struct CrossvalArgs {
     /// What the networks are to learn
@@ -137,8 +140,11 @@ pub(crate) struct CrossvalArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) teacher: Vec<PathBuf>,
     /// Folder of a finished `crossval` of the same task: its networks are scored again and nothing is trained, e.g. inside other lungs
-    /// or after `models set-prediction`; none may know its fold's patients
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["init", "teacher", "resume"])]
+    /// or after `models set-prediction`; none may know its fold's patients. Only `fold-K/run/model.safetensors` is read of it
+    #[arg(
+        long, value_name = "DIR",
+        conflicts_with_all = ["init", "teacher", "resume", "profile", "config", "set", "precision", "licence", "store"]
+    )]
     pub(crate) trained: Option<PathBuf>,
     /// Go on with the fold and the step where an earlier run was stopped
     #[arg(long)]

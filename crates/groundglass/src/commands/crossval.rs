@@ -1,10 +1,10 @@
-//! `crossval`: every patient tested once by a network that never saw them. Each fold trains afresh, picks its thresholds
-//! on its own validation patients, if it has any, and is scored by `evaluate`; the pooled scores follow from all cases
+//! `crossval`: every patient tested once by a network that never saw them. Each fold trains afresh, unless its network is at hand
+//! (`--trained`), picks its thresholds on its own validation patients, if it has any, and is scored by `evaluate`; the pooled scores follow from all cases
 //! together.
 
 use super::evaluate::{class_sections, evaluate, free_words, interval_words, set_words};
 use super::train::{
-    ONE_CLASS, ONE_SIDED, can_teach, held_out, inputs, question, refuse_held_out, refuse_twice, taken_over,
+    can_teach, held_out, inputs, question, refuse_held_out, refuse_twice, taken_over, told_beside_scores,
     train, without_int8,
 };
 use super::{Context, data};
@@ -22,6 +22,7 @@ use anyhow::{Context as _, Result, bail};
 use gg_dataset::{LEAK, Part, Split, SplitCase, Task};
 use gg_eval::{INTERVAL_LEVEL, IntervalFit, LogitCounts, Predicted, cross_fit};
 use gg_nn::Bundle;
+use gg_volume::Warning;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -330,7 +331,7 @@ fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<()> {
     output::write_text(split_file, &text)
 }
 
-/// Trains one fold, unless it is trained already, and scores it.
+/// Trains one fold, unless it is trained already or another's network is taken over, and scores it.
 fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -> Result<Scores> {
     let dir = args.out.out.join(format!("fold-{fold}"));
     let run = dir.join("run");
@@ -344,7 +345,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
         std::fs::create_dir_all(&run).with_context(|| format!("making {}", run.display()))?;
         gg_io::atomic_write(&bundle, |file| file.write_all(&bytes))
             .with_context(|| format!("writing {}", bundle.display()))?;
-        Vec::new()
+        remarks_of(&trained.join(format!("fold-{fold}")).join("scores").join("scores.json"))
     } else {
         // A fold that is trained already is compared with what it was begun with, trains no epoch, and is written out again.
         let args = TrainArgs {
@@ -365,7 +366,6 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
         };
         train(context, &args)?.warnings
     };
-    let one_sided = warnings.into_iter().filter(|w| [ONE_SIDED, ONE_CLASS].contains(&w.code.as_str()));
     let mut model = vec![bundle];
     model.extend(args.lung.as_ref().map(|lungs| bundle_of(lungs, fold)));
     let mut scores = evaluate(
@@ -384,8 +384,18 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
         },
     )
     .with_context(|| format!("fold {fold}"))?;
-    scores.warnings.extend(one_sided);
+    scores.warnings.extend(warnings.into_iter().filter(told_beside_scores));
     Ok(scores)
+}
+
+/// What was remarked beside a fold's scores, where there are some.
+fn remarks_of(scores: &Path) -> Vec<Warning> {
+    #[derive(Deserialize)]
+    struct Remarked {
+        warnings: Vec<Warning>,
+    }
+    let text = std::fs::read_to_string(scores).ok();
+    text.and_then(|text| serde_json::from_str::<Remarked>(&text).ok()).map_or(Vec::new(), |r| r.warnings)
 }
 
 /// The network of one fold in the folder of a cross-validation.

@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
 }
 
 const INTERVAL_TAKEN_OUT: &str =
-    "\ninterval     taken out: it was fitted on other masks; `models set-interval` puts one in";
+    "interval     taken out: it was fitted on other masks; `models set-interval` puts one in";
 
 fn list(context: &Context) -> Result<()> {
     let rows: Vec<Row> = builtin::BUNDLES
@@ -182,7 +182,7 @@ fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) -> Result<()>
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || {
         let lines = [threshold_words(&shown.info), temperature_words(&shown.info)];
-        let interval = if had_interval { INTERVAL_TAKEN_OUT } else { "" };
+        let interval = if had_interval { format!("\n{INTERVAL_TAKEN_OUT}") } else { String::new() };
         format!("{}\nthreshold    {}\ntemperature  {}{interval}", args.out.out.display(), lines[0], lines[1])
     })
 }
@@ -192,13 +192,7 @@ fn set_prediction(context: &Context, args: &ModelsSetPredictionArgs) -> Result<(
     check_free(&args.out, &args.model, &[])?;
     let (bundle, bytes) = model_file::read(Path::new(&args.model))?;
     let before = Prediction { mirror: bundle.info.mirror, clean: bundle.info.clean };
-    let after = before.with(&args.set)?;
-    if bundle.info.task == Task::Classify && after.clean != before.clean {
-        anyhow::bail!(
-            "{}: found a network for the task classify, which makes no masks; right would be lung or infection, or the key mirror",
-            args.model
-        );
-    }
+    let after = before.with(bundle.info.task, &args.set)?;
     if bundle.info.area.is_some() && after != before {
         anyhow::bail!(
             "{}: its threshold and the weights of the infected area were fitted on what it says now; right would be a bundle before \
@@ -219,9 +213,20 @@ fn set_prediction(context: &Context, args: &ModelsSetPredictionArgs) -> Result<(
     .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || {
-        let interval = if had_interval { INTERVAL_TAKEN_OUT } else { "" };
-        let lines = [shown.info.mirror.words().to_owned(), clean_words(&shown.info)];
-        format!("{}\npredicts     {}\nclean        {}{interval}", args.out.out.display(), lines[0], lines[1])
+        let mut lines =
+            vec![args.out.out.display().to_string(), format!("predicts     {}", shown.info.mirror.words())];
+        if shown.info.task != Task::Classify {
+            lines.push(format!("clean        {}", clean_words(&shown.info)));
+        }
+        if after != before {
+            lines.push(format!(
+                "threshold    {:.3}, as it was, and so is the temperature: `crossval --trained` of folds that predict like this finds \
+                 others, for `models set-threshold`",
+                shown.info.threshold
+            ));
+        }
+        lines.extend(had_interval.then(|| INTERVAL_TAKEN_OUT.to_owned()));
+        lines.join("\n")
     })
 }
 

@@ -6,6 +6,7 @@ use crate::failure::Usage;
 use crate::output;
 use anyhow::Result;
 use gg_dataset::{LEAK, Split, SplitCase};
+use gg_volume::Warning;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -18,6 +19,7 @@ struct Answer {
     /// Patients tested in each fold; slices are dealt singly where the split leaks.
     patients_per_fold: Vec<usize>,
     always_trained_on: usize,
+    warnings: Vec<Warning>,
 }
 
 pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
@@ -32,13 +34,16 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     let (sets, _) = data::open(context, &args.dataset)?;
     let cases = sets.split_cases();
     let stated: BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
-    if !args.by_slice && !args.ignore_table && !stated.is_empty() && stated.len() != args.folds {
-        context.console.warn(format!(
+    let mut warnings = Vec::new();
+    if !args.by_slice && !args.ignore_table && stated.len() >= 2 && stated.len() != args.folds {
+        let message = format!(
             "the data set's own table has {} folds, {} are asked for: new ones are drawn; --folds {} takes the table's",
             stated.len(),
             args.folds,
             stated.len()
-        ));
+        );
+        context.console.warn(&message);
+        warnings.push(Warning::new("other_folds_than_the_table", message));
     }
     let split = if args.by_slice {
         Split::by_slice(&data::with_slice_counts(&sets, &args.read.options())?, args.folds, args.seed)?
@@ -53,7 +58,7 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
         context.console.warn(LEAK);
     }
     output::write_text(&args.out, &split.to_toml()?)?;
-    let answer = summary(&split);
+    let answer = summary(&split, warnings);
     context.answer(&answer, || {
         let folds: Vec<String> = answer.patients_per_fold.iter().map(usize::to_string).collect();
         format!(
@@ -68,7 +73,7 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     })
 }
 
-fn summary(split: &Split) -> Answer {
+fn summary(split: &Split, warnings: Vec<Warning>) -> Answer {
     let patients = |keep: &dyn Fn(&gg_dataset::SplitEntry) -> bool| {
         split.cases.iter().filter(|e| keep(e)).map(|e| e.patient.as_str()).collect::<BTreeSet<_>>().len()
     };
@@ -82,5 +87,6 @@ fn summary(split: &Split) -> Answer {
         patients: patients(&|_| true),
         patients_per_fold: (0..split.folds).map(|fold| patients(&|e| tests(e, fold))).collect(),
         always_trained_on: patients(&|e| e.part == Some(gg_dataset::Part::Train)),
+        warnings,
     }
 }

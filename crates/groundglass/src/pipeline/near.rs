@@ -2,8 +2,12 @@
 //!
 //! A network that sees one slice at a time is unsure in each of them anew, while disease goes on from slice to slice.
 //!
+//! `mean(z) = sum of w(d) p(z + d) / sum of w(d)`, `w(d) = max(0, r + 1 - |d|)` with a reach of `r` slices, whole or not: the triangle by
+//! which areas of neighbouring slices are weighed too (`gg_eval::AreaFit`), over the slices that are there (beyond the ends and in gaps
+//! there are none).
+//!
 //! # Memory
-//! The slices from one reach below to one reach above, and no more, whatever the volume.
+//! The slices from one reach below to one reach above, at most `2 r + 3`, whatever the volume.
 
 use rayon::prelude::*;
 use std::collections::VecDeque;
@@ -13,21 +17,16 @@ pub(super) const PIXELS_AT_ONCE: usize = 1 << 14;
 
 /// The slices that a mean still needs, in the order of their z.
 pub(super) struct Near {
-    reach: usize,
+    reach: f64,
     slices: VecDeque<(usize, Vec<f32>)>,
     /// How many of them had their turn.
     done: usize,
 }
 
 impl Near {
-    /// Means over `reach` slices to each side, with weights that fall in a straight line.
-    pub(super) fn new(reach: usize) -> Self {
+    /// Means that reach so many slices to each side, with weights that fall in a straight line.
+    pub(super) fn new(reach: f64) -> Self {
         Self { reach, slices: VecDeque::new(), done: 0 }
-    }
-
-    /// Whether each mean would be the slice itself.
-    pub(super) fn is_none(&self) -> bool {
-        self.reach == 0
     }
 
     /// Takes in the next slice, of a higher z than all before, and gives the means that no later slice can change.
@@ -41,9 +40,14 @@ impl Near {
         self.give(None, take);
     }
 
+    /// The farthest slice that has a weight.
+    fn farthest(&self) -> usize {
+        self.reach.ceil() as usize
+    }
+
     /// Gives the means that are whole, where `last` came last, or all.
     fn give(&mut self, last: Option<usize>, take: &mut impl FnMut(usize, &[f32])) {
-        let reach = self.reach;
+        let reach = self.farthest();
         let whole = |z: usize| last.is_none_or(|last| z + reach <= last);
         while let Some(z) = self.slices.get(self.done).map(|(z, _)| *z).filter(|&z| whole(z)) {
             take(z, &self.mean(z));
@@ -57,7 +61,7 @@ impl Near {
 
     /// The mean around z; slices that are not there have no say.
     fn mean(&self, z: usize) -> Vec<f32> {
-        let weight = |other: usize| (self.reach + 1).saturating_sub(z.abs_diff(other)) as f32;
+        let weight = |other: usize| (self.reach + 1.0 - z.abs_diff(other) as f64).max(0.0) as f32;
         let with: Vec<(f32, &[f32])> = self
             .slices
             .iter()
@@ -89,12 +93,12 @@ mod tests {
     }
 
     /// The same by its definition, with all slices in memory.
-    fn slow(zs: &[usize], reach: usize) -> Vec<(usize, Vec<f32>)> {
+    fn slow(zs: &[usize], reach: f64) -> Vec<(usize, Vec<f32>)> {
         let mean = |z: usize, i: usize| {
-            let near = zs.iter().filter(|o| o.abs_diff(z) <= reach);
-            let weighed = near.map(|&o| ((reach + 1 - o.abs_diff(z)) as f32, pixels(o)[i]));
-            let (sum, weights) = weighed.fold((0.0, 0.0), |(s, w), (weight, p)| (s + weight * p, w + weight));
-            sum / weights
+            let weighed = zs.iter().map(|&o| ((reach + 1.0 - o.abs_diff(z) as f64).max(0.0), pixels(o)[i]));
+            let (sum, weights) =
+                weighed.fold((0.0, 0.0), |(s, w), (weight, p)| (s + weight * f64::from(p), w + weight));
+            (sum / weights) as f32
         };
         zs.iter().map(|&z| (z, (0..PIXELS).map(|i| mean(z, i)).collect())).collect()
     }
@@ -103,13 +107,14 @@ mod tests {
     fn means_are_those_of_all_slices_in_memory_and_few_slices_are_kept() {
         let runs: [&[usize]; 5] =
             [&[4], &[0, 1], &[0, 1, 2, 3, 4, 5, 6, 7], &[2, 3, 9, 10, 11, 12, 40, 42], &[]];
-        for (zs, reach) in runs.iter().flat_map(|zs| (0..5).map(move |reach| (*zs, reach))) {
+        let reaches = [0.0, 0.02, 0.5, 1.0, 1.7, 2.0, 2.1, 4.0];
+        for (zs, reach) in runs.iter().flat_map(|zs| reaches.map(|reach| (*zs, reach))) {
             let mut given = Vec::new();
             let mut near = Near::new(reach);
             let mut take = |z: usize, mean: &[f32]| given.push((z, mean.to_vec()));
             for &z in zs {
                 near.put(z, pixels(z), &mut take);
-                assert!(near.slices.len() <= 2 * reach + 1, "{} slices of reach {reach}", near.slices.len());
+                assert!(near.slices.len() as f64 <= 2.0 * reach + 3.0, "{} of {reach}", near.slices.len());
             }
             near.finish(&mut take);
             let expected = slow(zs, reach);

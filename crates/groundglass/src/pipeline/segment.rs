@@ -1,7 +1,7 @@
 //! Slices through a network, a few at a time, and back onto the grid of the input.
 //!
-//! What is done to the slices of one batch after the network is done on all threads; only masks and counts are written in
-//! turn.
+//! What is done to the slices of one batch after the network is done on all threads; masks and counts are written in turn, and
+//! means over neighbouring slices are made in turn, each on all threads.
 
 use super::agree::Doubtful;
 use super::near::{Near, PIXELS_AT_ONCE};
@@ -62,9 +62,10 @@ pub(super) fn segment(
     let mut mask = Volume::filled(place.shape, 0u8);
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| through[input.ways[i].z]).collect();
     let watched = seen.is_some();
-    let mut near = Near::new(reach(&model.bundle));
+    let counted = counts.iter().filter(|&&counts| counts).count();
+    let mut near = Near::new(reach(&model.bundle, counted));
     // Calibration moves no mask: means are of probabilities at a temperature of 1, to which what they are compared with is taken back.
-    let temperature = if near.is_none() { 1.0 } else { model.bundle.info.temperature };
+    let temperature = if reach(&model.bundle, 1) <= 0.0 { 1.0 } else { model.bundle.info.temperature };
     let threshold = tempered(model.bundle.info.threshold, 1.0 / temperature);
     let rim = doubtful.map(|d| tempered(d as f32, 1.0 / temperature));
     let label = |p: f32| match p {
@@ -89,7 +90,7 @@ pub(super) fn segment(
     };
     let batch = model.predictors[0].batch();
     let predictors = &mut model.predictors;
-    if near.is_none() {
+    if reach(&model.bundle, 1) <= 0.0 {
         let restore = |way: &SliceWay, probabilities: &[f32]| {
             if watched {
                 let full = gg_imaging::restore_probabilities_slice(probabilities, way);
@@ -284,8 +285,8 @@ mod tests {
         assert_eq!(expected.into_iter().map(|(_, p)| p).collect::<Vec<_>>(), by_hand);
     }
 
-    /// The probabilities of all slices, means over so many slices to each side, where only these slices count.
-    fn probabilities(reach: usize, counts: &[bool]) -> Vec<f32> {
+    /// The probabilities of all slices, means that reach such a share of them to each side, where only these slices count.
+    fn probabilities(reach: f64, counts: &[bool]) -> Vec<f32> {
         found(infection(reach), counts).1
     }
 
@@ -302,11 +303,11 @@ mod tests {
         (mask.data().to_vec(), all)
     }
 
-    fn infection(reach: usize) -> Model {
+    fn infection(reach: f64) -> Model {
         calibrated(reach, 1.0, 0.5)
     }
 
-    fn calibrated(reach: usize, temperature: f32, threshold: f32) -> Model {
+    fn calibrated(reach: f64, temperature: f32, threshold: f32) -> Model {
         let mut models = Models::new(gg_nn::engine::Arithmetic::fp32(gg_nn::engine::Isa::detect()));
         let mut bundle = bundle(1);
         bundle.info.clean.infection_reach = reach;
@@ -317,7 +318,7 @@ mod tests {
 
     #[test]
     fn masks_and_doubtful_lung_are_the_probabilities_whether_those_are_watched_or_not() {
-        for reach in [0, 2] {
+        for reach in [0.0, 0.1] {
             let mut model = infection(reach);
             let (all, input) = ([true; 11], prepared());
             let stop = Interrupt::default();
@@ -348,7 +349,7 @@ mod tests {
     #[test]
     fn a_temperature_moves_no_mask_and_calibrates_the_mean() {
         let counts = [true; 11];
-        for (reach, threshold) in [(0, 0.5), (2, 0.5), (2, 0.4)] {
+        for (reach, threshold) in [(0.0, 0.5), (0.1, 0.5), (0.1, 0.4)] {
             let plain = found(calibrated(reach, 1.0, threshold), &counts);
             assert!(plain.0.contains(&1) && plain.0.contains(&0));
             for temperature in [0.4, 3.0] {
@@ -372,13 +373,13 @@ mod tests {
     fn slices_that_do_not_count_and_those_that_are_not_there_have_no_say_in_a_mean() {
         let mut counts = [true; 11];
         counts[3] = false;
-        let (one, mean) = (probabilities(0, &counts), probabilities(2, &counts));
+        let (one, mean) = (probabilities(0.0, &counts), probabilities(0.1, &counts));
         let slice = |of: &[f32], z: usize| of[z * SIZE * SIZE..][..SIZE * SIZE].to_vec();
-        // Weights of the slices 0 to 10 around some of them; 6 and 7 are not there.
+        // Ten slices count: the mean reaches one. Weights of the slices 0 to 10 around some of them; 6 and 7 are not there.
         for (z, weights) in [
-            (0, [3, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
-            (4, [0, 0, 1, 0, 3, 2, 0, 0, 0, 0, 0]),
-            (8, [0, 0, 0, 0, 0, 0, 0, 0, 3, 2, 1]),
+            (1, [1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]),
+            (4, [0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0]),
+            (8, [0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0]),
         ] {
             let total: i32 = weights.iter().sum();
             let by_hand = (0..SIZE * SIZE).map(|i| {

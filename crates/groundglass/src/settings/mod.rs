@@ -215,27 +215,50 @@ pub(crate) struct Prediction {
 }
 
 impl Prediction {
-    /// The same with single settings changed, each as KEY=VALUE.
-    pub(crate) fn with(&self, set: &[String]) -> Result<Self> {
-        let mut table = toml::Table::try_from(self)?;
+    /// The keys that count for a task's network.
+    fn keys(task: Task) -> &'static [&'static str] {
+        match task {
+            Task::Classify => &["mirror"],
+            Task::Lung => &["mirror", "lung_smallest", "lung_fill_holes"],
+            Task::Infection => &[
+                "mirror",
+                "infection_inside_lungs",
+                "doubtful_lung",
+                "infection_smallest",
+                "infection_reach",
+            ],
+        }
+    }
+
+    /// The same with single settings changed, each as KEY=VALUE with a key that counts for the task.
+    pub(crate) fn with(&self, task: Task, set: &[String]) -> Result<Self> {
+        let mut changed = self.clone();
+        let mut seen = Vec::new();
         for pair in set {
-            let wrong = || Usage(format!("{pair}: should be KEY=VALUE, as in infection_reach=2"));
-            let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
+            let wrong = |what: String| Usage(format!("{pair}: {what}"));
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| wrong("should be KEY=VALUE, as in mirror=half_turn".to_owned()))?;
             let (key, value) = (key.trim(), value.trim());
-            if !table.contains_key(key) {
-                let keys: Vec<&str> = table.keys().map(String::as_str).collect();
-                return Err(
-                    Usage(format!("found the key {key}, right would be one of {}", keys.join(", "))).into()
-                );
+            let keys = Self::keys(task);
+            if !keys.contains(&key) {
+                let right = keys.join(", ");
+                let task = task.name();
+                return Err(wrong(format!("no key for the task {task}; right would be {right}")).into());
             }
+            if seen.contains(&key) {
+                return Err(wrong(format!("{key} is given twice; right would be once")).into());
+            }
+            seen.push(key);
+            let mut table = toml::Table::try_from(&changed)?;
             let value = value.parse().unwrap_or_else(|_| toml::Value::String(value.to_owned()));
             table.insert(key.to_owned(), value);
+            changed = table.try_into().map_err(|e: toml::de::Error| wrong(e.message().to_owned()))?;
+            if let Some(fault) = changed.clean.fault() {
+                return Err(wrong(fault).into());
+            }
         }
-        let changed: Self = table.try_into().map_err(|e: toml::de::Error| Usage(e.message().to_owned()))?;
-        match changed.clean.fault() {
-            Some(fault) => Err(Usage(fault).into()),
-            None => Ok(changed),
-        }
+        Ok(changed)
     }
 }
 
@@ -403,8 +426,8 @@ mod tests {
             "speling=1",
             "prepare.size=0",
             "clean.doubtful_lung=1.7",
-            "clean.infection_reach=17",
-            "clean.infection_reach=0.5",
+            "clean.infection_reach=2",
+            "clean.infection_reach=-0.1",
             "lung",
             "=3",
             "seed=\"x\"",

@@ -216,6 +216,41 @@ fn prepare_draws_every_step() {
 }
 
 #[test]
+fn split_takes_the_tables_folds_or_says_why_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("set");
+    groundglass(&["phantom", "--out", arg(&set), "--count", "4", "--size", "32x32x6"]).ok();
+    let table = set.join("metadata.csv");
+    let text = fs::read_to_string(&table).unwrap();
+    let with = |folds: usize| {
+        let lines = text.lines().enumerate().map(|(i, line)| match i {
+            0 => format!("{line},fold"),
+            i => format!("{line},{}", (i - 1) % folds),
+        });
+        fs::write(&table, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    };
+    let split = |more: &[&str]| {
+        let file = dir.path().join("split.toml");
+        let mut args = vec!["split", arg(&set), "--out", arg(&file), "--force", "--json"];
+        args.extend(more);
+        let ran = groundglass(&args).ok();
+        let answer: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        (ran.stderr, answer["warnings"].as_array().unwrap().len())
+    };
+    with(2);
+    let (said, warnings) = split(&["--folds", "2"]);
+    assert!(said.contains("taking the folds of the data set's own table") && warnings == 0, "{said}");
+    let (said, warnings) = split(&["--folds", "3"]);
+    assert!(said.contains("own table has 2 folds, 3 are asked for") && warnings == 1, "{said}");
+    let (said, warnings) = split(&["--folds", "3", "--ignore-table"]);
+    assert!(!said.contains("own table") && warnings == 0, "{said}");
+    // One fold is none to take.
+    with(1);
+    let (said, warnings) = split(&["--folds", "2"]);
+    assert!(!said.contains("own table") && warnings == 0, "{said}");
+}
+
+#[test]
 fn split_keeps_every_patient_in_one_fold() {
     let dir = tempfile::tempdir().unwrap();
     let set = Fixture::get().set();

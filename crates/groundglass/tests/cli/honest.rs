@@ -96,26 +96,73 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
         groundglass(&["models", "set-prediction", arg(&with), set, "--out", arg(out), "--force"])
     };
     let clean = |file: &Path| bundle_json(file)["info"]["clean"].clone();
-    set_prediction("infection_reach=1", &cleaned).ok();
+    set_prediction("infection_reach=0.05", &cleaned).ok();
     assert!(bundle_json(&cleaned)["info"]["interval"].is_null());
     assert_eq!(
         (&clean(&cleaned)["infection_reach"], &clean(&with)["infection_reach"]),
-        (&1.into(), &2.into())
+        (&0.05.into(), &0.02.into())
     );
     assert_eq!(clean(&cleaned)["doubtful_lung"], clean(&with)["doubtful_lung"]);
     assert_eq!(bundle_json(&cleaned)["info"]["weights_sha256"], bundle_json(&with)["info"]["weights_sha256"]);
-    set_prediction("infection_reach=2", &cleaned).ok();
+    set_prediction("infection_reach=0.02", &cleaned).ok();
     assert_eq!(fs::read(&cleaned).unwrap(), fs::read(&with).unwrap());
     set_prediction("infection_reech=1", &path("x"))
-        .refused(2, &["found the key infection_reech", "infection_reach"]);
-    set_prediction("infection_reach=17", &path("x")).refused(2, &["infection_reach is 17"]);
+        .refused(2, &["infection_reech=1: no key for the task infection", "infection_reach"]);
+    set_prediction("infection_reach=2", &path("x")).refused(2, &["infection_reach is 2", "0 to 0.1"]);
     set_prediction("infection_reach", &path("x")).refused(2, &["KEY=VALUE"]);
-    groundglass(&["models", "set-prediction", "classify", "infection_reach=1", "--out", arg(&path("x"))])
-        .refused(1, &["task classify", "right would be lung or infection"]);
+    for (model, set, words) in [
+        ("classify", "infection_reach=1", "no key for the task classify; right would be mirror"),
+        ("lung", "infection_reach=1", "no key for the task lung; right would be mirror, lung_smallest"),
+        ("infection", "lung_smallest=0.5", "no key for the task infection"),
+        ("infection", "infection_reach=-1", "infection_reach is -1"),
+    ] {
+        groundglass(&["models", "set-prediction", model, set, "--out", arg(&path("x"))]).refused(2, &[words]);
+    }
+    groundglass(&["models", "set-prediction", "classify", "mirror=half_turn", "--out", arg(&path("x"))])
+        .refused(1, &["before `models set-area`"]);
+    let twice = ["infection_reach=1", "infection_reach=2"];
+    groundglass(&["models", "set-prediction", "infection", twice[0], twice[1], "--out", arg(&path("x"))])
+        .refused(2, &["infection_reach is given twice"]);
     set_prediction("mirror=quarter", &path("x")).refused(2, &["none, left_right or half_turn"]);
     set_prediction("mirror=half_turn", &cleaned).ok();
     assert_eq!(bundle_json(&cleaned)["info"]["mirror"], "half_turn");
     assert!(bundle_json(&cleaned)["info"]["interval"].is_null());
+    assert!(!path("x").exists());
+    // Folds that are there are scored again without training, as they are or predicting in another way.
+    let split = path("infection/split.toml");
+    let again = |trained: &Path, out: &str, more: &[&str]| {
+        let out = path(out);
+        let mut args = vec!["crossval", "infection", arg(&set), "--split", arg(&split), "--resamples", "50"];
+        args.extend(["--trained", arg(trained), "--out", arg(&out)]);
+        args.extend(more);
+        groundglass(&args)
+    };
+    let in_lungs = ["--lung", arg(&lungs)];
+    again(&folds, "again", &in_lungs).ok();
+    let told =
+        |scores: serde_json::Value| (scores["infection"].clone(), scores["percent_of_lung_interval"].clone());
+    assert_eq!(told(json(&path("again/scores/scores.json"))), told(scores.clone()));
+    assert_eq!(json(&path("again/scores/interval.json")), fit);
+    for k in 0..4 {
+        let bundle = |of: &str| path(&format!("{of}/fold-{k}/run/model.safetensors"));
+        assert_eq!(fs::read(bundle("again")).unwrap(), fs::read(bundle("infection")).unwrap());
+        fs::create_dir_all(bundle("other").parent().unwrap()).unwrap();
+        let (from, to) = (bundle("infection"), bundle("other"));
+        groundglass(&["models", "set-prediction", arg(&from), "infection_reach=0.1", "--out", arg(&to)]).ok();
+    }
+    again(&path("other"), "changed", &in_lungs).ok();
+    assert_ne!(told(json(&path("changed/scores/scores.json"))), told(scores.clone()));
+    again(&lungs, "x", &[]).refused(1, &["task lung", "right would be infection"]);
+    again(dir.path(), "x", &[]).refused(1, &["right for --trained"]);
+    again(&folds, "x", &["--set", "infection.train.epochs=1"]).refused(2, &["cannot be used with"]);
+    let exchanged = path("exchanged");
+    for (to, from) in [(0, 1), (1, 0), (2, 2), (3, 3)] {
+        let place = exchanged.join(format!("fold-{to}/run"));
+        fs::create_dir_all(&place).unwrap();
+        fs::copy(folds.join(format!("fold-{from}/run/model.safetensors")), place.join("model.safetensors"))
+            .unwrap();
+    }
+    again(&exchanged, "x", &[]).refused(1, &["fold-0/run/model.safetensors", "trained on"]);
     assert!(!path("x").exists());
     // A fold whose validation holds no infection keeps 0.5, which nothing chose.
     let mut of_folds: Vec<f64> = (0..)

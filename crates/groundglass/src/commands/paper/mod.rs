@@ -8,7 +8,7 @@ mod page;
 mod plan;
 
 use super::evaluate::{Pictures, evaluate_with_pictures};
-use super::train::{ONE_CLASS, ONE_SIDED, train};
+use super::train::{told_beside_scores, train};
 use super::{Context, data};
 use crate::args::{
     BundleArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PaperArgs, PartName, StoreName, TrainArgs,
@@ -275,12 +275,11 @@ fn train_all(
         if trained.epochs == 0 {
             bail!("{}: no epoch was trained", run.words());
         }
-        let of_one_class = |w: &Warning| [ONE_SIDED, ONE_CLASS].contains(&w.code.as_str());
         told.extend(
             trained
                 .warnings
                 .into_iter()
-                .filter(of_one_class)
+                .filter(told_beside_scores)
                 .map(|w| Warning { message: format!("{}: {}", run.words(), w.message), ..w }),
         );
     }

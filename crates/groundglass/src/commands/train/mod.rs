@@ -31,12 +31,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Code of the remark that the validation part holds one class only.
-pub(super) const ONE_SIDED: &str = "validation_of_one_class";
+const ONE_SIDED: &str = "validation_of_one_class";
 /// Code of the remark on a network that learned nothing.
 const FOUND_NOTHING: &str = "found_nothing";
-
 /// Code of the remark that the training part holds one class only.
-pub(super) const ONE_CLASS: &str = "training_of_one_class";
+const ONE_CLASS: &str = "training_of_one_class";
+
+/// Whether a remark of a training is to be said beside the scores of its network too.
+pub(super) fn told_beside_scores(warning: &Warning) -> bool {
+    [ONE_SIDED, ONE_CLASS, FOUND_NOTHING].contains(&warning.code.as_str())
+}
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -466,6 +470,48 @@ fn labels(task: Task, question: Question) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gg_nn::{EpochRow, PartScores, Weights};
+
+    #[test]
+    fn a_network_that_finds_nothing_of_what_is_true_is_told() {
+        let outcome = |train_metric, val: Option<Option<f64>>| TrainOutcome {
+            weights: Weights::default(),
+            best_epoch: 1,
+            threshold: 0.5,
+            temperature: 1.0,
+            val: val.map(|metric_at_threshold| PartScores {
+                loss: 0.7,
+                metric: metric_at_threshold,
+                auroc: None,
+                threshold: 0.5,
+                metric_at_threshold,
+                temperature: 1.0,
+                nll: None,
+            }),
+            rows: vec![EpochRow {
+                epoch: 1,
+                step: 3,
+                lr: 1e-3,
+                train_loss: 0.7,
+                train_metric,
+                val_loss: None,
+                val_metric: None,
+                val_auroc: None,
+                best: true,
+            }],
+            steps: 3,
+        };
+        let told = |train, val, task| found_nothing(&outcome(train, val), task).unwrap_or_default();
+        assert!(told(Some(0.0), None, Task::Infection).contains("in the training slices (Dice 0)"));
+        assert!(told(Some(0.3), Some(Some(0.0)), Task::Lung).contains("in the validation slices (Dice 0)"));
+        // Accuracy is no Dice; and where nothing is true, nothing can be found.
+        assert_eq!(told(Some(0.0), None, Task::Classify), "");
+        for (train, val) in
+            [(Some(0.1), None), (None, None), (Some(0.0), Some(Some(0.2))), (Some(0.0), Some(None))]
+        {
+            assert_eq!(told(train, val, Task::Infection), "", "{train:?} {val:?}");
+        }
+    }
 
     #[test]
     fn a_validation_part_of_one_class_is_told_with_what_chooses_the_epoch_then() {
