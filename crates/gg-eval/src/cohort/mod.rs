@@ -184,6 +184,8 @@ const GRID: usize = 25;
 const GRID_ENDS: [f64; 2] = [5.0, 95.0];
 /// Share of the resamples that must be fitted for an interval.
 const FITTED_SHARE: f64 = 0.5;
+/// A penalty that holds coefficients back hardly at all.
+const HARDLY: f64 = 1e-6;
 /// Half the width of a 95 % interval, in standard errors.
 const NORMAL_95: f64 = 1.959_963_984_540_054;
 /// Sets the streams of random numbers apart.
@@ -228,7 +230,11 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
     };
     let auroc = bootstrap_by_group(&patients, config.seed, config.resamples, |rows| auroc_of(rows, &scores));
     let importances = importances(&table, &held, &cohort.outcomes, auroc.mean, config);
-    let errors = standard_errors(&rows, &cohort.outcomes, &patients, config);
+    let separated = is_separated(&rows, &cohort.outcomes);
+    let errors = match separated {
+        true => vec![None; table.names.len()],
+        false => standard_errors(&rows, &cohort.outcomes, &patients, config),
+    };
 
     let mut attributes: Vec<AttributeEffect> = (0..table.names.len())
         .map(|j| {
@@ -272,7 +278,7 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
         folds,
         auroc,
         intercept: whole.intercept,
-        warnings: warnings(&table, rarer, attributes.len(), per_attribute, &auroc, &parted),
+        warnings: warnings(&table, rarer, attributes.len(), per_attribute, &auroc, (separated, &parted)),
         attributes,
         left_out,
         config,
@@ -361,6 +367,16 @@ fn importances(
     (0..table.names.len()).into_par_iter().map(of).collect()
 }
 
+/// Whether some weights of the attributes tell all cases with the outcome from all without: a regression that is hardly held back
+/// finds them then.
+fn is_separated(rows: &[&[f64]], outcomes: &[bool]) -> bool {
+    let Some(free) = Logistic::fit(rows, outcomes, HARDLY) else { return false };
+    let of = |outcome: bool| {
+        rows.iter().zip(outcomes).filter(move |(_, o)| **o == outcome).map(|(row, _)| free.log_odds(row))
+    };
+    of(false).fold(f64::NEG_INFINITY, f64::max) < of(true).fold(f64::INFINITY, f64::min)
+}
+
 /// Standard errors of the coefficients, by refitting on resamples of patients.
 fn standard_errors(
     rows: &[&[f64]],
@@ -406,9 +422,16 @@ fn warnings(
     attributes: usize,
     per_attribute: f64,
     auroc: &Interval,
-    parted: &[&str],
+    (separated, parted): (bool, &[&str]),
 ) -> Vec<String> {
     let mut warnings = Vec::new();
+    if separated {
+        warnings.push(
+            "the attributes together tell all cases with the outcome from all without (separation): only the penalty keeps their odds \
+             ratios from growing without end, so that they have no intervals"
+                .to_owned(),
+        );
+    }
     if !parted.is_empty() {
         warnings.push(format!(
             "{} by itself tells all cases with the outcome from all without: where it was made from the outcome, or the outcome from \

@@ -118,8 +118,24 @@ fn chance_among_few_cases_is_not_collinearity_but_no_more_attributes_than_cases_
         report.left_out.iter().filter(|l| !l.reason.contains("as many as 39 cases can tell apart")).collect();
     assert!(left.len() <= 4, "{left:?}");
     assert!(report.attributes.len() <= 38 && report.attributes.len() >= 33, "{}", report.attributes.len());
-    // The penalty holds a resample's coefficients back more than all cases': the interval still lies around the ratio.
-    for a in &report.attributes {
+    // So many tell any cases apart: no interval could be believed.
+    assert!(report.warnings.iter().any(|w| w.contains("(separation)")), "{:?}", report.warnings);
+    assert!(report.attributes.iter().all(|a| a.odds_ratio_interval.is_none()));
+}
+
+#[test]
+fn a_sum_of_attributes_that_is_the_outcome_is_separation_and_a_noisy_one_is_not() {
+    let mut c = cohort(80, |v| 0.3 * (v[0] - 10.0), 4);
+    let told = |c: &Cohort| explained(c).warnings.iter().any(|w| w.contains("(separation)"));
+    assert!(!told(&c));
+    let sum = |row: &[Option<f64>]| (row[0].unwrap() - 10.0) + 0.01 * (row[1].unwrap() + 700.0) > 0.0;
+    c.outcomes = c.rows.iter().map(|row| sum(row)).collect();
+    assert!(told(&c));
+    let report = explained(&c);
+    assert!(report.attributes.iter().all(|a| a.odds_ratio_interval.is_none()));
+    c.outcomes[7] = !c.outcomes[7];
+    assert!(!told(&c));
+    for a in explained(&c).attributes {
         let (low, high) = a.odds_ratio_interval.unwrap();
         assert!(low < a.odds_ratio && a.odds_ratio < high, "{a:?}");
     }

@@ -35,9 +35,9 @@ pub(crate) struct SplitArgs {
     /// Data set folders; a patient that stands in several is kept together
     #[arg(required = true)]
     pub(crate) dataset: Vec<PathBuf>,
-    /// Number of folds
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = parse_folds)]
-    pub(crate) folds: usize,
+    /// Number of folds (default: that of the data set's own table, else 5)
+    #[arg(long, value_name = "N", value_parser = parse_folds)]
+    pub(crate) folds: Option<usize>,
     /// Seed of the assignment
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

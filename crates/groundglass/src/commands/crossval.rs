@@ -74,6 +74,24 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let split_file = out.join(SPLIT);
     let models = args.init.iter().chain(&args.lung).chain(&args.teacher).chain(&args.trained);
     output::check_apart(&args.out.out, &inputs(&args.dataset, models))?;
+    if args.lung.is_some() && args.task == TaskName::Lung {
+        return Err(Usage(
+            "--lung gives lungs to another task; right for lung would be no --lung".to_owned(),
+        )
+        .into());
+    }
+    if let Some(dir) = &args.trained {
+        let inside = std::path::absolute(out)
+            .is_ok_and(|out| std::path::absolute(dir).is_ok_and(|dir| out.starts_with(dir)));
+        if inside {
+            return Err(Usage(format!(
+                "{} lies in the folder of --trained, {}; choose another folder for the outputs",
+                out.display(),
+                dir.display()
+            ))
+            .into());
+        }
+    }
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let settings = Settings::resolve(&args.settings)?;
     let seed = args.seed.unwrap_or(settings.seed);
@@ -143,7 +161,10 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
         }
     }
     enter(args, &split_file, &split)?;
-    let context = &context.resumed_in(out);
+    let context = &match args.trained {
+        Some(_) => context.begun_anew_in(out),
+        None => context.resumed_in(out),
+    };
 
     let mut cases: Vec<CaseScores> = Vec::new();
     let mut folds_of_cases: Vec<usize> = Vec::new();
@@ -257,7 +278,10 @@ fn choose_split(
     seed: u64,
     validation_share: f64,
 ) -> Result<Split> {
-    let fold = FoldArgs { split: args.split.clone(), fold: Some(0) };
+    // Networks that are at hand were trained under the split that lies with them.
+    let theirs = args.trained.iter().map(|dir| dir.join(SPLIT)).find(|file| file.is_file());
+    let named = args.split.clone().or(if args.folds.is_none() { theirs } else { None });
+    let fold = FoldArgs { split: named, fold: Some(0) };
     let split = match args.folds {
         Some(_) if args.split.is_some() => {
             return Err(
@@ -342,7 +366,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
     let warnings = if let Some(trained) = &args.trained {
         let from = bundle_of(trained, fold);
         let bytes = std::fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
-        std::fs::create_dir_all(&run).with_context(|| format!("making {}", run.display()))?;
+        output::claim(&run, false, &[BUNDLE], &[])?;
         gg_io::atomic_write(&bundle, |file| file.write_all(&bytes))
             .with_context(|| format!("writing {}", bundle.display()))?;
         remarks_of(&trained.join(format!("fold-{fold}")).join("scores").join("scores.json"))

@@ -10,6 +10,9 @@ use gg_volume::Warning;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+/// Folds where neither the user nor a table says how many.
+const FOLDS: usize = 5;
+
 #[derive(Serialize)]
 struct Answer {
     kind: gg_dataset::SplitKind,
@@ -35,24 +38,23 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     let cases = sets.split_cases();
     let stated: BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
     let mut warnings = Vec::new();
-    if !args.by_slice && !args.ignore_table && stated.len() >= 2 && stated.len() != args.folds {
+    let own = Some(stated.len()).filter(|&own| own >= 2 && !args.by_slice && !args.ignore_table);
+    let folds = args.folds.or(own).unwrap_or(FOLDS);
+    if let Some(own) = own.filter(|&own| own != folds) {
         let message = format!(
-            "the data set's own table has {} folds, {} are asked for: new ones are drawn; --folds {} takes the table's",
-            stated.len(),
-            args.folds,
-            stated.len()
+            "the data set's own table has {own} folds, {folds} are asked for: new ones are drawn; without --folds the table's are taken"
         );
         context.console.warn(&message);
         warnings.push(Warning::new("other_folds_than_the_table", message));
     }
     let split = if args.by_slice {
-        Split::by_slice(&data::with_slice_counts(&sets, &args.read.options())?, args.folds, args.seed)?
-    } else if stated.len() == args.folds && !args.ignore_table {
+        Split::by_slice(&data::with_slice_counts(&sets, &args.read.options())?, folds, args.seed)?
+    } else if own == Some(folds) {
         context.console.say("taking the folds of the data set's own table; --ignore-table draws new ones");
         Split::from_table(&cases, args.seed)?
     } else {
         let free: Vec<SplitCase> = cases.into_iter().map(|c| SplitCase { fold: None, ..c }).collect();
-        Split::by_patient(&free, args.folds, args.seed)?
+        Split::by_patient(&free, folds, args.seed)?
     };
     if split.leaking() {
         context.console.warn(LEAK);
@@ -62,12 +64,16 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     context.answer(&answer, || {
         let folds: Vec<String> = answer.patients_per_fold.iter().map(usize::to_string).collect();
         format!(
-            "{}: {} cases of {} patients in {} folds (patients tested: {}){}",
+            "{}: {} cases of {} patients in {} folds (patients tested: {}{}){}",
             args.out.display(),
             answer.cases,
             answer.patients,
             split.folds,
             folds.join(", "),
+            match answer.always_trained_on {
+                0 => String::new(),
+                n => format!("; never tested, always trained on: {n}"),
+            },
             if answer.leaking { format!("; {}", LEAK) } else { String::new() }
         )
     })

@@ -219,13 +219,22 @@ fn prepare_draws_every_step() {
 fn split_takes_the_tables_folds_or_says_why_not() {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("set");
-    groundglass(&["phantom", "--out", arg(&set), "--count", "4", "--size", "32x32x6"]).ok();
+    groundglass(&["phantom", "--out", arg(&set), "--count", "4", "--size", "32x32x16"]).ok();
     let table = set.join("metadata.csv");
     let text = fs::read_to_string(&table).unwrap();
     let with = |folds: usize| {
-        let lines = text.lines().enumerate().map(|(i, line)| match i {
-            0 => format!("{line},fold"),
-            i => format!("{line},{}", (i - 1) % folds),
+        let patient = text.lines().next().unwrap().split(',').position(|c| c == "patient").unwrap();
+        let mut patients = Vec::new();
+        let lines = text.lines().enumerate().map(|(i, line)| {
+            let name = line.split(',').nth(patient).unwrap();
+            if i == 0 {
+                return format!("{line},fold");
+            }
+            if !patients.contains(&name) {
+                patients.push(name);
+            }
+            let at = patients.iter().position(|p| *p == name).unwrap();
+            format!("{line},{}", at % folds)
         });
         fs::write(&table, lines.collect::<Vec<_>>().join("\n")).unwrap();
     };
@@ -238,8 +247,10 @@ fn split_takes_the_tables_folds_or_says_why_not() {
         (ran.stderr, answer["warnings"].as_array().unwrap().len())
     };
     with(2);
-    let (said, warnings) = split(&["--folds", "2"]);
-    assert!(said.contains("taking the folds of the data set's own table") && warnings == 0, "{said}");
+    for more in [&["--folds", "2"][..], &[]] {
+        let (said, warnings) = split(more);
+        assert!(said.contains("taking the folds of the data set's own table") && warnings == 0, "{said}");
+    }
     let (said, warnings) = split(&["--folds", "3"]);
     assert!(said.contains("own table has 2 folds, 3 are asked for") && warnings == 1, "{said}");
     let (said, warnings) = split(&["--folds", "3", "--ignore-table"]);

@@ -120,7 +120,7 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     }
     groundglass(&["models", "set-prediction", "classify", "mirror=half_turn", "--out", arg(&path("x"))])
         .refused(1, &["before `models set-area`"]);
-    let twice = ["infection_reach=1", "infection_reach=2"];
+    let twice = ["infection_reach=0.01", "infection_reach=0.02"];
     groundglass(&["models", "set-prediction", "infection", twice[0], twice[1], "--out", arg(&path("x"))])
         .refused(2, &["infection_reach is given twice"]);
     set_prediction("mirror=quarter", &path("x")).refused(2, &["none, left_right or half_turn"]);
@@ -153,8 +153,16 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     again(&path("other"), "changed", &in_lungs).ok();
     assert_ne!(told(json(&path("changed/scores/scores.json"))), told(scores.clone()));
     again(&lungs, "x", &[]).refused(1, &["task lung", "right would be infection"]);
-    again(dir.path(), "x", &[]).refused(1, &["right for --trained"]);
+    again(&set, "x", &[]).refused(1, &["right for --trained"]);
     again(&folds, "x", &["--set", "infection.train.epochs=1"]).refused(2, &["cannot be used with"]);
+    again(&folds, "infection/x", &[]).refused(2, &["lies in the folder of --trained"]);
+    // Once more in its place, without a split: that of the folds counts.
+    let begun = ["crossval", "infection", arg(&set), "--trained", arg(&folds), "--lung", arg(&lungs)];
+    let place = path("again");
+    let once_more = [&begun[..], &["--resamples", "50", "--out", arg(&place)]].concat();
+    groundglass(&once_more).refused(2, &["--force"]);
+    groundglass(&[&once_more[..], &["--force"]].concat()).ok();
+    assert_eq!(told(json(&path("again/scores/scores.json"))), told(scores.clone()));
     let exchanged = path("exchanged");
     for (to, from) in [(0, 1), (1, 0), (2, 2), (3, 3)] {
         let place = exchanged.join(format!("fold-{to}/run"));

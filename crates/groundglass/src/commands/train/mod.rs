@@ -34,6 +34,8 @@ use std::sync::Arc;
 const ONE_SIDED: &str = "validation_of_one_class";
 /// Code of the remark on a network that learned nothing.
 const FOUND_NOTHING: &str = "found_nothing";
+/// Dice below which that is said.
+const NEXT_TO_NOTHING: f64 = 0.01;
 /// Code of the remark that the training part holds one class only.
 const ONE_CLASS: &str = "training_of_one_class";
 
@@ -300,9 +302,9 @@ fn found_nothing(outcome: &TrainOutcome, task: Task) -> Option<String> {
         Some(val) => (val.metric_at_threshold?, "validation"),
         None => (best.train_metric?, "training"),
     };
-    (dice == 0.0).then(|| {
+    (dice < NEXT_TO_NOTHING).then(|| {
         format!(
-            "the network finds nothing of what is true in the {slices} slices (Dice 0): right would be more epochs, another rate, or \
+            "the network finds next to nothing of what is true in the {slices} slices (Dice {dice:.4}): right would be more epochs, another rate, or \
              masks that belong to the pictures"
         )
     })
@@ -502,8 +504,11 @@ mod tests {
             steps: 3,
         };
         let told = |train, val, task| found_nothing(&outcome(train, val), task).unwrap_or_default();
-        assert!(told(Some(0.0), None, Task::Infection).contains("in the training slices (Dice 0)"));
-        assert!(told(Some(0.3), Some(Some(0.0)), Task::Lung).contains("in the validation slices (Dice 0)"));
+        assert!(told(Some(0.0), None, Task::Infection).contains("in the training slices (Dice 0.0000)"));
+        assert!(
+            told(Some(0.3), Some(Some(0.0015)), Task::Lung)
+                .contains("in the validation slices (Dice 0.0015)")
+        );
         // Accuracy is no Dice; and where nothing is true, nothing can be found.
         assert_eq!(told(Some(0.0), None, Task::Classify), "");
         for (train, val) in
