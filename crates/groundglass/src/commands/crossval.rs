@@ -11,6 +11,7 @@ use super::{Context, data};
 use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, PartName, TaskName, TrainArgs};
 use crate::evaluation_page::{self, Beside};
 use crate::failure::Usage;
+use crate::manifest;
 use crate::model_file::{self, BUNDLE};
 use crate::output::{self, Staged};
 use crate::scoring::{self, Basis, CaseScores, Scores};
@@ -21,10 +22,10 @@ use crate::words::number;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::{LEAK, Part, Split, SplitCase, Task};
 use gg_eval::{INTERVAL_LEVEL, IntervalFit, LogitCounts, Predicted, cross_fit};
-use gg_nn::Bundle;
+use gg_nn::{Bundle, BundleInfo};
 use gg_volume::Warning;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The split in the folder of a cross-validation.
@@ -48,6 +49,24 @@ struct CrossVal {
     held_out_temperature: Option<HeldOutTemperature>,
     #[serde(flatten)]
     scores: Scores,
+}
+
+/// `scores/interval.json`: the interval, and what it belongs to.
+#[derive(Serialize, Deserialize)]
+pub(super) struct FittedInterval {
+    #[serde(flatten)]
+    pub(super) fit: IntervalFit,
+    /// Of what the networks are and do beyond their weights ([`recipe_sha256`]); earlier versions did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recipe_sha256: Option<String>,
+    /// SHA-256 of the scans that it was fitted on.
+    #[serde(default)]
+    pub(super) scans: Vec<String>,
+}
+
+/// SHA-256 of a bundle's network, preparation, posture and clean-up: masks of bundles that differ in it have other errors.
+pub(super) fn recipe_sha256(info: &BundleInfo) -> Result<String> {
+    Ok(manifest::sha256(&serde_json::to_vec(&(&info.net, &info.prepare, info.mirror, &info.clean))?))
 }
 
 /// A temperature fitted on the voxels of patients that no network was trained on, where no fold had validation data to fit
@@ -213,8 +232,15 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let staged = Staged::begin(&out.join(SCORES), true, "scores.json")?;
     output::write_json(&staged.path().join("scores.json"), &found)?;
     output::write_text(&staged.path().join("scores.csv"), &scoring_table::to_csv(&found.scores)?)?;
-    if let Some(fit) = &interval {
-        output::write_json(&staged.path().join(INTERVAL), fit)?;
+    if let Some(fit) = interval {
+        let (bundle, _) = model_file::read(&bundle_of(out, 0))?;
+        let scans = found.scores.cases.iter().map(|c| c.sha256.clone()).collect::<BTreeSet<_>>();
+        let fitted = FittedInterval {
+            fit,
+            recipe_sha256: Some(recipe_sha256(&bundle.info)?),
+            scans: scans.into_iter().collect(),
+        };
+        output::write_json(&staged.path().join(INTERVAL), &fitted)?;
     }
     let notes = found.held_out_temperature.iter().map(temperature_words).collect();
     evaluation_page::write(staged.path(), &found.scores, Beside { notes, ..Beside::default() })?;

@@ -1,7 +1,7 @@
 //! `models`: what is in the box, and everything that a bundle says about itself.
 
 use super::Context;
-use super::crossval::HeldOutTemperature;
+use super::crossval::{FittedInterval, HeldOutTemperature, recipe_sha256};
 use crate::args::{
     ModelsAction, ModelsArgs, ModelsJoinArgs, ModelsSetAreaArgs, ModelsSetIntervalArgs,
     ModelsSetPredictionArgs, ModelsSetThresholdArgs, ModelsShowArgs, OutBundle,
@@ -15,7 +15,7 @@ use crate::settings::Prediction;
 use crate::words;
 use anyhow::{Context as _, Result};
 use gg_dataset::{LEAK, Task};
-use gg_eval::{AreaFit, CalledScan, CalledSlice, IntervalFit, youden_threshold};
+use gg_eval::{AreaFit, CalledScan, CalledSlice, youden_threshold};
 use gg_nn::engine::Int8Engine;
 use gg_nn::{Bundle, BundleInfo};
 use gg_volume::Warning;
@@ -105,13 +105,26 @@ fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
 /// Puts an interval into a copy of a bundle; its weights stay as they are.
 fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> Result<()> {
     check_free(&args.out, &args.model, std::slice::from_ref(&args.interval))?;
-    let (_, bytes) = model_file::read(Path::new(&args.model))?;
+    let (bundle, bytes) = model_file::read(Path::new(&args.model))?;
     let file = || args.interval.display().to_string();
     let text = std::fs::read_to_string(&args.interval).with_context(|| format!("reading {}", file()))?;
-    let fit: IntervalFit = serde_json::from_str(&text)
+    let fitted: FittedInterval = serde_json::from_str(&text)
         .with_context(|| format!("{}: no interval.json as `crossval infection` writes it", file()))?;
-    let bytes =
-        Bundle::described(&bytes, |info| info.interval = Some(fit)).with_context(|| args.model.clone())?;
+    let own = recipe_sha256(&bundle.info)?;
+    let other = fitted.recipe_sha256.as_ref().is_some_and(|theirs| *theirs != own);
+    if other && bundle.info.task == Task::Infection {
+        anyhow::bail!(
+            "{}: the networks that it was fitted with, their preparation or what is done to their masks is another than that of {}; \
+             right would be the interval of folds of the same recipe",
+            file(),
+            args.model
+        );
+    }
+    let bytes = Bundle::described(&bytes, |info| {
+        info.interval = Some(fitted.fit);
+        remember(info, fitted.scans.iter().map(String::as_str));
+    })
+    .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || format!("{}: {}", args.out.out.display(), interval_words(&shown.info)))
 }
@@ -337,10 +350,7 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
         info.area = Some(fit);
         info.threshold = threshold;
         // What it says of these scans is not held out any more.
-        let members = info.members.iter_mut().map(|m| &mut m.manifest);
-        for manifest in std::iter::once(&mut info.manifest).chain(members) {
-            remember(manifest, &choosers);
-        }
+        remember(info, choosers.iter().map(|case| case.sha256.as_str()));
     })
     .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
@@ -350,15 +360,17 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
     })
 }
 
-/// Adds scans to those that a training was chosen on; bundles of earlier versions have no list of them.
-fn remember(manifest: &mut serde_json::Value, scans: &[&ScoredCase]) {
-    let known =
-        manifest.as_object_mut().map(|m| m.entry("val_scans").or_insert_with(|| serde_json::json!([])));
-    let Some(known) = known.and_then(|known| known.as_array_mut()) else { return };
-    for case in scans {
-        let scan = serde_json::Value::from(case.sha256.as_str());
-        if !known.contains(&scan) {
-            known.push(scan);
+/// Adds scans to those that the trainings of a bundle were chosen on; bundles of earlier versions have no list of them.
+fn remember<'a>(info: &mut BundleInfo, scans: impl Iterator<Item = &'a str> + Clone) {
+    let members = info.members.iter_mut().map(|m| &mut m.manifest);
+    for manifest in std::iter::once(&mut info.manifest).chain(members) {
+        let known =
+            manifest.as_object_mut().map(|m| m.entry("val_scans").or_insert_with(|| serde_json::json!([])));
+        let Some(known) = known.and_then(|known| known.as_array_mut()) else { continue };
+        for scan in scans.clone().map(serde_json::Value::from) {
+            if !known.contains(&scan) {
+                known.push(scan);
+            }
         }
     }
 }

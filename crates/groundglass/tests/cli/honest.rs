@@ -31,6 +31,7 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     let fit_file = path("infection/scores/interval.json");
     let fit = json(&fit_file);
     assert_eq!(fit["measured"], *measured);
+    assert_eq!(fit["scans"].as_array().unwrap().len(), 18);
     assert_eq!((fit["level"].as_f64(), fit["patients"].as_u64()), (Some(0.9), Some(13)));
     let within = |c: &&serde_json::Value| {
         let interval = &c["percent_of_lung_interval"];
@@ -152,6 +153,10 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
     }
     again(&path("other"), "changed", &in_lungs).ok();
     assert_ne!(told(json(&path("changed/scores/scores.json"))), told(scores.clone()));
+    // Its interval belongs to networks that predict like that.
+    let theirs = path("changed/scores/interval.json");
+    groundglass(&["models", "set-interval", arg(&bundle), arg(&theirs), "--out", arg(&path("x"))])
+        .refused(1, &["folds of the same recipe"]);
     again(&lungs, "x", &[]).refused(1, &["task lung", "right would be infection"]);
     again(&set, "x", &[]).refused(1, &["right for --trained"]);
     again(&folds, "x", &["--set", "infection.train.epochs=1"]).refused(2, &["cannot be used with"]);
