@@ -57,6 +57,13 @@ impl Table {
             .iter()
             .map(|c| c.trim_start_matches('\u{feff}').trim().to_owned())
             .collect();
+        let other = [(';', "semicolons"), ('\t', "tabs")].into_iter().find(|(c, _)| columns[0].contains(*c));
+        if let Some((_, what)) = other.filter(|_| columns.len() == 1) {
+            bail!(
+                "{}: found columns separated by {what}, right would be commas between them and points in numbers",
+                named()
+            );
+        }
         if let Some(twice) = columns.iter().enumerate().find(|(i, c)| columns[..*i].contains(c)) {
             bail!("{}: the column `{}` stands twice; right would be once", named(), twice.1);
         }
@@ -233,6 +240,18 @@ mod tests {
     }
 
     const ASKED: Asked<'static> = Asked { outcome: "died", patient: None, attributes: &[] };
+
+    #[test]
+    fn a_table_of_other_separators_is_refused_for_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.csv");
+        for (text, what) in [("case_id;died;age\na;1;3,5\n", "semicolons"), ("case_id\tdied\na\t1\n", "tabs")]
+        {
+            std::fs::write(&path, text).unwrap();
+            let error = Table::read(&path).err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(error.contains(&format!("separated by {what}")) && error.contains("t.csv"), "{error}");
+        }
+    }
 
     #[test]
     fn words_failures_and_cases_without_outcome_are_told_and_left_out() {
