@@ -57,8 +57,10 @@ impl Table {
             .iter()
             .map(|c| c.trim_start_matches('\u{feff}').trim().to_owned())
             .collect();
-        let other = [(';', "semicolons"), ('\t', "tabs")].into_iter().find(|(c, _)| columns[0].contains(*c));
-        if let Some((_, what)) = other.filter(|_| columns.len() == 1) {
+        let separators = [(';', "semicolons"), ('\t', "tabs")];
+        if let [only] = &columns[..]
+            && let Some((_, what)) = separators.iter().find(|(c, _)| only.contains(*c))
+        {
             bail!(
                 "{}: found columns separated by {what}, right would be commas between them and points in numbers",
                 named()
@@ -251,6 +253,8 @@ mod tests {
             let error = Table::read(&path).err().map(|e| e.to_string()).unwrap_or_default();
             assert!(error.contains(&format!("separated by {what}")) && error.contains("t.csv"), "{error}");
         }
+        std::fs::write(&path, "").unwrap();
+        assert!(Table::read(&path).is_err());
     }
 
     #[test]
