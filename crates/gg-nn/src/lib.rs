@@ -32,7 +32,7 @@ pub use calibration::{CALIBRATION_FORMAT, CALIBRATION_SLICES, Calibration};
 pub use engine::{Engine, EngineError, engine_for};
 pub use ensemble::{JoinError, Member, join};
 pub use gg_dataset::Task;
-pub use loss::{Loss, sigmoid};
+pub use loss::{Loss, sigmoid, tempered};
 pub use mirror::Mirror;
 pub use net::NetConfig;
 pub use optim::{Adam, AdamConfig, Clip, update_average, update_running_stats};

@@ -89,6 +89,11 @@ pub fn sigmoid(z: f32) -> f32 {
     sigmoid_f64(f64::from(z)) as f32
 }
 
+/// The probability whose logit is that of `p`, divided by a temperature; with its inverse, the way back.
+pub fn tempered(p: f32, temperature: f32) -> f32 {
+    if temperature == 1.0 { p } else { sigmoid((p / (1.0 - p)).ln() / temperature) }
+}
+
 fn sigmoid_f64(z: f64) -> f64 {
     if z >= 0.0 {
         1.0 / (1.0 + (-z).exp())

@@ -1,6 +1,7 @@
 //! What a slice is looked at with besides as it is, when a finished network predicts.
 
 use rayon::prelude::*;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A posture whose logits, turned back, go into a mean with those of the slice as it is, at twice the time.
@@ -18,27 +19,25 @@ pub enum Mirror {
 
 /// How it is written: earlier versions knew the mirror image alone, as `true`.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "should be none, left_right or half_turn")]
+#[serde(untagged)]
 enum Written {
     Former(bool),
-    Named(Named),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Named {
-    None,
-    LeftRight,
-    HalfTurn,
+    Named(String),
 }
 
 impl<'de> Deserialize<'de> for Mirror {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Written::deserialize(deserializer)? {
-            Written::Former(false) | Written::Named(Named::None) => Self::None,
-            Written::Former(true) | Written::Named(Named::LeftRight) => Self::LeftRight,
-            Written::Named(Named::HalfTurn) => Self::HalfTurn,
-        })
+        let wrong = || D::Error::custom("should be none, left_right or half_turn");
+        match Written::deserialize(deserializer).map_err(|_| wrong())? {
+            Written::Former(false) => Ok(Self::None),
+            Written::Former(true) => Ok(Self::LeftRight),
+            Written::Named(name) => match name.as_str() {
+                "none" => Ok(Self::None),
+                "left_right" => Ok(Self::LeftRight),
+                "half_turn" => Ok(Self::HalfTurn),
+                _ => Err(wrong()),
+            },
+        }
     }
 }
 

@@ -139,12 +139,9 @@ impl Model {
     }
 }
 
-/// How many slices to each side its probabilities are means over, where so many slices count: those of infection alone.
-fn reach(bundle: &Bundle, counted: usize) -> f64 {
-    match bundle.info.task {
-        Task::Infection => bundle.info.clean.infection_slices(counted),
-        Task::Classify | Task::Lung => 0.0,
-    }
+/// Whether its probabilities become means over neighbouring slices before they are calibrated: those of infection, where asked for.
+fn averages(bundle: &Bundle) -> bool {
+    bundle.info.task == Task::Infection && bundle.info.clean.infection_reach > 0.0
 }
 
 fn is_asked(bundle: &Bundle) -> bool {
@@ -200,9 +197,8 @@ impl Models {
         } else {
             1
         };
-        let reaches = reach(&bundle, 1) > 0.0;
-        let load =
-            |_| Predictor::load(&bundle, on.clone()).map(|p| if reaches { p.uncalibrated() } else { p });
+        let later = averages(&bundle);
+        let load = |_| Predictor::load(&bundle, on.clone()).map(|p| if later { p.uncalibrated() } else { p });
         let predictors = (0..streams).into_par_iter().map(load).collect::<Result<_, _>>()?;
         *place = Some(Model { bundle, sha256, in_box: false, predictors });
         Ok(())

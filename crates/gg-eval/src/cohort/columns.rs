@@ -4,7 +4,8 @@ use super::{Cohort, LeftOut};
 
 /// An attribute that is missing in more than this share of the cases is left out.
 const MOST_MISSING: f64 = 0.5;
-/// From this share of its variance on that other attributes explain, an attribute is left out (a variance inflation of 10); adjusted for how many they are.
+/// From this share of its variance on that other attributes explain, adjusted for how many they are, an attribute is left out (a variance
+/// inflation of 10).
 const COLLINEAR: f64 = 0.9;
 /// Spread below this share of the values' size is rounding.
 const CONSTANT: f64 = 1e-9;

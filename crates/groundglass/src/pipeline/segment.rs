@@ -5,7 +5,7 @@
 
 use super::agree::Doubtful;
 use super::near::{Near, PIXELS_AT_ONCE};
-use super::{Model, reach};
+use super::{Model, averages};
 use crate::interrupt::Interrupt;
 use anyhow::Result;
 use gg_dataset::neighbours;
@@ -63,11 +63,11 @@ pub(super) fn segment(
     let chosen: Vec<usize> = (0..input.ways.len()).filter(|&i| through[input.ways[i].z]).collect();
     let watched = seen.is_some();
     let counted = counts.iter().filter(|&&counts| counts).count();
-    let mut near = Near::new(reach(&model.bundle, counted));
+    let near = averages(&model.bundle).then(|| Near::new(model.bundle.info.clean.infection_slices(counted)));
     // Calibration moves no mask: means are of probabilities at a temperature of 1, to which what they are compared with is taken back.
-    let temperature = if reach(&model.bundle, 1) <= 0.0 { 1.0 } else { model.bundle.info.temperature };
-    let threshold = tempered(model.bundle.info.threshold, 1.0 / temperature);
-    let rim = doubtful.map(|d| tempered(d as f32, 1.0 / temperature));
+    let temperature = if near.is_some() { model.bundle.info.temperature } else { 1.0 };
+    let threshold = gg_nn::tempered(model.bundle.info.threshold, 1.0 / temperature);
+    let rim = doubtful.map(|d| gg_nn::tempered(d as f32, 1.0 / temperature));
     let label = |p: f32| match p {
         p if p >= threshold => 1,
         p if rim.is_some_and(|rim| p >= rim) => DOUBTFUL,
@@ -90,7 +90,26 @@ pub(super) fn segment(
     };
     let batch = model.predictors[0].batch();
     let predictors = &mut model.predictors;
-    if reach(&model.bundle, 1) <= 0.0 {
+    if let Some(mut near) = near {
+        let restore = |way: &SliceWay, probabilities: &[f32]| {
+            gg_imaging::restore_probabilities_slice(probabilities, way)
+        };
+        let mut write = |z: usize, mean: &[f32]| {
+            let marked = of_full(mean);
+            let mut calibrated = Vec::new();
+            if watched {
+                mean.par_iter().map(|&p| gg_nn::tempered(p, temperature)).collect_into_vec(&mut calibrated);
+            }
+            write(z, &calibrated, marked);
+        };
+        let keep = |way: &SliceWay, full: Vec<f32>| {
+            if counts[way.z] {
+                near.put(way.z, full, &mut write);
+            }
+        };
+        predict(predictors, input, &chosen, batch, progress, restore, keep)?;
+        near.finish(&mut write);
+    } else {
         let restore = |way: &SliceWay, probabilities: &[f32]| {
             if watched {
                 let full = gg_imaging::restore_probabilities_slice(probabilities, way);
@@ -106,33 +125,8 @@ pub(super) fn segment(
             }
         };
         predict(predictors, input, &chosen, batch, progress, restore, keep)?;
-    } else {
-        let restore = |way: &SliceWay, probabilities: &[f32]| {
-            gg_imaging::restore_probabilities_slice(probabilities, way)
-        };
-        let mut write = |z: usize, mean: &[f32]| {
-            let marked = of_full(mean);
-            if watched {
-                let calibrated: Vec<f32> = mean.par_iter().map(|&p| tempered(p, temperature)).collect();
-                write(z, &calibrated, marked);
-            } else {
-                write(z, &[], marked);
-            }
-        };
-        let keep = |way: &SliceWay, full: Vec<f32>| {
-            if counts[way.z] {
-                near.put(way.z, full, &mut write);
-            }
-        };
-        predict(predictors, input, &chosen, batch, progress, restore, keep)?;
-        near.finish(&mut write);
     }
     Ok((mask, doubts))
-}
-
-/// The probability whose logit is that of this one, divided by a temperature.
-fn tempered(p: f32, temperature: f32) -> f32 {
-    if temperature == 1.0 { p } else { gg_nn::sigmoid((p / (1.0 - p)).ln() / temperature) }
 }
 
 /// Whether each slice shows infection: its canonical z, and the probability.

@@ -36,15 +36,10 @@ pub(super) fn of_scores(scores: &[f32], temperatures: &[Option<f32>], labels: &[
     let known: Option<Vec<f32>> = temperatures.iter().copied().collect();
     let before = known.map(|temperatures| {
         let uncalibrated: Vec<f32> =
-            scores.iter().zip(temperatures).map(|(&p, t)| uncalibrated(p, t)).collect();
+            scores.iter().zip(temperatures).map(|(&p, t)| gg_nn::tempered(p, 1.0 / t)).collect();
         calibration(&uncalibrated, labels, BINS)
     });
     Reliability { before, after: calibration(scores, labels, BINS) }
-}
-
-/// The probability before its logit was divided by `temperature`.
-fn uncalibrated(p: f32, temperature: f32) -> f32 {
-    if temperature == 1.0 { p } else { gg_nn::sigmoid((p / (1.0 - p)).ln() * temperature) }
 }
 
 #[cfg(test)]
@@ -56,10 +51,11 @@ mod tests {
         for z in [-9.0f32, -1.0, 0.0, 0.5, 4.0] {
             for temperature in [0.5f32, 1.0, 2.5] {
                 let p = gg_nn::sigmoid(z / temperature);
-                assert!((uncalibrated(p, temperature) - gg_nn::sigmoid(z)).abs() < 1e-4, "{z} {temperature}");
+                let back = gg_nn::tempered(p, 1.0 / temperature);
+                assert!((back - gg_nn::sigmoid(z)).abs() < 1e-4, "{z} {temperature}");
             }
         }
-        assert_eq!([uncalibrated(0.0, 2.0), uncalibrated(1.0, 2.0)], [0.0, 1.0]);
+        assert_eq!([gg_nn::tempered(0.0, 0.5), gg_nn::tempered(1.0, 0.5)], [0.0, 1.0]);
     }
 
     #[test]
