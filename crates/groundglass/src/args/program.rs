@@ -149,7 +149,7 @@ pub(crate) struct ModelsSetThresholdArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  groundglass models set-prediction infection.safetensors mirror=half_turn infection_reach=0.02 --out other.safetensors\n\n\
-    The keys are `mirror` and those of the table `clean` in `groundglass config`. No training is needed: they count when masks are made. An \
+    The keys are `mirror` and, of the table `clean` in `groundglass config`, those that count for the task. No training is needed: they count when masks are made. An \
     interval was fitted on masks as they were, and is taken out; `crossval --trained` scores folds anew whose bundles were changed."
 )]
 pub(crate) struct ModelsSetPredictionArgs {

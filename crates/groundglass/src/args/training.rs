@@ -140,7 +140,8 @@ pub(crate) struct CrossvalArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) teacher: Vec<PathBuf>,
     /// Folder of a finished `crossval` of the same task: its networks are scored again and nothing is trained, e.g. inside other lungs
-    /// or after `models set-prediction`; none may know its fold's patients. Only `fold-K/run/model.safetensors` is read of it
+    /// or after `models set-prediction`; none may know its fold's patients. Of it `fold-K/run/model.safetensors` is needed; its split
+    /// and what was remarked beside its scores are taken where they are there
     #[arg(
         long, value_name = "DIR",
         conflicts_with_all = ["init", "teacher", "resume", "profile", "config", "set", "precision", "licence", "store"]
