@@ -19,16 +19,23 @@ use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
 use gg_volume::{AxisMap, Grid, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Version of `analysis.json`.
 const SCHEMA_VERSION: u32 = 1;
+/// What every folder of a case holds.
+pub(crate) const ANALYSIS: &str = "analysis.json";
+const LUNG_MASK: &str = "lung_mask.nii.gz";
+const INFECTION_MASK: &str = "infection_mask.nii.gz";
+const SLICES: &str = "slices.csv";
+const REPORT: &str = "report.html";
+const FILES: [&str; 5] = [ANALYSIS, LUNG_MASK, INFECTION_MASK, SLICES, REPORT];
 /// Slices of the montage.
 const MONTAGE: usize = 12;
 
 /// `analysis.json`. Timings stand elsewhere, so that the same input gives the same bytes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Analysis {
     pub(crate) schema_version: u32,
     pub(crate) case_id: String,
@@ -52,7 +59,7 @@ pub(crate) struct Analysis {
 }
 
 /// What was analysed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Input {
     pub(crate) format: Format,
     /// `[z, y, x]`, as stored.
@@ -67,7 +74,23 @@ pub(crate) struct Input {
     pub(crate) sha256: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+impl Input {
+    fn of(scan: &Scan, stated: Option<Orientation>) -> Self {
+        let ct = &scan.ct;
+        Self {
+            format: scan.format,
+            shape: ct.grid.shape,
+            spacing_mm: ct.grid.spacing_mm,
+            spacing: ct.grid.trust.clone(),
+            orientation: stated.or(ct.grid.orientation()),
+            orientation_stated_by_user: stated.is_some(),
+            intensity: ct.intensity.clone(),
+            sha256: scan.sha256.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Lung {
     #[serde(flatten)]
     pub(crate) whole: gg_eval::Amount,
@@ -75,7 +98,7 @@ pub(crate) struct Lung {
     pub(crate) left: Option<gg_eval::Amount>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Infection {
     #[serde(flatten)]
     pub(crate) whole: Infected,
@@ -94,7 +117,7 @@ pub(crate) struct Infection {
 }
 
 /// Does a slice show infection? Never mixed with what the masks say.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Classification {
     pub(crate) threshold: f32,
     /// Per canonical slice, feet first; null where the slice was dropped.
@@ -104,7 +127,7 @@ pub(crate) struct Classification {
 }
 
 /// Does this CT show infection? From its slices and its masks together.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Patient {
     #[serde(flatten)]
     pub(crate) found: PatientScore,
@@ -114,7 +137,7 @@ pub(crate) struct Patient {
     pub(crate) shows_infection_at_half: bool,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Slices {
     pub(crate) kept: usize,
     pub(crate) dropped: Vec<Dropped>,
@@ -122,7 +145,7 @@ pub(crate) struct Slices {
     pub(crate) without_lung_region: usize,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Dropped {
     pub(crate) slice: usize,
     pub(crate) reason: String,
@@ -249,16 +272,7 @@ pub(crate) fn analyse(
         schema_version: SCHEMA_VERSION,
         case_id: case_id.to_owned(),
         research_use_only: true,
-        input: Input {
-            format: scan.format,
-            shape: ct.grid.shape,
-            spacing_mm: ct.grid.spacing_mm,
-            spacing: ct.grid.trust.clone(),
-            orientation: stated.or(ct.grid.orientation()),
-            orientation_stated_by_user: stated.is_some(),
-            intensity: ct.intensity.clone(),
-            sha256: scan.sha256.clone(),
-        },
+        input: Input::of(scan, stated),
         classification,
         patient,
         slices: Slices {
@@ -284,24 +298,45 @@ pub(crate) fn analyse(
     Ok(Outcome { analysis, lung, infection, rows, montage, coronal, secs: found.secs })
 }
 
+/// The result that lies in a folder, if it is whole and what [`analyse`] would give again: of the same CT, under the same name,
+/// by the same program, models and arithmetic.
+pub(crate) fn kept(
+    dir: &Path,
+    models: &Models,
+    scan: &Scan,
+    case_id: &str,
+    stated: Option<Orientation>,
+) -> Option<Analysis> {
+    let whole = output::is_ours(dir) && FILES.iter().all(|file| dir.join(file).is_file());
+    let text = std::fs::read_to_string(dir.join(ANALYSIS)).ok().filter(|_| whole)?;
+    let found: Analysis = serde_json::from_str(&text).ok()?;
+    let same = found.schema_version == SCHEMA_VERSION
+        && found.case_id == case_id
+        && found.input == Input::of(scan, stated)
+        && found.models == models.used()
+        && found.program == Program::this()
+        && found.compute == models.compute();
+    same.then_some(found)
+}
+
 /// Writes all files of one case into a folder.
 pub(crate) fn write(outcome: &Outcome, grid: &Grid, dir: &Path) -> Result<()> {
     let mask = |name: &str, labels: &LabelVolume| {
         gg_io::write_labels_nifti(&dir.join(name), labels, grid).with_context(|| format!("writing {name}"))
     };
     let texts = || {
-        output::write_json(&dir.join("analysis.json"), &outcome.analysis)?;
+        output::write_json(&dir.join(ANALYSIS), &outcome.analysis)?;
         let mut table = csv::Writer::from_writer(Vec::new());
         for row in &outcome.rows {
             table.serialize(row)?;
         }
-        output::write_text(&dir.join("slices.csv"), &String::from_utf8(table.into_inner()?)?)?;
-        output::write_text(&dir.join("report.html"), &crate::analysis_page::page(outcome))
+        output::write_text(&dir.join(SLICES), &String::from_utf8(table.into_inner()?)?)?;
+        output::write_text(&dir.join(REPORT), &crate::analysis_page::page(outcome))
     };
     // Each mask is compressed by one thread; the page is drawn beside that.
     let (lung, (texts, infection)) = rayon::join(
-        || mask("lung_mask.nii.gz", &outcome.lung),
-        || rayon::join(texts, || mask("infection_mask.nii.gz", &outcome.infection)),
+        || mask(LUNG_MASK, &outcome.lung),
+        || rayon::join(texts, || mask(INFECTION_MASK, &outcome.infection)),
     );
     lung.and(infection).and(texts)
 }

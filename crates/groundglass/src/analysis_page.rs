@@ -161,7 +161,7 @@ fn provenance(a: &Analysis) -> Provenance {
                 task: m.task.name().to_owned(),
                 name: m.name.clone(),
                 sha256: m.sha256.clone(),
-                note: format!("threshold {:.3}; {}", m.threshold, m.licence),
+                note: format!("threshold {:.3}; {}; {}", m.threshold, m.prediction, m.licence),
             })
             .collect(),
         program: a.program.to_string(),

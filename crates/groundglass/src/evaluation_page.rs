@@ -379,7 +379,7 @@ fn provenance(scores: &Scores) -> Provenance {
                 task: m.task.name().to_owned(),
                 name: m.name.clone(),
                 sha256: m.sha256.clone(),
-                note: format!("threshold {:.3}, {}", m.threshold, m.threshold_source),
+                note: format!("threshold {:.3}, {}; {}", m.threshold, m.threshold_source, m.prediction),
             })
             .collect(),
         program: scores.program.to_string(),

@@ -110,7 +110,7 @@ impl Known {
 }
 
 /// A model that took part in a result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ModelUsed {
     pub(crate) task: Task,
     pub(crate) name: String,
@@ -118,7 +118,40 @@ pub(crate) struct ModelUsed {
     pub(crate) threshold: f32,
     /// What chose the threshold, in words.
     pub(crate) threshold_source: String,
+    /// Postures that it sees a slice in, and what is done to its masks, in words.
+    pub(crate) prediction: String,
     pub(crate) licence: String,
+}
+
+impl ModelUsed {
+    /// A bundle whose file has this hash.
+    pub(crate) fn of(info: &BundleInfo, sha256: &str) -> Self {
+        let postures = info.mirror.words();
+        Self {
+            task: info.task,
+            name: info.name.clone(),
+            sha256: sha256.to_owned(),
+            threshold: info.threshold,
+            threshold_source: threshold_source(info),
+            prediction: match info.task {
+                Task::Classify => postures.to_owned(),
+                _ => format!("{postures}; {}", clean_words(info)),
+            },
+            licence: info.licence.clone(),
+        }
+    }
+}
+
+/// What is done to the masks of a bundle of lungs or infection, by the names of its settings.
+pub(crate) fn clean_words(info: &BundleInfo) -> String {
+    let c = &info.clean;
+    match info.task {
+        Task::Lung => format!("lung_smallest {}, lung_fill_holes {}", c.lung_smallest, c.lung_fill_holes),
+        _ => format!(
+            "infection_reach {}, infection_smallest {}, infection_inside_lungs {}, doubtful_lung {}",
+            c.infection_reach, c.infection_smallest, c.infection_inside_lungs, c.doubtful_lung
+        ),
+    }
 }
 
 /// Whether the validation part of a bundle's training could choose its threshold.

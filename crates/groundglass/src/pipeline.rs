@@ -256,15 +256,7 @@ impl Models {
 
     /// The models as results name them.
     pub(crate) fn used(&self) -> Vec<ModelUsed> {
-        let used = |m: &Model| ModelUsed {
-            task: m.bundle.info.task,
-            name: m.bundle.info.name.clone(),
-            sha256: m.sha256.clone(),
-            threshold: m.bundle.info.threshold,
-            threshold_source: manifest::threshold_source(&m.bundle.info),
-            licence: m.bundle.info.licence.clone(),
-        };
-        self.all().map(used).collect()
+        self.all().map(|m| ModelUsed::of(&m.bundle.info, &m.sha256)).collect()
     }
 
     /// Those whose networks are asked.

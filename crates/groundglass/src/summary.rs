@@ -13,8 +13,10 @@ pub(crate) struct Row(Vec<(String, String)>);
 pub(crate) const STATUS: &str = "status";
 pub(crate) const ANALYSED: &str = "analysed";
 /// Columns that name a case, say how it went or follow from its percentage: no attributes of it.
-pub(crate) const NO_ATTRIBUTES: [&str; 7] =
-    ["case_id", STATUS, "error", "slices", "warnings", PERCENT_LOW, PERCENT_HIGH];
+pub(crate) const NO_ATTRIBUTES: [&str; 8] =
+    ["case_id", STATUS, "error", "slices", "warnings", PERCENT_LOW, PERCENT_HIGH, SHA256];
+/// Column that holds the hash of the CT's files.
+const SHA256: &str = "sha256";
 /// The ends of the interval around the percentage.
 const PERCENT_LOW: &str = "percent_of_lung_low";
 const PERCENT_HIGH: &str = "percent_of_lung_high";
@@ -26,7 +28,8 @@ impl Row {
         Self::of(&a.case_id, ANALYSED, String::new(), codes.join(" "), Some(a))
     }
 
-    /// The row of a CT without an analysis of this run: `failed`, or `earlier` where the folder is an earlier run's.
+    /// The row of a CT without an analysis of this run: `failed`, `unreached` where the run was stopped before it, or `earlier` where the
+    /// folder is an earlier run's.
     pub(crate) fn without(case_id: &str, status: &str, error: String) -> Self {
         Self::of(case_id, status, error, String::new(), None)
     }
@@ -97,6 +100,7 @@ impl Row {
         let patient = a.and_then(|a| a.patient.as_ref());
         number("patient_score".to_owned(), patient.map(|p| p.found.score));
         number("shows_infection".to_owned(), patient.map(|p| f64::from(u8::from(p.shows_infection))));
+        row.push((SHA256.to_owned(), a.map_or(String::new(), |a| a.input.sha256.clone())));
         Self(row)
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct ConvertArgs {
 #[command(
     after_help = "Examples:\n  groundglass analyze ct.nii.gz --out result\n  groundglass analyze dicom/ --out \
     result --model runs/infection/model.safetensors\n  groundglass analyze a.nii.gz b.nii.gz --case-id a --case-id b \
-    --out batch\n  groundglass analyze ct.nii.gz --out result --device gpu\n\nOf several CTs each result is replaced by itself when --force is given; summary.csv says which are of this run."
+    --out batch\n  groundglass analyze cohort/*.nii.gz --out batch --resume\n  groundglass analyze ct.nii.gz --out result --device gpu\n\nOf several CTs each result is replaced by itself when --force is given; summary.csv says which are of this run."
 )]
 pub(crate) struct AnalyzeArgs {
     /// CTs: NIfTI files, DICOM folders, folders of slices
@@ -58,6 +58,10 @@ pub(crate) struct AnalyzeArgs {
     /// that the results are the same and only the time is longer
     #[arg(long)]
     pub(crate) every_slice: bool,
+    /// Go on with what is there: a CT whose result lies in its place, whole and of the same files, program, models and
+    /// settings, is read and not analysed again. Another result in its place is an error, or replaced with --force
+    #[arg(long)]
+    pub(crate) resume: bool,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 }

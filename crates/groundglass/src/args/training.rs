@@ -121,7 +121,7 @@ pub(crate) struct CrossvalArgs {
     /// Folder for the folds' runs and scores, and for the scores of all together
     #[command(flatten)]
     pub(crate) out: OutArgs,
-    /// Number of folds, drawn by patient (default: the data set's own folds, else 5)
+    /// Number of folds by patient, drawn unless the data set's own table has as many (default: the table's, else 5)
     #[arg(long, value_name = "N")]
     pub(crate) folds: Option<usize>,
     /// Split file, as `split` writes it

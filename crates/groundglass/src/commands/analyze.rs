@@ -1,7 +1,7 @@
 //! `analyze`: the main job, for one CT or many. Weights are loaded once; one CT that fails does not stop the others.
 
 use super::{Context, data};
-use crate::analysis::{self, Analysis, Outcome, Said};
+use crate::analysis::{self, ANALYSIS, Analysis, Said};
 use crate::args::AnalyzeArgs;
 use crate::builtin;
 use crate::failure::{self, Interrupted, Usage};
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use gg_io::Scan;
 use gg_volume::Warned;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -22,8 +22,6 @@ use std::time::Instant;
 const LONGEST_CASE_ID: usize = 64;
 /// The table of all cases, beside their folders.
 const SUMMARY: &str = "summary.csv";
-/// What every folder of a case holds.
-const ANALYSIS: &str = "analysis.json";
 
 /// `timings.json`: the only output that differs from run to run. The parts follow each other; their sum is the total.
 #[derive(Serialize)]
@@ -121,16 +119,15 @@ fn every(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Case>> {
     };
     match &cases[..] {
         [(case_id, ct)] => {
-            let staged = Staged::begin(&args.out.out, args.out.force, ANALYSIS)?;
+            let place = Place::enter(&args.out.out, args)?;
             let step = context.console.step("analysing slices", 0);
             let told = |done, of| step.set_of(done, of);
             let start = Instant::now();
             let (models, read): (Result<Models>, _) = rayon::join(open, || read(args, ct));
             let (mut models, read) = (models?, read?);
-            let outcome = one(context, &mut models, args, case_id, (start, ct, read), staged.path(), &told)?;
+            let analysis = one(context, &mut models, args, case_id, (start, ct, read), place, &told)?;
             step.finish();
-            staged.commit()?;
-            Ok(vec![Case::Analysed(Box::new(outcome.analysis))])
+            Ok(vec![Case::Analysed(Box::new(analysis))])
         }
         _ => many(context, &mut open()?, args, &cases),
     }
@@ -138,6 +135,23 @@ fn every(context: &Context, args: &AnalyzeArgs) -> Result<Vec<Case>> {
 
 fn read(args: &AnalyzeArgs, ct: &Path) -> Result<Warned<Scan>> {
     data::read_ct(ct, &args.read.options())
+}
+
+/// Where the result of a CT goes.
+enum Place<'a> {
+    /// A new folder, or one that is replaced when the result is whole.
+    New(Staged),
+    /// A result lies there, which `--resume` keeps if it is the same.
+    Taken(&'a Path),
+}
+
+impl<'a> Place<'a> {
+    fn enter(dir: &'a Path, args: &AnalyzeArgs) -> Result<Self> {
+        if args.resume && dir.join(ANALYSIS).is_file() {
+            return Ok(Self::Taken(dir));
+        }
+        Ok(Self::New(Staged::begin(dir, args.out.force, ANALYSIS)?))
+    }
 }
 
 /// Each result takes its place when it is whole, so that a batch that is stopped has lost nothing of an earlier one.
@@ -148,24 +162,24 @@ fn many(
     named: &[(String, PathBuf)],
 ) -> Result<Vec<Case>> {
     let out = &args.out.out;
-    output::share(out, args.out.force, &[SUMMARY])?;
+    output::share(out, args.out.force || args.resume, &[SUMMARY])?;
     let step = context.console.step("analysing", named.len() as u64);
     let mut cases = Vec::new();
     for (case_id, ct) in named {
         step.note(case_id.clone());
-        let result = Staged::begin(&out.join(case_id), args.out.force, ANALYSIS).and_then(|staged| {
+        let result = Place::enter(&out.join(case_id), args).and_then(|place| {
             let told = |done, of| step.note(format!("{case_id}: slice {done} of {of}"));
             let start = Instant::now();
             let read = read(args, ct)?;
-            let outcome = one(context, models, args, case_id, (start, ct, read), staged.path(), &told)?;
-            staged.commit()?;
-            Ok(outcome.analysis)
+            one(context, models, args, case_id, (start, ct, read), place, &told)
         });
         match result {
             Ok(analysis) => cases.push(Case::Analysed(Box::new(analysis))),
             Err(error) if error.is::<Interrupted>() => {
-                write_summary(out, &cases)?;
-                return Err(Interrupted(format!("{} of {} CTs were done", cases.len(), named.len())).into());
+                let unreached = named[cases.len()..].iter().map(|(case_id, _)| case_id.clone()).collect();
+                write_summary(out, &cases, unreached)?;
+                let done = format!("{} of {} CTs were done; --resume goes on", cases.len(), named.len());
+                return Err(Interrupted(done).into());
             }
             Err(error) => {
                 step.error(format!("{case_id}: {}", failure::sentence(&error)));
@@ -176,7 +190,7 @@ fn many(
         step.inc();
     }
     step.finish();
-    write_summary(out, &cases)?;
+    write_summary(out, &cases, BTreeSet::new())?;
     Ok(cases)
 }
 
@@ -186,9 +200,9 @@ fn one(
     args: &AnalyzeArgs,
     case_id: &str,
     (start, ct, read): (Instant, &Path, Warned<Scan>),
-    dir: &Path,
+    place: Place<'_>,
     told: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Outcome> {
+) -> Result<Analysis> {
     let mut warnings = Vec::new();
     let scan = read.drain_into(&mut warnings);
     context.interrupt.check()?;
@@ -200,6 +214,23 @@ fn one(
     warnings.extend(builtin::beside_others(models));
     let read_secs = start.elapsed().as_secs_f64();
     let said = Said { orientation: args.orientation, every_slice: args.every_slice };
+    let staged = match place {
+        Place::New(staged) => staged,
+        Place::Taken(dir) => {
+            if let Some(kept) = analysis::kept(dir, models, &scan, case_id, said.orientation) {
+                context.console.say(format!("{case_id}: kept, as it was analysed before"));
+                return Ok(kept);
+            }
+            if !args.out.force {
+                bail!(
+                    "another result lies in its place (of other files, another program, other models or settings, or not whole); right would be \
+                     another --out, or --force beside --resume to replace it"
+                );
+            }
+            Staged::begin(dir, true, ANALYSIS)?
+        }
+    };
+    let dir = staged.path();
     let refused =
         |e: anyhow::Error| if e.is::<Interrupted>() { e } else { e.context(ct.display().to_string()) };
     let outcome = analysis::analyse(models, &scan, case_id, said, warnings, told, &context.interrupt)
@@ -225,7 +256,8 @@ fn one(
         total_secs,
     };
     output::write_json(&dir.join("timings.json"), &timings)?;
-    Ok(outcome)
+    staged.commit()?;
+    Ok(outcome.analysis)
 }
 
 /// Each CT with the name of its case.
@@ -287,7 +319,8 @@ fn earlier(dir: &Path, cases: &[Case]) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-fn write_summary(dir: &Path, cases: &[Case]) -> Result<()> {
+/// `unreached`: CTs that the run was stopped before.
+fn write_summary(dir: &Path, cases: &[Case], unreached: BTreeSet<String>) -> Result<()> {
     let mut earlier = earlier(dir, cases)?;
     let mut rows: Vec<Row> = cases
         .iter()
@@ -300,7 +333,10 @@ fn write_summary(dir: &Path, cases: &[Case]) -> Result<()> {
             }
         })
         .collect();
-    rows.extend(earlier.iter().map(|case_id| Row::without(case_id, "earlier", String::new())));
+    let mut others: BTreeMap<&String, &str> =
+        unreached.iter().map(|case_id| (case_id, "unreached")).collect();
+    others.extend(earlier.iter().map(|case_id| (case_id, "earlier")));
+    rows.extend(others.iter().map(|(case_id, status)| Row::without(case_id, status, String::new())));
     summary::write(&dir.join(SUMMARY), &rows)
 }
 

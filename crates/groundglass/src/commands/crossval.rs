@@ -114,7 +114,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
     let settings = Settings::resolve(&args.settings)?;
     let seed = args.seed.unwrap_or(settings.seed);
-    let split = choose_split(context, args, &sets, seed, settings.validation_share)?;
+    let split = choose_split(context, args, &sets, seed, settings.validation_share, &mut warnings)?;
     // Each fold's training is long: what it will need at its end is looked for before its beginning.
     let begun = args.init.iter().map(|dir| ("--init", dir));
     let others =
@@ -303,6 +303,7 @@ fn choose_split(
     sets: &gg_dataset::Datasets,
     seed: u64,
     validation_share: f64,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Split> {
     // Networks that are at hand were trained under the split that lies with them.
     let theirs = args.trained.iter().map(|dir| dir.join(SPLIT)).find(|file| file.is_file());
@@ -315,9 +316,21 @@ fn choose_split(
             );
         }
         Some(folds) => {
-            let cases: Vec<SplitCase> =
-                sets.split_cases().into_iter().map(|c| SplitCase { fold: None, ..c }).collect();
-            Split { validation_share, ..Split::by_patient(&cases, folds, seed)? }
+            let cases = sets.split_cases();
+            let own = data::own_folds(&cases);
+            let split = if own == Some(folds) && all_dealt(&cases) {
+                context.console.say("taking the folds of the data set's own table");
+                Split::from_table(&cases, seed)?
+            } else {
+                if let Some(own) = own {
+                    let warning = data::other_folds(own, folds);
+                    context.console.warn(&warning.message);
+                    warnings.push(warning);
+                }
+                let free: Vec<SplitCase> = cases.into_iter().map(|c| SplitCase { fold: None, ..c }).collect();
+                Split::by_patient(&free, folds, seed)?
+            };
+            Split { validation_share, ..split }
         }
         None => data::choose(context, sets, &fold, seed, validation_share)?.split,
     };
@@ -354,6 +367,13 @@ fn choose_split(
         .into());
     }
     Ok(split)
+}
+
+/// Whether each case, or another of its patient, has a fold or a part in a data set's own table.
+fn all_dealt(cases: &[SplitCase]) -> bool {
+    let dealt: BTreeSet<&str> =
+        cases.iter().filter(|c| c.fold.is_some() || c.part.is_some()).map(|c| c.patient.as_str()).collect();
+    cases.iter().all(|c| dealt.contains(c.patient.as_str()))
 }
 
 /// Takes the folder: a new one, or with `--resume` the one that was begun with the same split.

@@ -95,6 +95,26 @@ fn default_folds(cases: &[SplitCase]) -> usize {
     patients.len().clamp(2, DEFAULT_FOLDS)
 }
 
+/// The number of folds that the data sets' own tables name, where they name at least two.
+pub(crate) fn own_folds(cases: &[SplitCase]) -> Option<usize> {
+    let stated: std::collections::BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
+    Some(stated.len()).filter(|&n| n >= 2)
+}
+
+/// The remark that folds are drawn although a table names others.
+pub(crate) fn other_folds(own: usize, asked: usize) -> Warning {
+    let message = if own == asked {
+        "the data set's own table gives folds to some of the cases alone: new ones are drawn; without --folds those cases alone are \
+         tested"
+            .to_owned()
+    } else {
+        format!(
+            "the data set's own table has {own} folds, {asked} are asked for: new ones are drawn; without --folds the table's are taken"
+        )
+    };
+    Warning::new("other_folds_than_the_table", message)
+}
+
 pub(crate) fn read_split(path: &Path) -> Result<Split> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     Split::from_toml(&text).with_context(|| path.display().to_string())

@@ -229,7 +229,7 @@ fn set_prediction(context: &Context, args: &ModelsSetPredictionArgs) -> Result<(
         let mut lines =
             vec![args.out.out.display().to_string(), format!("predicts     {}", shown.info.mirror.words())];
         if shown.info.task != Task::Classify {
-            lines.push(format!("clean        {}", clean_words(&shown.info)));
+            lines.push(format!("clean        {}", manifest::clean_words(&shown.info)));
         }
         if after != before {
             lines.push(format!(
@@ -476,17 +476,6 @@ fn temperature_words(info: &BundleInfo) -> String {
 }
 
 /// What is done to the masks of its task.
-fn clean_words(info: &BundleInfo) -> String {
-    let c = &info.clean;
-    match info.task {
-        Task::Lung => format!("lung_smallest {}, lung_fill_holes {}", c.lung_smallest, c.lung_fill_holes),
-        _ => format!(
-            "infection_reach {}, infection_smallest {}, infection_inside_lungs {}, doubtful_lung {}",
-            c.infection_reach, c.infection_smallest, c.infection_inside_lungs, c.doubtful_lung
-        ),
-    }
-}
-
 fn interval_words(info: &BundleInfo) -> String {
     let Some(fit) = &info.interval else {
         return "none: the percentage comes without an interval".to_owned();
@@ -556,7 +545,7 @@ fn text(shown: &Shown) -> String {
         format!("temperature  {}", temperature_words(info)),
     ];
     if row.task != Task::Classify {
-        lines.push(format!("clean        {}", clean_words(info)));
+        lines.push(format!("clean        {}", manifest::clean_words(info)));
     }
     if row.task == Task::Infection {
         lines.push(format!("interval     {}", interval_words(info)));

@@ -246,6 +246,7 @@ fn analyze_args(dicom: &Path, out: &Path, models: &[PathBuf]) -> AnalyzeArgs {
         precision: None,
         orientation: None,
         every_slice: false,
+        resume: false,
         read: ReadArgs::default(),
     }
 }

@@ -36,16 +36,13 @@ pub(super) fn run(context: &Context, args: SplitArgs) -> Result<()> {
     output::check_file_free(&args.out, args.force, &[], |file| data::read_split(file).is_err())?;
     let (sets, _) = data::open(context, &args.dataset)?;
     let cases = sets.split_cases();
-    let stated: BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
     let mut warnings = Vec::new();
-    let own = Some(stated.len()).filter(|&own| own >= 2 && !args.by_slice && !args.ignore_table);
+    let own = data::own_folds(&cases).filter(|_| !args.by_slice && !args.ignore_table);
     let folds = args.folds.or(own).unwrap_or(FOLDS);
     if let Some(own) = own.filter(|&own| own != folds) {
-        let message = format!(
-            "the data set's own table has {own} folds, {folds} are asked for: new ones are drawn; without --folds the table's are taken"
-        );
-        context.console.warn(&message);
-        warnings.push(Warning::new("other_folds_than_the_table", message));
+        let warning = data::other_folds(own, folds);
+        context.console.warn(&warning.message);
+        warnings.push(warning);
     }
     let split = if args.by_slice {
         Split::by_slice(&data::with_slice_counts(&sets, &args.read.options())?, folds, args.seed)?

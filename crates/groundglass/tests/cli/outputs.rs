@@ -224,6 +224,54 @@ fn a_finished_batch_says_which_results_are_an_earlier_ones() {
     assert!(out.join("case-001/report.html").is_file() && out.join("summary.csv").is_file());
 }
 
+#[test]
+fn a_batch_goes_on_with_what_is_there_and_gives_the_same_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let ct = f.ct();
+    let [out, fresh] = ["out", "fresh"].map(|name| dir.path().join(name));
+    f.analyze(&ct, &out, &[arg(&ct)]).ok();
+    let written = |case: &str| fs::metadata(out.join(case).join("report.html")).unwrap().modified().unwrap();
+    let before = written("case-001");
+    fs::remove_dir_all(out.join("case-002")).unwrap();
+    let ran = f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).ok();
+    assert!(
+        ran.stderr.contains("case-001: kept") && !ran.stderr.contains("case-002: kept"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(written("case-001"), before);
+    f.analyze(&ct, &fresh, &[arg(&ct), arg(&ct)]).ok();
+    let table = |of: &Path| fs::read_to_string(of.join("summary.csv")).unwrap();
+    assert_eq!(table(&out), table(&fresh));
+    assert!(table(&out).lines().next().unwrap().ends_with(",sha256"));
+
+    // Another setting, or a result that lost a file, is no result to go on with.
+    let others = [vec!["--orientation", "RAI"], vec!["--intensity", "unknown"]];
+    for other in others.iter().map(|o| [o.as_slice(), &[arg(&ct), arg(&ct), "--resume"]].concat()) {
+        f.analyze(&ct, &out, &other).refused(1, &["none of the 3 CTs", "summary.csv"]);
+        assert!(table(&out).contains("another result lies in its place"), "{}", table(&out));
+    }
+    assert_eq!(written("case-001"), before);
+    fs::remove_file(out.join("case-003/lung_mask.nii.gz")).unwrap();
+    f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).refused(1, &["1 of 3 CTs"]);
+    let ran = f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume", "--force"]).ok();
+    assert!(
+        ran.stderr.contains("case-002: kept") && !ran.stderr.contains("case-003: kept"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(table(&out), table(&fresh));
+    // A single result is gone on with in the same way.
+    f.analyze(&ct, &dir.path().join("one"), &[]).ok();
+    let ran = f.analyze(&ct, &dir.path().join("one"), &["--resume"]).ok();
+    assert!(
+        ran.stderr.contains("case-001: kept") && ran.stdout.contains("of the lung infected"),
+        "{}",
+        ran.stdout
+    );
+}
+
 /// A limit on file size makes writes fail in their middle, as a full disk does.
 #[test]
 #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ use crate::manifest::Program;
 use crate::output::{self, Staged, write_drawing};
 use crate::words::number;
 use anyhow::{Context as _, Result};
-use gg_eval::{AttributeEffect, CohortConfig, CohortReport, explain_cohort};
+use gg_eval::{AttributeEffect, CohortConfig, CohortReport, LeftOut, explain_cohort};
 use gg_report::{EffectRow, Fact, Figure, Provenance, Section, StudyReport, TextTable};
 use serde::Serialize;
 use std::path::Path;
@@ -87,7 +87,7 @@ fn remarks(read: &Read) -> Vec<String> {
     }
     if read.not_analysed > 0 {
         remarks.push(format!(
-            "{} rows are left out: their CT was not analysed in that run (status failed or earlier)",
+            "{} rows are left out: their CT was not analysed in that run (status failed, unreached or earlier)",
             read.not_analysed
         ));
     }
@@ -199,6 +199,19 @@ fn table(attributes: &[AttributeEffect]) -> TextTable {
     }
 }
 
+/// Which value of the column counts as the outcome.
+fn outcome_words(answer: &Answer) -> String {
+    format!("{} = {} (else {})", answer.outcome, answer.positive, answer.negative)
+}
+
+/// One line on the columns that take no part; the report says why each of them does not.
+fn left_out_words(left_out: &[LeftOut]) -> Option<String> {
+    let names: Vec<&str> = left_out.iter().take(DRAWN).map(|l| l.name.as_str()).collect();
+    let more = if left_out.len() > DRAWN { ", .." } else { "" };
+    (!names.is_empty())
+        .then(|| format!("columns that take no part: {}{more} (the report says why)", names.join(", ")))
+}
+
 /// Three significant digits.
 fn significant(v: f64) -> String {
     let digits = if v == 0.0 { 0 } else { (2 - v.abs().log10().floor() as i32).clamp(0, 6) as usize };
@@ -269,10 +282,7 @@ fn page(
             leaking: false,
             warnings: r.warnings.clone(),
             facts: vec![
-                Fact::new(
-                    "Outcome",
-                    format!("{} = {} (else {})", answer.outcome, answer.positive, answer.negative),
-                ),
+                Fact::new("Outcome", outcome_words(answer)),
                 Fact::new(
                     "Regression",
                     format!("logistic, L2 penalty {} on standardised attributes", r.config.penalty),
@@ -296,8 +306,10 @@ fn page(
 
 fn text(answer: &Answer, out: &Path) -> String {
     let r = &answer.report;
-    let mut lines =
-        vec![format!("AUROC on unseen patients {}; {} cases of {} patients", auroc(r), r.cases, r.patients)];
+    let mut lines = vec![
+        format!("AUROC on unseen patients {}; {} cases of {} patients", auroc(r), r.cases, r.patients),
+        format!("outcome: {}; {} cases have it", outcome_words(answer), r.positive_cases),
+    ];
     for a in r.attributes.iter().take(DRAWN) {
         let ends = a.odds_ratio_interval.map_or(String::new(), |(l, h)| format!(" ({l:.2} to {h:.2})"));
         lines.push(format!(
@@ -307,6 +319,7 @@ fn text(answer: &Answer, out: &Path) -> String {
             a.odds_ratio
         ));
     }
+    lines.extend(left_out_words(&r.left_out));
     lines.push(format!("report: {}", out.join("report.html").display()));
     lines.join("\n")
 }

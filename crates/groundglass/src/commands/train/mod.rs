@@ -36,6 +36,8 @@ const ONE_SIDED: &str = "validation_of_one_class";
 const FOUND_NOTHING: &str = "found_nothing";
 /// Dice below which that is said.
 const NEXT_TO_NOTHING: f64 = 0.01;
+/// AUROC on the validation part below which it is said of a classifier.
+const NEXT_TO_CHANCE: f64 = 0.55;
 /// Code of the remark that the training part holds one class only.
 const ONE_CLASS: &str = "training_of_one_class";
 
@@ -292,10 +294,16 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     })
 }
 
-/// What is to be said of a network whose masks hold none of the truth, where there is some.
+/// What is to be said of a network whose masks hold none of the truth, where there is some, or that tells no classes apart.
 fn found_nothing(outcome: &TrainOutcome, task: Task) -> Option<String> {
     if task == Task::Classify {
-        return None;
+        let auroc = outcome.val.as_ref()?.auroc?;
+        return (auroc < NEXT_TO_CHANCE).then(|| {
+            format!(
+                "the network tells the classes of the validation part apart hardly better than chance (AUROC {auroc:.3}): right would be more \
+                 epochs, another rate, labels that belong to the pictures, or more of them"
+            )
+        });
     }
     let best = outcome.rows.iter().find(|r| r.epoch == outcome.best_epoch)?;
     let (dice, slices) = match &outcome.val {
@@ -515,6 +523,12 @@ mod tests {
             [(Some(0.1), None), (None, None), (Some(0.0), Some(Some(0.2))), (Some(0.0), Some(None))]
         {
             assert_eq!(told(train, val, Task::Infection), "", "{train:?} {val:?}");
+        }
+        for (auroc, is_told) in [(Some(0.31), true), (Some(0.549), true), (Some(0.55), false), (None, false)]
+        {
+            let mut classifier = outcome(None, Some(None));
+            classifier.val.as_mut().unwrap().auroc = auroc;
+            assert_eq!(found_nothing(&classifier, Task::Classify).is_some(), is_told, "{auroc:?}");
         }
     }
 
