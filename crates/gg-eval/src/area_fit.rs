@@ -11,7 +11,7 @@
 //! in [`REACHES`], and so a little too high.
 
 use crate::logistic::Logistic;
-use crate::roc::roc_curve;
+use crate::roc::{roc_curve, youden_threshold};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -24,6 +24,8 @@ const MARGIN: f64 = 1e-4;
 
 /// Shares of the slices with lung that are tried.
 const REACHES: [f64; 6] = [0.0, 0.01, 0.02, 0.03, 0.04, 0.05];
+/// The terms of the regression.
+const BOTH: [usize; 2] = [0, 1];
 /// Most neighbours on each side in fits of earlier versions, which counted slices.
 const MOST_NEIGHBOURS: usize = 2;
 
@@ -92,6 +94,19 @@ pub struct CalledSlice {
     pub infected: bool,
 }
 
+/// What fits on the slices of others say of one slice.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeldOutSlice<'a> {
+    /// Whose it is.
+    pub patient: &'a str,
+    /// The answer of the fit on the other patients.
+    pub probability: f32,
+    /// The threshold that they chose: the best sum of sensitivity and specificity.
+    pub threshold: f32,
+    /// Whether it shows infection.
+    pub infected: bool,
+}
+
 /// What the regression sees of a slice.
 #[derive(Debug, Clone, Copy)]
 struct Row<'a> {
@@ -108,7 +123,7 @@ impl AreaFit {
         for reach in REACHES {
             let slices = rows(scans, reach);
             let measured = fit_on_others(&slices);
-            let found = Self { reach, measured, ..Self::weigh(&slices)? };
+            let found = Self { reach, measured, ..Self::weigh(&slices, &BOTH)? };
             let higher = |best: &Self| match (best.of_answer(), found.of_answer()) {
                 (Some(old), Some(new)) => new > old,
                 _ => false,
@@ -118,6 +133,31 @@ impl AreaFit {
             }
         }
         best
+    }
+
+    /// Each patient's slices as a fit on the others answers, with the terms and the reach of this one (which all chose); `None` where
+    /// some patient's others have slices of one kind alone.
+    pub fn held_out<'a>(&self, scans: &[CalledScan<'a>]) -> Option<Vec<HeldOutSlice<'a>>> {
+        let slices = rows(scans, self.reach);
+        let terms: Vec<usize> =
+            [self.network, self.area].iter().enumerate().filter(|(_, w)| **w > 0.0).map(|(k, _)| k).collect();
+        let patients: BTreeSet<&str> = slices.iter().map(|s| s.patient).collect();
+        let mut found = Vec::with_capacity(slices.len());
+        for patient in patients {
+            let (own, others): (Vec<Row<'_>>, Vec<Row<'_>>) =
+                slices.iter().copied().partition(|s| s.patient == patient);
+            let fit = Self::weigh(&others, &terms)?;
+            let answers: Vec<f32> = others.iter().map(|s| fit.probability(s.probability, s.area)).collect();
+            let labels: Vec<bool> = others.iter().map(|s| s.infected).collect();
+            let threshold = youden_threshold(&answers, &labels)?;
+            found.extend(own.into_iter().map(|s| HeldOutSlice {
+                patient: s.patient,
+                probability: fit.probability(s.probability, s.area),
+                threshold,
+                infected: s.infected,
+            }));
+        }
+        Some(found)
     }
 
     /// The infected areas of a scan's slices as they are weighed: means over neighbours. `with_lung` of the slices hold lung.
@@ -168,11 +208,12 @@ impl AreaFit {
         self.measured.map(|m| if self.asks_network() { m.both } else { m.area })
     }
 
-    fn weigh(slices: &[Row<'_>]) -> Option<Self> {
+    /// `terms`: which may take part, 0 the classifier and 1 the area.
+    fn weigh(slices: &[Row<'_>], terms: &[usize]) -> Option<Self> {
         let outcomes: Vec<bool> = slices.iter().map(|s| s.infected).collect();
         let rows: Vec<[f64; 2]> = slices.iter().map(|s| [logit(s.probability), log_area(s.area)]).collect();
-        // The terms that are kept: both, then without those whose weight is below zero.
-        let mut kept = vec![0, 1];
+        // The terms that are kept: all, then without those whose weight is below zero.
+        let mut kept = terms.to_vec();
         let (weights, offset) = loop {
             let rows: Vec<Vec<f64>> = rows.iter().map(|r| kept.iter().map(|&k| r[k]).collect()).collect();
             let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
@@ -251,7 +292,7 @@ fn fit_on_others(slices: &[Row<'_>]) -> Option<Stacked> {
     let mut both = vec![0f32; slices.len()];
     for patient in patients {
         let others: Vec<Row<'_>> = slices.iter().filter(|s| s.patient != patient).copied().collect();
-        let fit = AreaFit::weigh(&others)?;
+        let fit = AreaFit::weigh(&others, &BOTH)?;
         for (score, s) in both.iter_mut().zip(slices).filter(|(_, s)| s.patient == patient) {
             *score = fit.probability(s.probability, s.area);
         }
@@ -349,6 +390,30 @@ mod tests {
         assert!(!fit.asks_network());
         assert!(fit.area > 0.0);
         assert_eq!(fit.tells_nothing(), None);
+    }
+
+    #[test]
+    fn slices_of_a_patient_are_called_by_what_the_others_chose() {
+        let all = scans(0.3, 0.3, 1);
+        let fit = AreaFit::fit(&all).unwrap();
+        let found = fit.held_out(&all).unwrap();
+        assert_eq!(found.len(), 400);
+        // By hand for one of them: a fit, and its threshold, of the other three.
+        let others = AreaFit::fit(&all[1..]).unwrap();
+        assert_eq!(others.reach, fit.reach);
+        let own = found.iter().filter(|s| s.patient == "a");
+        for (s, called) in own.zip(&all[0].called) {
+            let right = others.probability(called.probability, all[0].areas[called.slice]);
+            assert!((s.probability - right).abs() < 1e-6 && s.infected == called.infected);
+        }
+        let thresholds: BTreeSet<u32> = found.iter().map(|s| s.threshold.to_bits()).collect();
+        assert!(thresholds.len() > 1);
+        let right = found.iter().filter(|s| (s.probability >= s.threshold) == s.infected).count();
+        assert!(right > 300, "{right}");
+        // Others of one kind alone fit nothing.
+        let mut one = all[..2].to_vec();
+        one[1].called.retain(|c| c.infected);
+        assert_eq!(fit.held_out(&one), None);
     }
 
     #[test]

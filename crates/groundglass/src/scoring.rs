@@ -17,7 +17,7 @@ mod classes;
 mod reliability;
 
 pub(crate) use by_set::SetScores;
-pub(crate) use classes::{ClassIntervals, ClassSection};
+pub(crate) use classes::{ClassIntervals, ClassSection, held_out};
 pub(crate) use reliability::Reliability;
 
 /// Version of `scores.json`.

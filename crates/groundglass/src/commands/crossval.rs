@@ -14,7 +14,7 @@ use crate::failure::Usage;
 use crate::manifest;
 use crate::model_file::{self, BUNDLE};
 use crate::output::{self, Staged};
-use crate::scoring::{self, Basis, CaseScores, Scores};
+use crate::scoring::{self, Basis, CaseScores, Reliability, Scores};
 use crate::scoring_table;
 use crate::seen;
 use crate::settings::Settings;
@@ -78,6 +78,9 @@ pub(super) struct HeldOutTemperature {
     /// Mean negative log-likelihood of the voxels as they are, and with each fold's logits divided by a temperature that was
     /// fitted on the other folds.
     pub(super) nll_before_and_after: [f64; 2],
+    /// Expected calibration error of the same.
+    #[serde(default)]
+    pub(super) ece_before_and_after: [Option<f64>; 2],
     /// Voxels inside the predicted lungs.
     pub(super) voxels: u64,
 }
@@ -219,8 +222,12 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let structure = if matches!(args.task, TaskName::Lung) { 0 } else { 1 };
     let voxels =
         folds_of_cases.iter().zip(&cases).filter_map(|(f, c)| Some((*f, c.voxels[structure].as_ref()?)));
-    let held_out_temperature = held_out_temperature(voxels);
-    let scores = scoring::sum_up(cases, basis);
+    let (held_out_temperature, reliability) = held_out_temperature(voxels).unzip();
+    let mut scores = scoring::sum_up(cases, basis);
+    let scored = if structure == 0 { &mut scores.lung } else { &mut scores.infection };
+    if let (Some(scored), Some(_)) = (scored, &reliability) {
+        scored.reliability = reliability;
+    }
     let found = CrossVal {
         task: args.task.task().name(),
         folds: split.folds,
@@ -266,10 +273,11 @@ fn put_intervals(cases: &mut [CaseScores], folds: &[usize]) -> Option<IntervalFi
     found.fit
 }
 
-/// The temperature that all folds' voxels ask for, if no fold brought one of its own.
+/// The temperature that all folds' voxels ask for, and the reliability of each fold's voxels with the temperature of the others; `None` if
+/// a fold brought one of its own.
 fn held_out_temperature<'a>(
     voxels: impl Iterator<Item = (usize, &'a (LogitCounts, f32))>,
-) -> Option<HeldOutTemperature> {
+) -> Option<(HeldOutTemperature, Reliability)> {
     let mut of_folds: BTreeMap<usize, LogitCounts> = BTreeMap::new();
     for (fold, (counts, temperature)) in voxels {
         if *temperature != 1.0 {
@@ -284,16 +292,20 @@ fn held_out_temperature<'a>(
     };
     let all = merged(None);
     let fit = all.fit()?;
-    let mut after = 0.0;
+    let mut of_others = Vec::with_capacity(of_folds.len());
     for (fold, counts) in &of_folds {
-        after += counts.nll_at(merged(Some(*fold)).fit()?.temperature) * counts.cases() as f64;
+        of_others.push((counts, merged(Some(*fold)).fit()?.temperature));
     }
+    let after: f64 = of_others.iter().map(|(counts, t)| counts.nll_at(*t) * counts.cases() as f64).sum();
+    let reliability = Reliability::of_counts(of_others.into_iter());
     let voxels = all.cases();
-    Some(HeldOutTemperature {
+    let found = HeldOutTemperature {
         temperature: fit.temperature,
         nll_before_and_after: [fit.nll_before, after / voxels as f64],
+        ece_before_and_after: [reliability.before.as_ref().and_then(|b| b.ece), reliability.after.ece],
         voxels,
-    })
+    };
+    Some((found, reliability))
 }
 
 /// The split that was named, the data sets' own folds, or one by patient.
@@ -561,9 +573,14 @@ fn text(found: &CrossVal, out: &Path) -> String {
 
 fn temperature_words(t: &HeldOutTemperature) -> String {
     let [before, after] = t.nll_before_and_after;
+    let ece = match t.ece_before_and_after {
+        [Some(before), Some(after)] => format!("; expected calibration error {before:.4}, then {after:.4}"),
+        _ => String::new(),
+    };
     format!(
         "No fold had validation data: temperature {:.2} suits the held-out patients (negative log-likelihood per voxel \
-         {before:.4}; {after:.4} with that of the other folds).",
+         {before:.4}; {after:.4} with that of the other folds{ece}). The reliability of voxels after calibration is that of the other \
+         folds' temperatures; the scores here are of networks without any.",
         t.temperature
     )
 }
@@ -586,7 +603,8 @@ mod tests {
     #[test]
     fn a_temperature_is_fitted_on_held_out_voxels_and_measured_on_those_of_other_folds() {
         let (sure, unsure) = ((voxels(9), 1.0), (voxels(8), 1.0));
-        let both = held_out_temperature([(0, &sure), (1, &unsure), (1, &unsure)].into_iter()).unwrap();
+        let (both, reliability) =
+            held_out_temperature([(0, &sure), (1, &unsure), (1, &unsure)].into_iter()).unwrap();
         // Right are (9 + 8 + 8) / 30: the logit that says so is ln 5.
         assert!((both.temperature - 2.0 / 5f64.ln()).abs() < 0.01, "{both:?}");
         assert_eq!(both.voxels, 3000);
@@ -596,6 +614,12 @@ mod tests {
         let expected = (nll(0.9, 4f64.ln()) + 2.0 * nll(0.8, 9f64.ln())) / 3.0;
         assert!((after - expected).abs() < 1e-3, "{after} for {expected}");
         assert!((before - (nll(0.9, 2.0) + 2.0 * nll(0.8, 2.0)) / 3.0).abs() < 1e-6);
+        // Said 0.88 of what is right in 0.9 and 0.8, in one bin; then 0.8 of the 0.9 and 0.9 of the 0.8, in two bins.
+        let [said, right] = [1.0 / (1.0 + (-2f64).exp()), 2.5 / 3.0];
+        let [ece_before, ece_after] = both.ece_before_and_after.map(Option::unwrap);
+        assert!((ece_before - (said - right).abs()).abs() < 1e-3, "{ece_before}");
+        assert!((ece_after - 0.1).abs() < 1e-3, "{ece_after}");
+        assert_eq!(reliability.after.bins.iter().map(|b| b.count).sum::<u64>(), both.voxels);
     }
 
     #[test]

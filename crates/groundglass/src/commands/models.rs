@@ -10,12 +10,13 @@ use crate::builtin;
 use crate::manifest::{self, Training};
 use crate::model_file;
 use crate::output;
+use crate::scoring::{self, ClassIntervals, ClassSection};
 use crate::seen;
 use crate::settings::Prediction;
-use crate::words;
+use crate::words::{self, number};
 use anyhow::{Context as _, Result};
 use gg_dataset::{LEAK, Task};
-use gg_eval::{AreaFit, CalledScan, CalledSlice, youden_threshold};
+use gg_eval::{AreaFit, CalledScan, CalledSlice, ClassScores, youden_threshold};
 use gg_nn::engine::Int8Engine;
 use gg_nn::{Bundle, BundleInfo};
 use gg_volume::Warning;
@@ -47,6 +48,14 @@ struct Shown {
     info: BundleInfo,
 }
 
+/// `models set-area`: the bundle, and what fits on the other patients say of each one's slices.
+#[derive(Serialize)]
+struct AreaAnswer {
+    #[serde(flatten)]
+    shown: Shown,
+    held_out: Option<ClassSection>,
+}
+
 pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
     match args.action {
         ModelsAction::List => list(context),
@@ -60,6 +69,8 @@ pub(super) fn run(context: &Context, args: ModelsArgs) -> Result<()> {
     }
 }
 
+/// Of the intervals around what fits on other patients say.
+const RESAMPLES: usize = 2000;
 const INTERVAL_TAKEN_OUT: &str =
     "interval     taken out: it was fitted on other masks; `models set-interval` puts one in";
 
@@ -339,6 +350,7 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
         labels.extend(scan.called.iter().map(|s| s.infected));
     }
     let threshold = youden_threshold(&probabilities, &labels).context("no threshold parts the slices")?;
+    let held_out = fit.held_out(&scans).and_then(|slices| scoring::held_out(&slices, RESAMPLES));
     let choosers: Vec<&ScoredCase> = scores
         .iter()
         .flat_map(|s| &s.cases)
@@ -354,10 +366,55 @@ fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()> {
     })
     .with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
-    context.answer(&shown, || {
-        let lines = [area_words(&shown.info), threshold_words(&shown.info)];
-        format!("{}\narea         {}\nthreshold    {}", args.out.out.display(), lines[0], lines[1])
+    let answer = AreaAnswer { shown, held_out };
+    context.answer(&answer, || {
+        let info = &answer.shown.info;
+        let mut lines = vec![
+            args.out.out.display().to_string(),
+            format!("area         {}", area_words(info)),
+            format!("threshold    {}", threshold_words(info)),
+        ];
+        lines.extend(answer.held_out.iter().flat_map(held_out_words));
+        lines.join("\n")
     })
+}
+
+/// What fits on the other patients say of each one's slices, in lines.
+fn held_out_words(found: &ClassSection) -> Vec<String> {
+    let counts = |at: &str, s: &ClassScores, i: &ClassIntervals| {
+        let c = &s.confusion;
+        format!(
+            "held out     {at}: {} true and {} false positive, {} true and {} false negative slices; accuracy {} ({} to {}), \
+             F1 {} ({} to {})",
+            c.tp,
+            c.fp,
+            c.tn,
+            c.fn_,
+            number(s.accuracy, 3),
+            number(i.accuracy.low, 3),
+            number(i.accuracy.high, 3),
+            number(s.f1, 3),
+            number(i.f1.low, 3),
+            number(i.f1.high, 3)
+        )
+    };
+    let mut lines = vec![counts("at the threshold that the others chose", &found.scores, &found.intervals)];
+    if let (Some(s), Some(i)) = (&found.scores_at_half, &found.intervals_at_half) {
+        lines.push(counts("at 0.5", s, i));
+    }
+    let auroc = &found.intervals.auroc;
+    let reliability = found.reliability.as_ref().map(|r| &r.after);
+    lines.push(format!(
+        "held out     AUROC {} ({} to {}), expected calibration error {}, Brier score {}; intervals over {} patients{}",
+        number(found.scores.auroc, 3),
+        number(auroc.low, 3),
+        number(auroc.high, 3),
+        number(reliability.and_then(|r| r.ece), 3),
+        number(reliability.and_then(|r| r.brier), 3),
+        auroc.n_groups,
+        if auroc.few_groups { ", too few for intervals that can be believed" } else { "" }
+    ));
+    lines
 }
 
 /// Adds scans to those that the trainings of a bundle were chosen on; bundles of earlier versions have no list of them.
@@ -577,12 +634,32 @@ fn text(shown: &Shown) -> String {
         }
     });
     match info.members.is_empty() {
-        true => lines.push(format!("scores       {}", info.scores)),
-        false => lines.extend(info.members.iter().map(|m| format!("scores       {}: {}", m.name, m.scores))),
+        true => lines.push(format!("scores       {}", score_words(info.task, &info.scores))),
+        false => lines.extend(
+            info.members
+                .iter()
+                .map(|m| format!("scores       {}: {}", m.name, score_words(info.task, &m.scores))),
+        ),
     }
     lines.push(format!("licence      {}", row.licence));
     lines.push(format!("sha256       {}", row.sha256));
     lines.join("\n")
+}
+
+/// What a training says of its validation part; scores of new patients stand in no bundle.
+fn score_words(task: Task, scores: &serde_json::Value) -> String {
+    let of = |key: &str| scores["validation"][key].as_f64();
+    let metric = if task == Task::Classify { "accuracy" } else { "Dice" };
+    let found: Vec<String> = [(metric, "metric_at_threshold"), ("AUROC", "auroc"), ("loss", "loss")]
+        .into_iter()
+        .filter_map(|(name, key)| Some(format!("{name} {:.3}", of(key)?)))
+        .collect();
+    match found.is_empty() {
+        true => "of new patients none: the training had no validation part".to_owned(),
+        false => {
+            format!("of the validation part, which chose it: {}; of new patients none", found.join(", "))
+        }
+    }
 }
 
 /// What one network was trained on, where its manifest is ours.

@@ -141,7 +141,8 @@ pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     let first = analyze(context, &analyze_args(&analysed, &out.join(BOX), &[]))?;
     let first_percent = first.first().and_then(|a| a.infection.whole.percent_of_lung);
     context.console.say(format!(
-        "the models in the box, without any training: {} of the phantom's lung infected, in truth {:.1} %",
+        "the models in the box, without any training: {} of the phantom's lung infected, in truth {:.1} % (they learned from patients, and a \
+         phantom has the texture of none: far off is to be expected here, and says nothing about a CT)",
         first_percent.map_or("no percentage".to_owned(), |p| format!("{p:.1} %")),
         phantom.truth.percent_of_lung
     ));

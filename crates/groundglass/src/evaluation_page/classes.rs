@@ -72,8 +72,8 @@ fn section(c: &ClassSection, name: &str, counted: &str, source: &str) -> Classif
         _ => "where anything was found".to_owned(),
     };
     let mut scores = lines(&c.intervals, counted, &called);
-    if probabilities {
-        scores.extend(lines(&c.intervals_at_half, counted, "at 0.5"));
+    if let Some(at_half) = &c.intervals_at_half {
+        scores.extend(lines(at_half, counted, "at 0.5"));
     }
     scores.push(line("AUROC", &c.intervals.auroc, counted));
     let mut notes = Vec::new();
@@ -98,7 +98,7 @@ fn section(c: &ClassSection, name: &str, counted: &str, source: &str) -> Classif
         counted: counted.to_owned(),
         called,
         confusion: counts(&s.confusion),
-        confusion_at_half: probabilities.then(|| counts(&c.scores_at_half.confusion)),
+        confusion_at_half: c.scores_at_half.as_ref().map(|s| counts(&s.confusion)),
         roc: ScoreCurve {
             points: curve(&c.roc.fpr, &c.roc.tpr),
             area: c.roc.auroc,

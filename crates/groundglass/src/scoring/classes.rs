@@ -3,8 +3,8 @@
 use super::reliability::{self, Reliability};
 use super::{BOOTSTRAP_SEED, CaseScores, Question};
 use gg_eval::{
-    ClassScores, Interval, PrCurve, RocCurve, bootstrap_by_group, class_scores, class_scores_called,
-    pr_curve, roc_curve,
+    ClassScores, HeldOutSlice, Interval, PrCurve, RocCurve, bootstrap_by_group, class_scores,
+    class_scores_called, pr_curve, roc_curve,
 };
 use gg_volume::Warning;
 use serde::Serialize;
@@ -18,11 +18,12 @@ const THRESHOLD_FIXED: f32 = 0.5;
 pub(crate) struct ClassSection {
     /// Scores at the model's threshold; of areas, where anything at all was found.
     pub(crate) scores: ClassScores,
-    /// The same at 0.5.
-    pub(crate) scores_at_half: ClassScores,
+    /// The same at 0.5; `None` where the scores are no probabilities.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scores_at_half: Option<ClassScores>,
     pub(crate) intervals: ClassIntervals,
-    /// The same at 0.5.
-    pub(crate) intervals_at_half: ClassIntervals,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) intervals_at_half: Option<ClassIntervals>,
     /// Slices, images or patients whose truth nobody stated; they are not scored.
     pub(crate) unlabelled: usize,
     pub(crate) roc: RocCurve,
@@ -73,6 +74,18 @@ pub(super) fn slices(
         }));
     }
     section(&rows, true, resamples, warnings)
+}
+
+/// Slices that fits on other patients answered for.
+pub(crate) fn held_out<'a>(slices: &[HeldOutSlice<'a>], resamples: usize) -> Option<ClassSection> {
+    let row = |s: &HeldOutSlice<'a>| Row {
+        patient: s.patient,
+        score: s.probability,
+        truth: Some(s.infected),
+        threshold: s.threshold,
+        temperature: None,
+    };
+    section(&slices.iter().map(row).collect::<Vec<_>>(), true, resamples, &mut Vec::new())
 }
 
 /// Slices by their infected area. An area is no probability, and nobody chose a threshold: any infection calls a slice
@@ -174,9 +187,9 @@ fn section(
     let temperatures: Vec<Option<f32>> = known.iter().map(|(r, _)| r.temperature).collect();
     Some(ClassSection {
         intervals: intervals(&called),
-        intervals_at_half: intervals(&at_half),
+        intervals_at_half: probabilities.then(|| intervals(&at_half)),
         scores: at_chosen,
-        scores_at_half: class_scores(&scores, &labels, THRESHOLD_FIXED).value,
+        scores_at_half: probabilities.then(|| class_scores(&scores, &labels, THRESHOLD_FIXED).value),
         unlabelled: rows.len() - known.len(),
         roc: roc_curve(&scores, &labels),
         pr: pr_curve(&scores, &labels),

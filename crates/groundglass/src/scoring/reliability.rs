@@ -18,6 +18,17 @@ pub(crate) struct Reliability {
     pub(crate) after: Calibration,
 }
 
+impl Reliability {
+    /// Of voxels of uncalibrated logits, and of the same divided by the temperature that stands beside them.
+    pub(crate) fn of_counts<'a>(parts: impl Iterator<Item = (&'a LogitCounts, f64)>) -> Self {
+        let both: Vec<[Calibration; 2]> = parts
+            .map(|(counts, t)| [1.0, 1.0 / t].map(|sharpness| counts.reliability(sharpness, BINS)))
+            .collect();
+        let [before, after] = [0, 1].map(|k| Calibration::merged(both.iter().map(|of| &of[k])));
+        Self { before: Some(before), after }
+    }
+}
+
 /// Of all voxels of a structure; each case had the temperature of its own network.
 pub(super) fn of_voxels(cases: &[CaseScores], structure: Structure) -> Option<Reliability> {
     let parts: Vec<&(LogitCounts, f32)> =

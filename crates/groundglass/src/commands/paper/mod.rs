@@ -61,6 +61,13 @@ struct Scored {
     pictures: Pictures,
 }
 
+/// Settings as typed, without those whose key stands again further on: the last one counts.
+fn last_of_each_key(set: &[String]) -> Vec<String> {
+    let key = |setting: &String| setting.split('=').next().map(str::trim).map(str::to_owned);
+    let again = |i: usize| set[i + 1..].iter().any(|later| key(later) == key(&set[i]));
+    (0..set.len()).filter(|&i| !again(i)).map(|i| set[i].clone()).collect()
+}
+
 /// The splits and parts of both kinds.
 struct Splits {
     parts: [Parts; 2],
@@ -114,7 +121,7 @@ pub(super) fn run(context: &Context, args: &PaperArgs) -> Result<()> {
     let (cases, measured) = measure::measure(context, args, &sets, &of_runs, &cache_dir)?;
     let all = All { cases: &cases, measured: &measured };
 
-    let changed: Vec<String> = settings_args.set.clone();
+    let changed = last_of_each_key(&settings_args.set);
     let basis = Basis::new(args, &settings, &sets, &cases.patients, changed, warnings);
     let answer = Answer {
         schema_version: 1,
@@ -313,7 +320,7 @@ fn comparisons(scored: &Scored) -> &[gg_report::Comparison] {
 
 #[cfg(test)]
 mod tests {
-    use super::one_class_words;
+    use super::{last_of_each_key, one_class_words};
 
     #[test]
     fn a_fold_without_both_classes_is_told_with_those_that_have_them() {
@@ -321,5 +328,12 @@ mod tests {
         let told = one_class_words(0, &[false, true, true]).unwrap();
         assert!(told.starts_with("fold 0 of") && told.ends_with("--fold 1 or 2 has both in both"), "{told}");
         assert!(one_class_words(1, &[false, false]).unwrap().ends_with("no fold has both in both"));
+    }
+
+    #[test]
+    fn of_a_setting_given_twice_the_last_one_is_told() {
+        let set = ["prepare.size=96", "lung.network.base=16", "prepare.size = 128", "lung.train.epochs=8"];
+        let told = last_of_each_key(&set.map(str::to_owned));
+        assert_eq!(told, ["lung.network.base=16", "prepare.size = 128", "lung.train.epochs=8"]);
     }
 }

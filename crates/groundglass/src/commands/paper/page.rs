@@ -24,7 +24,7 @@ pub(super) struct Basis {
     /// Said of every number of the split by slice.
     pub(super) slice_split: &'static str,
     pub(super) quick: bool,
-    /// Settings that differ from the paper's, as typed.
+    /// Settings that differ from the paper's, as typed; each key once.
     pub(super) changed: Vec<String>,
     /// Whether a settings file was laid over the paper's values.
     pub(super) settings_file: bool,
@@ -74,8 +74,9 @@ impl Basis {
 
     /// How far the runs are from the paper's, as a sentence.
     fn fidelity(&self) -> String {
+        let further = self.changed.iter().any(|c| !QUICK.contains(&c.as_str()));
         match (self.quick, self.changed.len(), self.settings_file) {
-            (true, n, _) if n > QUICK.len() => {
+            (true, ..) if further => {
                 "Small runs (--quick) with further settings changed: the networks are not trained out.".to_owned()
             }
             (true, ..) => "Small runs (--quick): a tenth of the epochs on smaller pictures and networks; not trained out.".to_owned(),
