@@ -1,4 +1,4 @@
-"""Golden files of gg-eval: surfaces against surface-distance, classifiers against scikit-learn.
+"""Golden files: surfaces against surface-distance, classifiers against scikit-learn, means over slices against SciPy.
 
 The surface-distance package is from 2018: the NumPy and SciPy names it uses are put back before it is imported.
 """
@@ -115,6 +115,23 @@ def classify():
     save_file(out, os.path.join(OUT, "classify.safetensors"))
 
 
+def near():
+    """Means over slices by a triangle, where some slices are missing: two convolutions, the second of what is there."""
+    random = np.random.default_rng(7)
+    p = random.random((30, 6))
+    there = random.random(30) < 0.8
+    out = {"p": p.astype(np.float32), "there": there.astype(np.uint8)}
+    for name, reach in {"none": 0.0, "part": 0.6, "one": 1.0, "two_and_a_half": 2.5, "eight": 8.0}.items():
+        far = int(np.ceil(reach))
+        weights = np.maximum(0, reach + 1 - np.abs(np.arange(-far, far + 1)))
+        over = lambda x: ndi.convolve1d(x, weights, axis=0, mode="constant")
+        shown = there[:, None].astype(np.float64)
+        mean = over(out["p"].astype(np.float64) * shown) / np.maximum(over(shown), 1e-12)
+        out[f"{name}.reach"] = np.array([reach])
+        out[f"{name}.mean"] = np.ascontiguousarray(mean)
+    save_file(out, os.path.join(OUT, "near.safetensors"))
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
-    sys.exit(surfel() or surface() or classify())
+    sys.exit(surfel() or surface() or classify() or near())

@@ -4,7 +4,7 @@
 //!
 //! `mean(z) = sum of w(d) p(z + d) / sum of w(d)`, `w(d) = max(0, r + 1 - |d|)` with a reach of `r` slices, whole or not: the triangle by
 //! which areas of neighbouring slices are weighed too (`gg_eval::AreaFit`), over the slices that are there (beyond the ends and in gaps
-//! there are none).
+//! there are none). Golden: `eval/near` (SciPy).
 //!
 //! # Memory
 //! The slices from one reach below to one reach above, at most `2 r + 3`, whatever the volume.
@@ -123,6 +123,28 @@ mod tests {
                 assert_eq!(z, right);
                 let off = mean.iter().zip(slow).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
                 assert!(off < 1e-6, "{zs:?}, reach {reach}, slice {z}: {mean:?} for {slow:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn means_are_those_of_scipy_where_slices_are_missing() {
+        let golden = gg_testkit::Golden::open("eval/near.safetensors");
+        let [n, pixels] = golden.shape("p")[..] else { panic!("two axes") };
+        let (p, there) = (golden.f32("p"), golden.u8("there"));
+        let zs: Vec<usize> = (0..n).filter(|&z| there[z] != 0).collect();
+        assert!(zs.len() < n && zs.windows(2).any(|pair| pair[1] - pair[0] > 1));
+        for name in ["none", "part", "one", "two_and_a_half", "eight"] {
+            let mut near = Near::new(golden.f64(&format!("{name}.reach"))[0]);
+            let right = golden.f64(&format!("{name}.mean"));
+            let mut given = Vec::new();
+            let mut take = |z: usize, mean: &[f32]| given.push((z, mean.to_vec()));
+            zs.iter().for_each(|&z| near.put(z, p[z * pixels..(z + 1) * pixels].to_vec(), &mut take));
+            near.finish(&mut take);
+            assert_eq!(given.iter().map(|(z, _)| *z).collect::<Vec<_>>(), zs, "{name}");
+            for (z, mean) in &given {
+                let right: Vec<f32> = right[z * pixels..(z + 1) * pixels].iter().map(|&v| v as f32).collect();
+                gg_testkit::assert_close(mean, &right, 1e-6, 0.0);
             }
         }
     }
