@@ -1,6 +1,6 @@
 //! Warnings where the shape of the lungs says that the CT shows them otherwise than it should.
 
-use gg_volume::{AxisMap, LabelVolume, Warning};
+use gg_volume::{AxisMap, Grid, LabelVolume, Warning};
 use rayon::prelude::*;
 
 /// A slice is cut at a side where its lung meets the border along more than this share of the root of its area.
@@ -9,6 +9,11 @@ const MET: f64 = 0.12;
 const BORDER: usize = 100;
 /// Slices with lung of which at least this share is cut are no accident.
 const CUT_SLICES: f64 = 0.1;
+
+/// Height of the lungs as a multiple of their depth from front to back, which one lung alone has too: `P001` 1.3, `normal001` 1.6.
+const PROPORTIONS: std::ops::RangeInclusive<f64> = 0.5..=2.4;
+/// Fewer slices show no whole lung.
+const FEWEST_SLICES: usize = 3;
 
 /// A warning (`lungs_cut_at_side`) where the field of view ends amid the lungs.
 ///
@@ -44,6 +49,37 @@ pub fn check_field_of_view(lung: &LabelVolume, map: &AxisMap) -> Option<Warning>
     })
 }
 
+/// A warning (`lung_shape_unlikely`) where the lungs of a CT that shows them whole are much lower or higher than deep, as where the distance
+/// of slices or pixels is not what the header says. Only a trusted grid tells.
+///
+/// # Shape
+/// `lung` as stored; any label but 0 is lung.
+pub fn check_proportions(lung: &LabelVolume, grid: &Grid, map: &AxisMap) -> Option<Warning> {
+    let spacing = map.canonical(grid.trusted_spacing_mm()?);
+    let [nz, ny, nx] = map.canonical_shape(lung.shape());
+    let of_slice = |slice: &mut Vec<u8>, z: usize| {
+        slice.resize(ny * nx, 0);
+        map.read_slice(lung, z, slice);
+        let first = slice.iter().position(|l| *l != 0)?;
+        Some([first / nx, slice.iter().rposition(|l| *l != 0)? / nx])
+    };
+    let found: Vec<Option<[usize; 2]>> = (0..nz).into_par_iter().map_init(Vec::new, of_slice).collect();
+    let (first, last) = (found.iter().position(Option::is_some)?, found.iter().rposition(Option::is_some)?);
+    let rows = found.iter().flatten().copied().reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])?;
+    let high = (last + 1 - first) as f64 * spacing[0];
+    let deep = (rows[1] + 1 - rows[0]) as f64 * spacing[1];
+    (nz >= FEWEST_SLICES && !PROPORTIONS.contains(&(high / deep))).then(|| {
+        Warning::new(
+            "lung_shape_unlikely",
+            format!(
+                "the lungs are {high:.0} mm high and {deep:.0} mm deep from front to back, lungs in a whole chest CT are about one and a half times as \
+                 high as deep: the distance of slices or of pixels is probably another than the header says, look at it before any \
+                 millilitres are used"
+            ),
+        )
+    })
+}
+
 /// A warning (`apex_below_base`) where the apices of the lungs lie at the end that the header calls the feet, as
 /// [`gg_imaging::apex_base_check`] measures it.
 ///
@@ -63,7 +99,7 @@ pub fn check_apex(lung: &LabelVolume, map: &AxisMap) -> Option<Warning> {
 mod tests {
     use super::*;
     use gg_phantom::{cohort, phantom};
-    use gg_volume::Orientation;
+    use gg_volume::{Orientation, SpacingTrust};
 
     #[test]
     fn phantoms_agree_with_their_header_and_contradict_a_turned_one() {
@@ -89,6 +125,26 @@ mod tests {
         assert_eq!(told.as_deref(), Some("lungs_cut_at_side"));
         assert_eq!(check_field_of_view(&LabelVolume::filled([4, 3, 3], 0), &AxisMap::IDENTITY), None);
         assert_eq!(check_field_of_view(&LabelVolume::filled([0, 0, 0], 0), &AxisMap::IDENTITY), None);
+    }
+
+    #[test]
+    fn lungs_that_are_flat_or_tall_are_told() {
+        let p = phantom(&cohort(1, 1, [24, 64, 64])[0]);
+        let map = p.ct.grid.axis_map();
+        let told = |slices: f64, pixels: f64, trust: SpacingTrust| {
+            let mut grid = p.ct.grid.clone();
+            let [z, y, x] = grid.spacing_mm.unwrap();
+            (grid.spacing_mm, grid.trust) = (Some([slices * z, pixels * y, pixels * x]), trust);
+            check_proportions(&p.lung, &grid, &map).map(|w| w.code.to_string())
+        };
+        let unlikely = Some("lung_shape_unlikely".to_owned());
+        assert_eq!(told(1.0, 1.0, SpacingTrust::Trusted), None);
+        assert_eq!(told(0.2, 1.0, SpacingTrust::Trusted), unlikely);
+        assert_eq!(told(1.0, 0.4, SpacingTrust::Trusted), unlikely);
+        assert_eq!(told(2.0, 2.0, SpacingTrust::Trusted), None, "a large chest is no flat one");
+        assert_eq!(told(0.2, 1.0, SpacingTrust::Untrusted("a guess".to_owned())), None);
+        let none = LabelVolume::filled(p.lung.shape(), 0);
+        assert_eq!(check_proportions(&none, &p.ct.grid, &map), None);
     }
 
     #[test]

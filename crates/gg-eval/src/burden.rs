@@ -125,6 +125,7 @@ pub fn burden(
     }
     warnings.extend(beyond_the_slices(shown));
     warnings.extend(lungs.turned());
+    warnings.extend(lungs.alone());
     let sides = lungs.order(counts[0]);
     if let Ok([right, left]) = sides
         && (total(right, 0) == 0) != (total(left, 0) == 0)

@@ -42,7 +42,7 @@ mod temperature;
 mod zones;
 
 pub use agreement::{BlandAltman, bland_altman};
-pub use anatomy::{check_apex, check_field_of_view};
+pub use anatomy::{check_apex, check_field_of_view, check_proportions};
 pub use area_fit::{AreaFit, CalledScan, CalledSlice, HeldOutSlice, Stacked};
 pub use attenuation::{Attenuation, Texture, Tissue, attenuation, plausible_hu};
 pub use bootstrap::{Interval, bootstrap_by_group};

@@ -85,6 +85,28 @@ impl Lungs {
         })
     }
 
+    /// A remark (`lone_lung`) where one lung alone was found near the middle of several slices: the picture shows half a chest, or its slices
+    /// run along another plane of the body than its header says.
+    pub(crate) fn alone(&self) -> Option<Warning> {
+        let [with_lung, two, _] = self.seen;
+        let lone = self.made.is_some() && with_lung >= FEWEST_TURNED && 2 * two < with_lung;
+        (lone && self.in_the_middle()).then(|| {
+            Warning::new(
+                "lone_lung",
+                "one lung alone was found, near the middle of the picture: it shows one half of the chest, or its slices are no axial ones, \
+                 whatever its header says: look at the CT before any number is used",
+            )
+        })
+    }
+
+    /// Whether there is one lung alone, and not well beside the middle, as it lies in a picture of the whole chest.
+    fn in_the_middle(&self) -> bool {
+        match self.x {
+            Ok([Some(x), None] | [None, Some(x)]) => (x / self.width as f64 - 0.5).abs() < BESIDE_THE_MIDDLE,
+            _ => false,
+        }
+    }
+
     /// Which kind is the right lung and which the left: low x is the patient's right.
     pub(crate) fn order(&self, lung_voxels: u64) -> Result<[usize; 2], String> {
         let x = self.x.clone()?;
@@ -98,9 +120,7 @@ impl Lungs {
         match x {
             [Some(a), Some(b)] if a > b => Ok([2, 1]),
             // A lone lung that a picture of the whole chest shows lies well beside its middle.
-            [Some(x), None] | [None, Some(x)]
-                if self.made.is_some() && (x / self.width as f64 - 0.5).abs() < BESIDE_THE_MIDDLE =>
-            {
+            _ if self.made.is_some() && self.in_the_middle() => {
                 Err("one lung alone was found, near the middle of the picture, which may show no other"
                     .to_owned())
             }

@@ -2,6 +2,8 @@
 
 mod blank;
 mod doubts;
+mod noise;
+mod spine;
 
 use crate::interrupt::Interrupt;
 use crate::manifest::{Compute, ModelUsed, Program};
@@ -13,7 +15,8 @@ use anyhow::{Context as _, Result};
 use blank::Blank;
 use gg_dataset::{LEAK, PATIENTS_LEAK};
 use gg_eval::{
-    Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, check_field_of_view, patient_score,
+    Burden, Infected, IntervalFit, Part, PatientScore, burden, check_apex, check_field_of_view,
+    check_proportions, patient_score,
 };
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
@@ -236,8 +239,16 @@ pub(crate) fn analyse(
     let lung_voxels: Vec<usize> = found.slices.iter().map(|s| s.lung_voxels).collect();
     let blank = Blank::of(ct, &map);
     blank.refuse_amid(&lung_voxels)?;
-    let burden =
-        burden(&lung, &infection, &ct.grid, sides.as_ref(), blank.at_ends()).drain_into(&mut measured);
+    let spine = sides.as_ref().and_then(|map| spine::at_the_front(ct, &lung, map));
+    let known = sides.filter(|_| spine.is_none());
+    let mut burden =
+        burden(&lung, &infection, &ct.grid, known.as_ref(), blank.at_ends()).drain_into(&mut measured);
+    if spine.is_some() {
+        for reason in [&mut burden.sides_reason, &mut burden.zones_reason, &mut burden.severity.reason] {
+            *reason = Some("the spine lies where the orientation of the CT has the front".to_owned());
+        }
+    }
+    measured.extend(spine);
     if burden.sides.is_none() {
         // A label tells a side; where none is known, there is one.
         lung.data_mut().par_iter_mut().for_each(|l| *l = u8::from(*l != 0));
@@ -250,6 +261,11 @@ pub(crate) fn analyse(
     measured.extend(doubts::crowded(&lung_voxels, rows_of_slice * columns));
     measured.extend(doubts::dense_lungs(ct, &lung, &infection));
     measured.extend(doubts::unlikely(&burden, slices));
+    if !measured.iter().any(|w| w.code.starts_with("lungs_cut")) {
+        measured.extend(check_proportions(&lung, &ct.grid, &map));
+    }
+    measured.extend(doubts::coarse(&ct.grid, &map));
+    measured.extend(noise::remarks(ct, &map, &lung_voxels));
     add(&mut warnings, measured);
     let rows = rows(&found, models, sides, ct.voxels.shape());
     let classification = classification(&found, models);
@@ -258,13 +274,7 @@ pub(crate) fn analyse(
     }
     let patient = patient(&found, models, &burden);
     let interval = interval(models, &burden);
-    let shown = Shown {
-        ct,
-        map: sides.unwrap_or(AxisMap::IDENTITY),
-        oriented: sides.is_some(),
-        lung: Some(&lung),
-        infection: Some(&infection),
-    };
+    let shown = Shown { ct, map, oriented: known.is_some(), lung: Some(&lung), infection: Some(&infection) };
     let (montage, coronal) =
         rayon::join(|| montage(&shown, &rows), || coronal(&shown, &rows, &infection, &lung));
     let (montage, coronal) = (montage?, coronal?);

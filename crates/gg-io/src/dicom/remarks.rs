@@ -51,6 +51,7 @@ pub(super) fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
         };
         warnings.push(Warning::new("monochrome1", message));
     }
+    warnings.extend(other_intercepts(slices));
     let averaged = slices.iter().filter(|s| s.averaged).count();
     if averaged > 0 {
         let message = format!(
@@ -61,6 +62,25 @@ pub(super) fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
         warnings.push(Warning::new("averaged_slices", message));
     }
     warnings
+}
+
+/// A remark where slices of one slope state different intercepts: HU have one zero. Where the slope changes too, each slice may have been
+/// stretched to the range of its bits.
+fn other_intercepts(slices: &[SliceHeader]) -> Option<Warning> {
+    let first = &slices.first()?.format;
+    if slices.iter().any(|s| s.format.slope != first.slope) {
+        return None;
+    }
+    let intercepts = slices.iter().map(|s| s.format.intercept);
+    let (low, high) = intercepts.fold((first.intercept, first.intercept), |(l, h), i| (l.min(i), h.max(i)));
+    (low < high).then(|| {
+        let message = format!(
+            "slices state different rescale intercepts, from {low} to {high}, with the same slope: HU of some are probably off by up to \
+             {}, and so are all means of HU",
+            high - low
+        );
+        Warning::new("rescale_intercepts_differ", message)
+    })
 }
 
 /// What `inspect` says about a series.

@@ -8,11 +8,12 @@
 //! 3. not whole, and nowhere near 255: `unknown`, attenuation in 1/cm most likely (water 0.19, bone 0.5);
 //! 4. from 0 to 255: 8-bit grey. `contrast_8bit` where the traces of CLAHE are found (see `contrast`); `unknown`
 //!    where so much is black that the lung cannot be seen (a soft-tissue window); else `lung_window_8bit`;
-//! 5. soft tissue around 1024 and air or lung below 424: `hu_plus_1024`. Padding (1500 below water and lower, as
-//!    -2000 or -3024 HU) is left out first, here and in the next rule;
-//! 6. negative values, soft tissue around water (0), air or lung below -600, nothing implausible: `hu`; less sure of
+//! 5. soft tissue around 1024, air or lung below 424 and next to nothing below air: `hu_plus_1024`. Padding (1500 below water and lower, as
+//!    -2000 or -3024 HU) is left out first, here and in the next rules;
+//! 6. values whose negatives are such HU as in the next rule, and which are none themselves: `unknown`, black and white exchanged;
+//! 7. negative values, soft tissue around water (0), air or lung below -600, nothing implausible: `hu`; less sure of
 //!    itself where no air lies around -1000, or where much lies below that and above padding;
-//! 7. anything else: `unknown`.
+//! 8. anything else: `unknown`.
 //!
 //! The thresholds were set on the real sets of the tests and on CLAHE'd, windowed and shifted versions of them.
 
@@ -47,6 +48,8 @@ const DIMMEST: f32 = 0.75;
 const DIMMEST_8BIT: f32 = 0.25;
 /// The reason that tells them.
 pub(crate) const LIKE_ATTENUATION: &str = "too low for grey, as attenuation in 1/cm is";
+/// The reason that tells values of the wrong sign.
+pub(crate) const LIKE_NEGATIVE: &str = "HU with their sign exchanged, black for white";
 /// Share of black above which the lung cannot be seen any more.
 const TOO_BLACK: f64 = 0.4;
 
@@ -281,12 +284,29 @@ fn hounsfield(sample: &[f32], facts: &Facts, range: String) -> Intensity {
     // its air lies where HU has water.
     let offset = IntensityKind::HuPlus1024.hu_offset().unwrap_or(-1024.0);
     let shifted = Tissues::of(sample, offset);
-    if shifted.plausible > NEARLY_ALL && shifted.soft > SOFT && shifted.air + shifted.lung > SOME {
+    let airless_below = shifted.below_air < SOME;
+    if shifted.plausible > NEARLY_ALL
+        && shifted.soft > SOFT
+        && shifted.air + shifted.lung > SOME
+        && airless_below
+    {
         let mut reasons = vec![range];
         reasons.extend(shifted.reasons(offset));
         return answer(IntensityKind::HuPlus1024, 0.9, reasons);
     }
     let hu = Tissues::of(sample, 0.0);
+    if hu.air + hu.lung <= SOME {
+        let negatives: Vec<f32> = sample.iter().map(|v| -v).collect();
+        let turned = Tissues::of(&negatives, 0.0);
+        if turned.plausible > NEARLY_ALL
+            && turned.soft > SOFT
+            && turned.air > TRACE
+            && turned.air + turned.lung > SOME
+            && turned.below_air < SOME
+        {
+            return answer(IntensityKind::Unknown, 0.8, vec![range, LIKE_NEGATIVE.to_owned()]);
+        }
+    }
     if facts.low < -SIGNED_BYTE && hu.plausible > NEARLY_ALL {
         let airy = hu.air + hu.lung > SOME;
         let confidence = match (airy, hu.soft > SOFT) {

@@ -296,6 +296,23 @@ fn slices_whose_intercept_tears_them_from_their_neighbours_are_counted() {
 }
 
 #[test]
+fn intercepts_that_differ_by_too_little_for_a_jump_are_told_all_the_same() {
+    let told = |series: &Series| {
+        let read = series.read().unwrap();
+        read.warnings.iter().find(|w| w.code == "rescale_intercepts_differ").map(|w| w.message.clone())
+    };
+    let series = Series::new();
+    assert_eq!(told(&series), None);
+    (2..5).for_each(|z| series.edit(z, |o| set(o, tags::RESCALE_INTERCEPT, VR::DS, "-924")));
+    let said = told(&series).unwrap();
+    assert!(said.contains("from -1024 to -924") && said.contains("off by up to 100"), "{said}");
+    assert_eq!(rescale_jump(&series), None);
+    // With slopes of their own, slices may have been stretched.
+    series.edit(2, |o| set(o, tags::RESCALE_SLOPE, VR::DS, "2"));
+    assert_eq!(told(&series), None);
+}
+
+#[test]
 fn slices_that_their_own_slope_and_intercept_bring_to_their_neighbours_are_none_of_them() {
     let series = Series::new();
     let plain = series.read().unwrap();

@@ -83,6 +83,13 @@ fn shifted_and_scaled_values_are_not_taken_for_hounsfield_units() {
     let ct = chest(60.0);
     check("12 bit, 1024 higher", &ct.map(|v| (v + 1024.0).clamp(0.0, 4095.0)), IntensityKind::HuPlus1024);
     check("1000 higher", &ct.map(|v| (v + 1000.0).clamp(0.0, 4095.0)), IntensityKind::HuPlus1024);
+    for (what, volume) in
+        [("negatives", ct.map(|v| -v)), ("negatives, clipped", ct.map(|v| -v.clamp(-1024.0, 1500.0)))]
+    {
+        check(what, &volume, IntensityKind::Unknown);
+        let found = detect_intensity(&volume);
+        assert!(found.reasons.iter().any(|r| r.contains("sign exchanged")), "{what}: {found:?}");
+    }
     check("0 to 1", &ct.map(|v| ((v + 1000.0) / 1500.0).clamp(0.0, 1.0)), IntensityKind::UnitRange);
     check("attenuation in 1/cm", &ct.map(|v| 0.19 * (1.0 + v / 1000.0)), IntensityKind::Unknown);
     check(
