@@ -91,6 +91,11 @@ fn the_interval_of_a_cross_validation_goes_into_a_bundle_and_out_of_analyze() {
         )
         .unwrap()
     };
+    // What chose the threshold is remembered: the validation scans of all folds, not of this one alone.
+    groundglass(&["models", "set-threshold", arg(&bundle), arg(&folds), "--out", arg(&path("medians"))]).ok();
+    let chosen_on =
+        |file: &Path| bundle_json(file)["info"]["manifest"]["val_scans"].as_array().unwrap().len();
+    assert!(chosen_on(&path("medians")) > chosen_on(&bundle), "{}", chosen_on(&bundle));
     // Another clean-up takes the interval out, which was fitted on other masks; the same one does not.
     let cleaned = path("cleaned.safetensors");
     let set_prediction = |set: &str, out: &Path| {
