@@ -265,6 +265,7 @@ pub(crate) fn analyse(
         measured.extend(check_proportions(&lung, &ct.grid, &map));
     }
     measured.extend(doubts::coarse(&ct.grid, &map));
+    measured.extend(doubts::negative(ct, &lung, &map));
     measured.extend(noise::remarks(ct, &map, &lung_voxels));
     add(&mut warnings, measured);
     let rows = rows(&found, models, sides, ct.voxels.shape());
