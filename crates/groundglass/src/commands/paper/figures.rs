@@ -65,11 +65,7 @@ pub(super) fn results(out: &Path, scored: &[Scored]) -> Result<Vec<Drawn>> {
     let mut all = Vec::new();
     for s in scored {
         let split = s.run.split;
-        let (number, what) = match s.run.task {
-            Task::Classify => (12, "Classification"),
-            Task::Lung => (13, "Lung segmentation"),
-            Task::Infection => (14, "Infection segmentation"),
-        };
+        let (number, what) = of_task(s.run.task);
         let rows = epochs(&folder(out, s.run), s.run.task)?;
         let scene = match s.run.task {
             Task::Classify => {
@@ -94,11 +90,21 @@ pub(super) fn results(out: &Path, scored: &[Scored]) -> Result<Vec<Drawn>> {
     Ok(all)
 }
 
-/// The plots of `paper.md`: curves, ROC and confusion matrix, no picture of anybody.
+/// The number and the title of a network's figure in the paper.
+fn of_task(task: Task) -> (u8, &'static str) {
+    match task {
+        Task::Classify => (12, "Classification"),
+        Task::Lung => (13, "Lung segmentation"),
+        Task::Infection => (14, "Infection segmentation"),
+    }
+}
+
+/// The plots of `paper.md`, each a part of the figure whose number it has: curves, ROC and confusion matrix, no picture of anybody.
 pub(super) fn plots(out: &Path, scored: &[Scored]) -> Result<Vec<Drawn>> {
     let mut all = Vec::new();
     for s in scored {
         let (split, task) = (s.run.split, s.run.task.name());
+        let (number, _) = of_task(s.run.task);
         let rows = epochs(&folder(out, s.run), s.run.task)?;
         for figure in gg_report::training_curves(&rows.epochs, rows.best) {
             let kind: &str = figure.title.split_whitespace().next().unwrap_or("curve");
@@ -106,7 +112,7 @@ pub(super) fn plots(out: &Path, scored: &[Scored]) -> Result<Vec<Drawn>> {
                 let kind = kind.to_lowercase();
                 all.push(drawn(
                     format!("{task}_{kind}_{}", split.name()),
-                    format!("{task}: {kind} per epoch · {}", split.heading()),
+                    format!("Fig. {number} · {task}: {kind} per epoch · {}", split.heading()),
                     "",
                     headed(&figure.scene, split),
                 ));
@@ -115,7 +121,7 @@ pub(super) fn plots(out: &Path, scored: &[Scored]) -> Result<Vec<Drawn>> {
         if let Some(c) = &s.scores.classification {
             let points = c.roc.fpr.iter().copied().zip(c.roc.tpr.iter().copied()).collect();
             let curve = ScoreCurve { points, area: c.roc.auroc, operating: None };
-            let title = |what: &str| format!("classify: {what} · {}", split.heading());
+            let title = |what: &str| format!("Fig. {number} · classify: {what} · {}", split.heading());
             all.push(drawn(
                 format!("classify_roc_{}", split.name()),
                 title("ROC curve of test slices"),

@@ -403,7 +403,7 @@ fn write_markdown(
     text += "\n## Plots\n";
     for d in figures::plots(out, scored)? {
         output::write_text(&folder.join(format!("{}.svg", d.name)), &d.figure.scene.to_svg())?;
-        text += &format!("\n![{0}](paper/{1}.svg)\n", d.figure.title, d.name);
+        text += &format!("\n{0}\n\n![{0}](paper/{1}.svg)\n", d.figure.title, d.name);
     }
     text += &format!("\n{}. Research use only.\n", basis.program);
     output::write_text(&out.join("paper.md"), &text)
