@@ -1,7 +1,7 @@
 //! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
 
 mod blank;
-mod doubts;
+pub(crate) mod doubts;
 mod noise;
 mod spine;
 

@@ -9,12 +9,16 @@ use std::path::Path;
 /// One row: names and texts in the order of the columns; an empty text where there is no value.
 pub(crate) struct Row(Vec<(String, String)>);
 
+/// The table of all cases, beside their folders.
+pub(crate) const SUMMARY: &str = "summary.csv";
+/// Column of the codes of the analysis' remarks, with spaces between them.
+pub(crate) const WARNINGS: &str = "warnings";
 /// Column that says how an analysis went, and its word for one that succeeded.
 pub(crate) const STATUS: &str = "status";
 pub(crate) const ANALYSED: &str = "analysed";
 /// Columns that name a case, say how it went or follow from its percentage: no attributes of it.
 pub(crate) const NO_ATTRIBUTES: [&str; 8] =
-    ["case_id", STATUS, "error", "slices", "warnings", PERCENT_LOW, PERCENT_HIGH, SHA256];
+    ["case_id", STATUS, "error", "slices", WARNINGS, PERCENT_LOW, PERCENT_HIGH, SHA256];
 /// Column that holds the hash of the CT's files.
 const SHA256: &str = "sha256";
 /// The ends of the interval around the percentage.
@@ -54,7 +58,7 @@ impl Row {
         let classified = a.and_then(|a| a.classification.as_ref());
         number("positive_slices", classified.map(|c| c.positive_slices as f64));
         number("slices", a.map(|a| a.slices.kept as f64));
-        row.push(("warnings".to_owned(), warnings));
+        row.push((WARNINGS.to_owned(), warnings));
         // Columns that came later stand behind, so that programs that read them by their place go on.
         let mut number = |name: String, value: Option<f64>| {
             row.push((name, value.map_or(String::new(), |v| v.to_string())));

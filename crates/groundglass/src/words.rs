@@ -12,6 +12,11 @@ pub(crate) fn folds(n: usize) -> String {
     if n == 1 { "1 fold".to_owned() } else { format!("{n} folds") }
 }
 
+/// "1 case", "5 cases".
+pub(crate) fn cases(n: usize) -> String {
+    if n == 1 { "1 case".to_owned() } else { format!("{n} cases") }
+}
+
 /// The name of a kind with what it means.
 pub(crate) fn kind_in_words(kind: IntensityKind) -> String {
     let meaning = match kind {

@@ -208,6 +208,21 @@ pub(super) fn contradiction(classification: &Classification, burden: &Burden) ->
     Some(Warning::new("classifier_contradicts_mask", message))
 }
 
+/// Codes of remarks that say to look before a number is used, or that something else may have been taken for lung.
+pub(crate) const DOUBTS: [&str; 6] = [
+    "hu_doubtful",
+    "lung_too_dense",
+    "lung_share_unlikely",
+    "lung_volume_unlikely",
+    "burden_unlikely",
+    "lungs_cut_off",
+];
+
+/// Whether a remark of this code puts the numbers of an analysis in doubt.
+pub(crate) fn is_doubt(code: &str) -> bool {
+    DOUBTS.contains(&code)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -9,7 +9,7 @@ use crate::model_file;
 use crate::output::{self, Staged};
 use crate::pipeline::{Models, RunSecs};
 use crate::seen::{self, Asked};
-use crate::summary::{self, Row};
+use crate::summary::{self, Row, SUMMARY};
 use anyhow::{Context as _, Result, bail};
 use gg_io::Scan;
 use gg_volume::Warned;
@@ -20,8 +20,6 @@ use std::time::Instant;
 
 /// Longer names make folders that some systems refuse.
 const LONGEST_CASE_ID: usize = 64;
-/// The table of all cases, beside their folders.
-const SUMMARY: &str = "summary.csv";
 
 /// `timings.json`: the only output that differs from run to run. The parts follow each other; their sum is the total.
 #[derive(Serialize)]

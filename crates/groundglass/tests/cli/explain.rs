@@ -1,6 +1,6 @@
 //! Where the classifier looks, and how attributes of a cohort move the prediction of an outcome.
 
-use crate::run::{Fixture, TINY, arg, files, groundglass, json};
+use crate::run::{Fixture, Ran, TINY, arg, files, groundglass, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -242,6 +242,111 @@ fn the_attribute_that_makes_an_outcome_ranks_first_and_a_shuffled_outcome_is_exp
     run("died", &none, &["--penalty", "0"]).refused(2, &["a number above 0"]);
     assert!(!none.exists());
     assert_eq!(truth.len(), N);
+}
+
+/// A summary of so many cases, of which every fifth is in doubt and every third carries another remark, and its outcomes: two rows for
+/// each patient, and one patient with both outcomes.
+fn tables(dir: &Path, count: usize) -> (PathBuf, PathBuf) {
+    let mut summary = String::from("case_id,status,percent_of_lung,warnings\n");
+    let mut outcomes = String::from("case_id,patient,age,died\n");
+    for i in 0..count {
+        let remarks = match (i % 5, i % 3) {
+            (0, _) => "one_slice hu_doubtful",
+            (_, 0) => "one_slice",
+            _ => "",
+        };
+        summary += &format!("scan-{i:02},analysed,{},{remarks}\n", (i * 17) % 41);
+        let died = if i == 7 || (i / 2) % 3 == 1 { ["Yes ", "yes", "YES"][i % 3] } else { "no" };
+        outcomes += &format!("scan-{i:02},p{},{},{died}\n", i / 2, 40 + (i * 29) % 37);
+    }
+    let paths = ["summary.csv", "outcomes.csv"].map(|name| dir.join(name));
+    fs::write(&paths[0], summary).unwrap();
+    fs::write(&paths[1], outcomes).unwrap();
+    let [summary, outcomes] = paths;
+    (summary, outcomes)
+}
+
+/// `explain` of two tables.
+fn explained(table: &Path, join: &Path, out: &Path, more: &[&str]) -> Ran {
+    let mut args = vec!["explain", "--table", arg(table), "--join", arg(join), "--outcome", "died"];
+    args.extend(["--out", arg(out), "--resamples", "50"]);
+    args.extend(more);
+    groundglass(&args)
+}
+
+#[test]
+fn cases_in_doubt_are_named_on_the_console_counted_in_the_report_and_left_out_where_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (summary, outcomes) = tables(dir.path(), 48);
+    for (more, used, left_out, words) in [
+        (
+            &[][..],
+            48,
+            false,
+            "warning: 10 cases (scan-00, scan-05, scan-10, scan-15, scan-20 and 5 more) with",
+        ),
+        (&["--skip-doubtful"][..], 38, true, "scan-20 and 5 more) left out for remarks"),
+    ] {
+        let out = dir.path().join(format!("out{used}"));
+        let ran = explained(&summary, &outcomes, &out, more).ok();
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+        assert!(ran.stderr.contains("warning: 1 patient with both outcomes"), "{}", ran.stderr);
+        let found = json(&out.join("cohort.json"));
+        assert_eq!(
+            (found["cases"].as_u64(), found["rows_doubtful"].as_u64(), found["doubtful_left_out"].as_bool()),
+            (Some(used), Some(10), Some(left_out))
+        );
+        assert_eq!((found["positive"].as_str(), found["negative"].as_str()), (Some("YES"), Some("no")));
+        let page = fs::read_to_string(out.join("report.html")).unwrap();
+        assert!(page.contains(if left_out { "10, left out" } else { "10, not left out" }));
+        assert!(page.contains("10 cases") && !page.contains("scan-"), "no case is named");
+        assert!(!found.to_string().contains("scan-"), "no case is named");
+    }
+    groundglass(&["explain", "ct.nii.gz", "--slice", "1", "--out", "x", "--skip-doubtful"])
+        .refused(2, &["--skip-doubtful"]);
+}
+
+#[test]
+fn tables_that_cannot_be_read_or_joined_are_refused_by_name_in_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let (summary, outcomes) = tables(dir.path(), 48);
+    let out = dir.path().join("out");
+    let other = dir.path().join("other.csv");
+    let text = fs::read_to_string(&outcomes).unwrap();
+    let refused = |table: &Path, join: &Path, words: &[&str]| {
+        let ran = explained(table, join, &out, &[]).refused(1, words);
+        assert_eq!(ran.stderr.trim_end().lines().count(), 1, "{}", ran.stderr);
+        for unclear in ["CSV error", "no column"] {
+            assert!(!ran.stderr.contains(unclear), "{}", ran.stderr);
+        }
+    };
+    let semicolons = text.replace(',', ";").replace(";no", ",5;no");
+    for (bytes, words) in [
+        (semicolons.clone().into_bytes(), "found columns separated by semicolons, right would be commas"),
+        (format!("sep=;\r\n{semicolons}").into_bytes(), "found columns separated by semicolons"),
+        (text.replace(',', "\t").into_bytes(), "found columns separated by tabs"),
+        (text.replace("Yes", "S\u{ed}").chars().map(|c| c as u8).collect(), "not UTF-8"),
+        (
+            format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            "right would be the table saved as UTF-8",
+        ),
+    ] {
+        fs::write(&other, bytes).unwrap();
+        refused(&summary, &other, &["other.csv: ", words]);
+        refused(&other, &outcomes, &["other.csv: ", words]);
+    }
+    refused(dir.path(), &outcomes, &["found a folder", "take the file summary.csv in it"]);
+    fs::write(
+        &other,
+        text.replace("scan-", "SCAN-").replace(",p", ".nii.gz,p").replace("case_id.nii.gz", "case_id"),
+    )
+    .unwrap();
+    refused(
+        &summary,
+        &other,
+        &["summary.csv", "other.csv", "`scan-00`", "`SCAN-00", "only in capitals and a file ending"],
+    );
+    assert!(!out.exists());
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! How each attribute of a cohort moves the prediction of an outcome that the user names.
 
-use super::outcome::{Asked, Read, Table};
+use super::outcome::{Asked, Read};
+use super::table::Table;
 use crate::args::ExplainArgs;
 use crate::commands::Context;
 use crate::manifest::Program;
 use crate::output::{self, Staged, write_drawing};
-use crate::words::number;
+use crate::summary::WARNINGS;
+use crate::words::{cases, number};
 use anyhow::{Context as _, Result};
 use gg_eval::{AttributeEffect, CohortConfig, CohortReport, LeftOut, explain_cohort};
 use gg_report::{EffectRow, Fact, Figure, Provenance, Section, StudyReport, TextTable};
@@ -14,6 +16,8 @@ use std::path::Path;
 
 /// Attributes whose dependence is drawn.
 const DRAWN: usize = 12;
+/// Cases in doubt that are named.
+const NAMED: usize = 5;
 
 /// `cohort.json`.
 #[derive(Serialize)]
@@ -28,6 +32,10 @@ struct Answer {
     patient_column: Option<String>,
     rows_without_outcome: usize,
     rows_not_analysed: usize,
+    /// Rows with an outcome whose remarks put their numbers in doubt, and whether they were left out; null where the table has no
+    /// remarks.
+    rows_doubtful: Option<usize>,
+    doubtful_left_out: bool,
     #[serde(flatten)]
     report: CohortReport,
     program: Program,
@@ -39,14 +47,19 @@ pub(super) fn run(context: &Context, args: &ExplainArgs, table: &Path, outcome: 
     let mut warnings = Vec::new();
     let mut rows = Table::read(table)?;
     if let Some(path) = &args.join {
-        let (joined, alone) = rows.join(&Table::read(path)?).with_context(|| path.display().to_string())?;
+        let (joined, alone) = rows.join(&Table::read(path)?)?;
         rows = joined;
         if alone > 0 {
             warnings.push(format!("{alone} cases of the first table do not stand in the second"));
         }
     }
-    let asked = Asked { outcome, patient: args.patient.as_deref(), attributes: &args.attributes };
-    let read = rows.cohort(&asked).with_context(|| table.display().to_string())?;
+    let asked = Asked {
+        outcome,
+        patient: args.patient.as_deref(),
+        attributes: &args.attributes,
+        skip_doubtful: args.skip_doubtful,
+    };
+    let read = rows.cohort(&asked).with_context(|| rows.name.clone())?;
     warnings.extend(remarks(&read));
     warnings.extend(read.spoilt.iter().cloned());
     let config = CohortConfig {
@@ -62,6 +75,12 @@ pub(super) fn run(context: &Context, args: &ExplainArgs, table: &Path, outcome: 
     for warning in &report.warnings {
         context.console.warn(warning);
     }
+    let doubtful = read.doubtful.as_deref().unwrap_or_default();
+    if !doubtful.is_empty() {
+        // The console names cases, the report and its numbers none: they may be shown to others.
+        context.console.warn(doubt(&named(doubtful), args.skip_doubtful));
+        report.warnings.push(doubt(&cases(doubtful.len()), args.skip_doubtful));
+    }
     let answer = Answer {
         schema_version: 1,
         research_use_only: true,
@@ -71,6 +90,8 @@ pub(super) fn run(context: &Context, args: &ExplainArgs, table: &Path, outcome: 
         patient_column: read.patient,
         rows_without_outcome: read.without_outcome,
         rows_not_analysed: read.not_analysed,
+        rows_doubtful: read.doubtful.as_ref().map(Vec::len),
+        doubtful_left_out: args.skip_doubtful,
         report,
         program: Program::this(),
     };
@@ -98,7 +119,39 @@ fn remarks(read: &Read) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if read.with_both > 0 {
+        remarks.push(format!(
+            "{} with both outcomes in different rows: an outcome such as death belongs to a patient, and right would be the same one in \
+             all of a patient's rows",
+            if read.with_both == 1 { "1 patient".to_owned() } else { format!("{} patients", read.with_both) }
+        ));
+    }
     remarks
+}
+
+/// The remark on cases in doubt.
+fn doubt(which: &str, left_out: bool) -> String {
+    match left_out {
+        true => format!("{which} left out for remarks that put the numbers in doubt (column `{WARNINGS}`)"),
+        false => format!(
+            "{which} with remarks that put the numbers in doubt (column `{WARNINGS}`): look at the CT and at the masks before any \
+             number is used, or leave these cases out with --skip-doubtful"
+        ),
+    }
+}
+
+/// How many cases there are, and the names of the first.
+fn named(doubtful: &[String]) -> String {
+    let names: Vec<&str> =
+        doubtful.iter().take(NAMED).map(String::as_str).filter(|n| !n.is_empty()).collect();
+    let more = match doubtful.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    match names.is_empty() {
+        true => cases(doubtful.len()),
+        false => format!("{} ({}{more})", cases(doubtful.len()), names.join(", ")),
+    }
 }
 
 fn effect(name: &str, value: f64, ends: Option<(f64, f64)>) -> EffectRow {
@@ -204,6 +257,16 @@ fn outcome_words(answer: &Answer) -> String {
     format!("{} = {} (else {})", answer.outcome, answer.positive, answer.negative)
 }
 
+/// How many cases were in doubt and what became of them.
+fn doubtful_words(answer: &Answer) -> String {
+    match (answer.rows_doubtful, answer.doubtful_left_out) {
+        (None, _) => format!("not known: no column `{WARNINGS}`"),
+        (Some(0), _) => "0".to_owned(),
+        (Some(n), true) => format!("{n}, left out"),
+        (Some(n), false) => format!("{n}, not left out"),
+    }
+}
+
 /// One line on the columns that take no part; the report says why each of them does not.
 fn left_out_words(left_out: &[LeftOut]) -> Option<String> {
     let names: Vec<&str> = left_out.iter().take(DRAWN).map(|l| l.name.as_str()).collect();
@@ -293,6 +356,7 @@ fn page(
                     format!("{:.1}", r.patients_per_attribute),
                 ),
                 Fact::new("Cases without outcome", answer.rows_without_outcome.to_string()),
+                Fact::new("Cases in doubt", doubtful_words(answer)),
                 Fact::new(
                     "Intervals",
                     format!("95 %, {} bootstrap resamples of patients", r.config.resamples),

@@ -3,6 +3,7 @@
 mod cohort;
 mod outcome;
 mod slice;
+mod table;
 
 use super::Context;
 use crate::args::ExplainArgs;

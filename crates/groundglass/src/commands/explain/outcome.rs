@@ -1,13 +1,13 @@
 //! A table of cases as a cohort: which columns are attributes, which rows have an outcome, who is whose patient.
 
-use crate::summary::{ANALYSED, NO_ATTRIBUTES, STATUS};
+use super::table::{CASE, Table};
+use crate::analysis::doubts::is_doubt;
+use crate::summary::{ANALYSED, NO_ATTRIBUTES, STATUS, WARNINGS};
+use crate::words::cases;
 use anyhow::{Context as _, Result, bail};
 use gg_eval::{Cohort, CohortError, LeftOut};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
-/// Column that names the case in both tables.
-const CASE: &str = "case_id";
 /// Column that names the patient, where none is stated.
 const PATIENT: &str = "patient";
 /// Words for a value that is not there.
@@ -21,12 +21,14 @@ pub(super) struct Asked<'a> {
     pub(super) outcome: &'a str,
     pub(super) patient: Option<&'a str>,
     pub(super) attributes: &'a [String],
+    /// Leave out the rows whose remarks put their numbers in doubt.
+    pub(super) skip_doubtful: bool,
 }
 
 /// A cohort with what was left out on the way.
 pub(super) struct Read {
     pub(super) cohort: Cohort,
-    /// The value that counts as the outcome, and the other one.
+    /// The value that counts as the outcome, and the other one, as each is spelled first.
     pub(super) positive: String,
     pub(super) negative: String,
     /// Column that names patients; none where each case is taken for a patient.
@@ -38,77 +40,13 @@ pub(super) struct Read {
     /// Rows without an outcome, and rows of CTs that were not analysed: it failed, or the folder is an earlier run's.
     pub(super) without_outcome: usize,
     pub(super) not_analysed: usize,
-}
-
-/// A CSV table.
-pub(super) struct Table {
-    columns: Vec<String>,
-    rows: Vec<Vec<String>>,
+    /// Case of each row with an outcome whose remarks put its numbers in doubt; none where the table has no remarks.
+    pub(super) doubtful: Option<Vec<String>>,
+    /// Patients with the outcome in one row and without it in another.
+    pub(super) with_both: usize,
 }
 
 impl Table {
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let named = || path.display().to_string();
-        let mut reader = csv::Reader::from_path(path).with_context(named)?;
-        // Spreadsheets begin their files with a mark of the byte order.
-        let columns: Vec<String> = reader
-            .headers()
-            .with_context(named)?
-            .iter()
-            .map(|c| c.trim_start_matches('\u{feff}').trim().to_owned())
-            .collect();
-        let separators = [(';', "semicolons"), ('\t', "tabs")];
-        if let [only] = &columns[..]
-            && let Some((_, what)) = separators.iter().find(|(c, _)| only.contains(*c))
-        {
-            bail!(
-                "{}: found columns separated by {what}, right would be commas between them and points in numbers",
-                named()
-            );
-        }
-        if let Some(twice) = columns.iter().enumerate().find(|(i, c)| columns[..*i].contains(c)) {
-            bail!("{}: the column `{}` stands twice; right would be once", named(), twice.1);
-        }
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            rows.push(record.with_context(named)?.iter().map(|v| v.trim().to_owned()).collect());
-        }
-        if rows.is_empty() {
-            bail!("{}: the table has no rows", named());
-        }
-        Ok(Self { columns, rows })
-    }
-
-    fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|c| c == name)
-    }
-
-    /// Adds the columns of another table to the rows of the same case; says how many rows found no partner.
-    pub(super) fn join(mut self, other: &Self) -> Result<(Self, usize)> {
-        let key = |t: &Self, which: &str| {
-            t.column(CASE).with_context(|| format!("the {which} table has no column `{CASE}` to join by"))
-        };
-        let (mine, theirs) = (key(&self, "first")?, key(other, "second")?);
-        let mut by_case: BTreeMap<&str, &Vec<String>> = BTreeMap::new();
-        for row in &other.rows {
-            if by_case.insert(&row[theirs], row).is_some() {
-                bail!("the second table has two rows of the case `{}`; right would be one", row[theirs]);
-            }
-        }
-        let taken: Vec<usize> = (0..other.columns.len()).filter(|&i| i != theirs).collect();
-        if let Some(&twice) = taken.iter().find(|&&i| self.columns.contains(&other.columns[i])) {
-            bail!("both tables have a column `{}`; right would be one of them", other.columns[twice]);
-        }
-        let mut alone = 0;
-        for row in &mut self.rows {
-            let found = by_case.get(row[mine].as_str());
-            alone += usize::from(found.is_none());
-            row.extend(taken.iter().map(|&i| found.map_or(String::new(), |r| r[i].clone())));
-        }
-        self.columns.extend(taken.iter().map(|&i| other.columns[i].clone()));
-        Ok((self, alone))
-    }
-
     /// The rows that have an outcome, as a cohort.
     pub(super) fn cohort(&self, asked: &Asked<'_>) -> Result<Read> {
         let named = |name: &str| {
@@ -124,8 +62,24 @@ impl Table {
         let status = self.column(STATUS);
         let analysed: Vec<&Vec<String>> =
             self.rows.iter().filter(|row| status.is_none_or(|s| row[s] == ANALYSED)).collect();
-        let rows: Vec<&Vec<String>> = analysed.iter().copied().filter(|r| !is_missing(&r[outcome])).collect();
-        let [negative, positive] = classes(asked.outcome, rows.iter().map(|r| r[outcome].as_str()))?;
+        let mut rows: Vec<&Vec<String>> =
+            analysed.iter().copied().filter(|r| !is_missing(&r[outcome])).collect();
+        let without_outcome = analysed.len() - rows.len();
+        let doubtful = self.doubtful(&rows);
+        let mut skipped = String::new();
+        if asked.skip_doubtful {
+            let Some(doubtful) = &doubtful else {
+                bail!(
+                    "there is no column `{WARNINGS}`; right would be one, by which --skip-doubtful knows what to skip"
+                );
+            };
+            rows.retain(|row| !self.is_doubtful(row));
+            if !doubtful.is_empty() {
+                skipped = format!(" without the {} in doubt", cases(doubtful.len()));
+            }
+        }
+        let values = rows.iter().map(|r| r[outcome].as_str());
+        let [negative, positive] = classes(asked.outcome, &skipped, values)?;
 
         let (mut left_out, mut spoilt) = (Vec::new(), Vec::new());
         let mut taken: Vec<(usize, Vec<Option<f64>>)> = Vec::new();
@@ -173,26 +127,51 @@ impl Table {
                 bail!("the table has two rows of the case `{}`; right would be one", twice[case]);
             }
         }
-        let patients = rows.iter().enumerate().map(|(i, row)| match (patient, case) {
-            (Some(p), _) if !is_missing(&row[p]) => format!("patient {}", row[p]),
-            (_, Some(c)) => format!("case {}", row[c]),
-            _ => format!("row {i:09}"),
-        });
+        let patients: Vec<String> = rows
+            .iter()
+            .enumerate()
+            .map(|(i, row)| match (patient, case) {
+                (Some(p), _) if !is_missing(&row[p]) => format!("patient {}", row[p]),
+                (_, Some(c)) => format!("case {}", row[c]),
+                _ => format!("row {i:09}"),
+            })
+            .collect();
+        let key = positive.to_lowercase();
+        let outcomes: Vec<bool> = rows.iter().map(|r| r[outcome].to_lowercase() == key).collect();
+        let mut of_patient: BTreeMap<&str, [bool; 2]> = BTreeMap::new();
+        for (patient, &outcome) in patients.iter().zip(&outcomes) {
+            of_patient.entry(patient).or_default()[usize::from(outcome)] = true;
+        }
+        let with_both = of_patient.values().filter(|has| **has == [true; 2]).count();
         Ok(Read {
             cohort: Cohort {
                 names: taken.iter().map(|(i, _)| self.columns[*i].clone()).collect(),
                 rows: (0..rows.len()).map(|r| taken.iter().map(|(_, v)| v[r]).collect()).collect(),
-                outcomes: rows.iter().map(|r| r[outcome] == positive).collect(),
-                patients: patients.collect(),
+                outcomes,
+                patients,
             },
             positive,
             negative,
             patient: patient.map(|p| self.columns[p].clone()),
             left_out,
             spoilt,
-            without_outcome: analysed.len() - rows.len(),
+            without_outcome,
             not_analysed: self.rows.len() - analysed.len(),
+            doubtful,
+            with_both,
         })
+    }
+
+    /// The cases of these rows whose numbers are in doubt, empty texts where cases have no names; none where nothing is known of remarks.
+    fn doubtful(&self, rows: &[&Vec<String>]) -> Option<Vec<String>> {
+        self.column(WARNINGS)?;
+        let case = self.column(CASE);
+        let doubtful = rows.iter().filter(|row| self.is_doubtful(row));
+        Some(doubtful.map(|row| case.map_or_else(String::new, |c| row[c].clone())).collect())
+    }
+
+    fn is_doubtful(&self, row: &[String]) -> bool {
+        self.column(WARNINGS).is_some_and(|w| row[w].split_whitespace().any(is_doubt))
     }
 }
 
@@ -212,22 +191,25 @@ fn number(text: &str) -> Option<Option<f64>> {
     }
 }
 
-/// The two values of the outcome, the one that counts last.
-fn classes<'a>(name: &str, values: impl Iterator<Item = &'a str>) -> Result<[String; 2]> {
-    let found: BTreeSet<&str> = values.collect();
-    let [first, last] = found.iter().copied().collect::<Vec<_>>()[..] else {
+/// The two values of the outcome, the one that counts last. Capitals do not part them; the spelling that stands first is kept. `skipped` says
+/// which rows were left out before.
+fn classes<'a>(name: &str, skipped: &str, values: impl Iterator<Item = &'a str>) -> Result<[String; 2]> {
+    let mut found: BTreeMap<String, &str> = BTreeMap::new();
+    for value in values {
+        found.entry(value.to_lowercase()).or_insert(value);
+    }
+    let [(low, first), (high, last)] = found.iter().collect::<Vec<_>>()[..] else {
         const SHOWN: usize = 5;
-        let some: Vec<&str> = found.iter().copied().take(SHOWN).collect();
-        let more = if found.len() > SHOWN { ", .." } else { "" };
-        bail!(
-            "the outcome `{name}` has {} different values ({}{more}); right would be two, such as 0 and 1",
-            found.len(),
-            some.join(", ")
-        );
+        let some: Vec<&str> = found.values().copied().take(SHOWN).collect();
+        let shown = match found.len() {
+            0 => "no value".to_owned(),
+            1 => format!("one value only ({})", some.join(", ")),
+            n => format!("{n} different values ({}{})", some.join(", "), if n > SHOWN { ", .." } else { "" }),
+        };
+        bail!("the outcome `{name}` has {shown}{skipped}; right would be two, such as 0 and 1");
     };
-    let lower = [first.to_lowercase(), last.to_lowercase()];
-    let turned = WORDS.iter().any(|w| lower[0] == w[1] && lower[1] == w[0]);
-    Ok(if turned { [last, first] } else { [first, last] }.map(str::to_owned))
+    let turned = WORDS.iter().any(|w| low == w[1] && high == w[0]);
+    Ok(if turned { [*last, *first] } else { [*first, *last] }.map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -241,21 +223,8 @@ mod tests {
         Table::read(&path).unwrap()
     }
 
-    const ASKED: Asked<'static> = Asked { outcome: "died", patient: None, attributes: &[] };
-
-    #[test]
-    fn a_table_of_other_separators_is_refused_for_them() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("t.csv");
-        for (text, what) in [("case_id;died;age\na;1;3,5\n", "semicolons"), ("case_id\tdied\na\t1\n", "tabs")]
-        {
-            std::fs::write(&path, text).unwrap();
-            let error = Table::read(&path).err().map(|e| e.to_string()).unwrap_or_default();
-            assert!(error.contains(&format!("separated by {what}")) && error.contains("t.csv"), "{error}");
-        }
-        std::fs::write(&path, "").unwrap();
-        assert!(Table::read(&path).is_err());
-    }
+    const ASKED: Asked<'static> =
+        Asked { outcome: "died", patient: None, attributes: &[], skip_doubtful: false };
 
     #[test]
     fn words_failures_and_cases_without_outcome_are_told_and_left_out() {
@@ -292,19 +261,56 @@ mod tests {
     }
 
     #[test]
-    fn of_two_words_the_usual_one_is_the_outcome() {
+    fn of_two_words_the_usual_one_is_the_outcome_and_capitals_part_none() {
         for (values, right) in [
-            (["0", "1"], ["0", "1"]),
-            (["True", "false"], ["false", "True"]),
-            (["positive", "negative"], ["negative", "positive"]),
-            (["ward", "icu"], ["icu", "ward"]),
+            (&["0", "1"][..], ["0", "1"]),
+            (&["True", "false"], ["false", "True"]),
+            (&["positive", "negative"], ["negative", "positive"]),
+            (&["ward", "icu"], ["icu", "ward"]),
+            (&["alive", "Dead", "DEAD", "Alive"], ["alive", "Dead"]),
+            (&["YES", "no", "yes", "No"], ["no", "YES"]),
         ] {
-            assert_eq!(classes("x", values.into_iter()).unwrap(), right);
+            assert_eq!(classes("x", "", values.iter().copied()).unwrap(), right);
         }
-        let error = classes("stage", ["1", "2", "3"].into_iter()).unwrap_err().to_string();
-        assert!(
-            error.contains("3 different values (1, 2, 3)") && error.contains("right would be two"),
-            "{error}"
-        );
+        for (values, words) in [
+            (&["1", "2", "3"][..], "has 3 different values (1, 2, 3); right would be two"),
+            (&["Yes", "yes"], "has one value only (Yes); right would be two"),
+            (&[], "has no value; right would be two"),
+        ] {
+            let error = classes("stage", "", values.iter().copied()).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn one_outcome_in_several_spellings_counts_alike_and_patients_with_both_are_counted() {
+        let read = table(
+            "case_id,patient,age,died\na,p,1, Yes \nb,p,2,yes\nc,q,3,NO\nd,q,4,YES\ne,r,5,no\nf,r,6,No\n",
+        )
+        .cohort(&ASKED)
+        .unwrap();
+        assert_eq!((read.negative.as_str(), read.positive.as_str()), ("NO", "Yes"));
+        assert_eq!(read.cohort.outcomes, [true, true, false, true, false, false]);
+        assert_eq!(read.with_both, 1);
+    }
+
+    #[test]
+    fn rows_in_doubt_are_named_and_left_out_where_asked() {
+        let rows = "a,1,hu_doubtful,0\nb,2,not_hu one_slice,1\nc,3,one_slice lungs_cut_off,1\nd,4,,0\ne,5,burden_unlikely,\n";
+        let both = table(&format!("case_id,age,warnings,died\n{rows}"));
+        let kept = both.cohort(&ASKED).unwrap();
+        assert_eq!(kept.doubtful.as_deref(), Some(&["a".to_owned(), "c".to_owned()][..]));
+        assert_eq!((kept.cohort.rows.len(), kept.without_outcome), (4, 1));
+        let skip = Asked { skip_doubtful: true, ..ASKED };
+        let skipped = both.cohort(&skip).unwrap();
+        assert_eq!(skipped.doubtful, kept.doubtful);
+        assert_eq!(skipped.cohort.rows, [[Some(2.0)], [Some(4.0)]]);
+        assert_eq!((skipped.cohort.outcomes, skipped.without_outcome), (vec![true, false], 1));
+
+        let refusal = |text: &str| table(text).cohort(&skip).err().unwrap().to_string();
+        let none = refusal("case_id,age,warnings,died\na,1,hu_doubtful,0\nb,2,,1\n");
+        assert!(none.contains("has one value only (1) without the 1 case in doubt"), "{none}");
+        assert!(refusal("case_id,age,died\na,1,0\nb,2,1\n").contains("no column `warnings`"));
+        assert_eq!(table("age,died\n1,0\n2,1\n").cohort(&ASKED).unwrap().doubtful, None);
     }
 }
