@@ -53,6 +53,8 @@ pub(crate) struct Analysis {
     pub(crate) patient: Option<Patient>,
     pub(crate) slices: Slices,
     pub(crate) warnings: Vec<Warning>,
+    /// Codes of those warnings that put the numbers in doubt.
+    pub(crate) doubts: Vec<String>,
     pub(crate) models: Vec<ModelUsed>,
     /// How the infection model's interval was fitted, for the page.
     #[serde(skip)]
@@ -300,6 +302,7 @@ pub(crate) fn analyse(
             .then(|| gg_eval::attenuation(&ct.voxels, &lung, &infection, &map)),
         severity: burden.severity.clone(),
         infection: infection_part(burden, interval),
+        doubts: warnings.iter().map(|w| w.code.to_string()).filter(|code| doubts::is_doubt(code)).collect(),
         warnings,
         models: models.used(),
         interval_fit: models.infection.as_ref().and_then(|m| m.bundle.info.interval.clone()),

@@ -208,14 +208,20 @@ pub(super) fn contradiction(classification: &Classification, burden: &Burden) ->
     Some(Warning::new("classifier_contradicts_mask", message))
 }
 
-/// Codes of remarks that say to look before a number is used, or that something else may have been taken for lung.
-pub(crate) const DOUBTS: [&str; 6] = [
-    "hu_doubtful",
-    "lung_too_dense",
-    "lung_share_unlikely",
-    "lung_volume_unlikely",
+/// Codes of remarks after which no number is to be used before somebody has looked at the CT and the masks.
+pub(crate) const DOUBTS: [&str; 12] = [
     "burden_unlikely",
-    "lungs_cut_off",
+    "coarse_pixels",
+    "hu_doubtful",
+    "intensity_contradicted",
+    "lone_lung",
+    "lung_shape_unlikely",
+    "lung_share_unlikely",
+    "lung_too_dense",
+    "lung_volume_unlikely",
+    "probably_negative",
+    "streaks",
+    "unknown_intensity",
 ];
 
 /// Whether a remark of this code puts the numbers of an analysis in doubt.

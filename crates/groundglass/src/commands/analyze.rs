@@ -339,7 +339,8 @@ fn write_summary(dir: &Path, cases: &[Case], unreached: BTreeSet<String>) -> Res
 }
 
 fn sentence(a: &Analysis, report: &Path) -> String {
-    let interval = a.infection.percent_of_lung_interval;
+    // How sure a number is says nothing where the CT or the masks may not be what they are taken for.
+    let interval = a.infection.percent_of_lung_interval.filter(|_| a.doubts.is_empty());
     let interval = interval.map_or(String::new(), |[low, high]| format!(" ({low:.1} to {high:.1})"));
     let percent = a
         .infection
@@ -348,5 +349,9 @@ fn sentence(a: &Analysis, report: &Path) -> String {
         .map_or("no percentage".to_owned(), |p| format!("{p:.1} %{interval}"));
     let severity =
         a.severity.score.map_or(String::new(), |s| format!(", severity {s} of {}", a.severity.max));
-    format!("{}: {percent} of the lung infected{severity}; report: {}", a.case_id, report.display())
+    let doubts = match &a.doubts[..] {
+        [] => String::new(),
+        doubts => format!(", IN DOUBT ({}): look at the CT and the masks first", doubts.join(", ")),
+    };
+    format!("{}: {percent} of the lung infected{severity}{doubts}; report: {}", a.case_id, report.display())
 }
