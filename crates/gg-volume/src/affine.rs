@@ -59,6 +59,20 @@ impl Affine {
         std::array::from_fn(|r| self.origin[r] + (0..3).map(|c| self.columns[c][r] * index[c]).sum::<f64>())
     }
 
+    /// The index `(x, y, z)` of a position in LPS+ mm, in parts of voxels: the inverse of [`Affine::apply`].
+    ///
+    /// # Source
+    /// Cramer's rule.
+    pub fn index_of(&self, position: [f64; 3]) -> [f64; 3] {
+        let from_origin: [f64; 3] = std::array::from_fn(|r| position[r] - self.origin[r]);
+        let whole = determinant(self.columns);
+        std::array::from_fn(|axis| {
+            let mut columns = self.columns;
+            columns[axis] = from_origin;
+            determinant(columns) / whole
+        })
+    }
+
     /// Distance between voxel centres along z, y and x (array order), in mm.
     pub fn spacing_mm(&self) -> [f64; 3] {
         [norm(self.columns[2]), norm(self.columns[1]), norm(self.columns[0])]
@@ -183,6 +197,14 @@ mod tests {
         assert_eq!(a.orientation(), Orientation::LPS);
         assert_eq!(a.spacing_mm(), [2.0, 0.7, 0.7]);
         assert!((a.voxel_mm3() - 0.98).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_index_of_a_voxels_position_is_that_of_the_voxel() {
+        let columns = [[0.0, 0.1, -0.7], [-0.8, 0.1, 0.0], [0.3, -2.0, 0.0]];
+        let a = Affine::new(columns, [-120.0, 35.5, 900.0]).unwrap();
+        let index = a.index_of(a.apply([3.0, -4.5, 20.0]));
+        assert!(index.iter().zip([3.0, -4.5, 20.0]).all(|(i, right)| (i - right).abs() < 1e-9), "{index:?}");
     }
 
     #[test]
