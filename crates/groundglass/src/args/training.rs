@@ -71,7 +71,8 @@ pub(crate) struct EvaluateArgs {
     pub(crate) model: Vec<PathBuf>,
     /// Folder with masks of any program, as .nii.gz or .nii: CASE_ID/lung_mask and CASE_ID/infection_mask (what
     /// `analyze` writes), lung_mask/CASE_ID and infection_mask/CASE_ID, or CASE_ID with both structures (what nnU-Net
-    /// writes)
+    /// writes). Headers say how they lie on the CT, also those of a part of it; without a place in both headers voxels
+    /// are matched by their indices. Of masks in several layouts the first named here counts
     #[arg(long, value_name = "DIR")]
     pub(crate) pred: Option<PathBuf>,
     /// Which part to score

@@ -16,6 +16,7 @@ mod odd_input;
 mod outputs;
 mod paper;
 mod predictions;
+mod predictions_told;
 mod privacy;
 mod real_data;
 mod reproducibility;

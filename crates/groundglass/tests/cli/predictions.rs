@@ -6,34 +6,34 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-const CASES: usize = 6;
+pub(crate) const CASES: usize = 6;
 
-fn case_id(i: usize) -> String {
+pub(crate) fn case_id(i: usize) -> String {
     format!("phantom-{:03}", i + 1)
 }
 
 /// A true mask of the fixture's data set.
-fn truth(kind: &str, i: usize) -> (LabelVolume, Grid) {
+pub(crate) fn truth(kind: &str, i: usize) -> (LabelVolume, Grid) {
     let path = Fixture::get().set().join(kind).join(format!("{}.nii.gz", case_id(i)));
     gg_io::read_labels(&path, &gg_io::ReadOptions::default()).unwrap().value
 }
 
 /// A prediction that is not perfect: the right half of the grid is missed.
-fn half(labels: &LabelVolume) -> LabelVolume {
+pub(crate) fn half(labels: &LabelVolume) -> LabelVolume {
     let nx = labels.shape()[2];
     let values = labels.data().iter().enumerate();
     Volume::from_vec(labels.shape(), values.map(|(i, &v)| if i % nx < nx / 2 { 0 } else { v }).collect())
         .unwrap()
 }
 
-fn write(dir: &Path, name: &str, labels: &LabelVolume, grid: &Grid) {
+pub(crate) fn write(dir: &Path, name: &str, labels: &LabelVolume, grid: &Grid) {
     let path = dir.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     gg_io::write_labels_nifti(&path, labels, grid).unwrap();
 }
 
 /// The same mask along other axes, with the affine that belongs to them.
-fn stored_as(orientation: &str, labels: &LabelVolume, grid: &Grid) -> (LabelVolume, Grid) {
+pub(crate) fn stored_as(orientation: &str, labels: &LabelVolume, grid: &Grid) -> (LabelVolume, Grid) {
     let (from, to) = (grid.axis_map(), AxisMap::from_orientation(Orientation::parse(orientation).unwrap()));
     let canonical = from.canonical_shape(labels.shape());
     let mut shape = [0; 3];
@@ -67,12 +67,12 @@ fn stored_as(orientation: &str, labels: &LabelVolume, grid: &Grid) -> (LabelVolu
     (turned, grid)
 }
 
-fn evaluate(pred: &Path, out: &Path) -> Ran {
+pub(crate) fn evaluate(pred: &Path, out: &Path) -> Ran {
     let set = Fixture::get().set();
     groundglass(&["evaluate", arg(&set), "--pred", arg(pred), "--resamples", "20", "--out", arg(out)])
 }
 
-fn scores(pred: &Path) -> Value {
+pub(crate) fn scores(pred: &Path) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     evaluate(pred, &out).ok();
@@ -81,7 +81,7 @@ fn scores(pred: &Path) -> Value {
 
 /// Refused with these words; nothing is left.
 #[track_caller]
-fn refused(pred: &Path, words: &[&str]) {
+pub(crate) fn refused(pred: &Path, words: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     evaluate(pred, &out).refused(1, words);

@@ -1,6 +1,8 @@
 //! `evaluate`: scores of bundles, or of masks from anywhere, volume by volume on the grid of the input.
 
 mod comparisons;
+mod mask_file;
+mod otherwise;
 mod part;
 mod predictions;
 mod remarks;
@@ -26,6 +28,7 @@ use gg_eval::{
 use gg_imaging::PrepareConfig;
 use gg_report::{Comparison, SlicePicture};
 use gg_volume::{AxisMap, LabelVolume, Volume, Warned, Warning};
+use otherwise::Otherwise;
 use part::Chosen;
 use predictions::Folder;
 use std::path::Path;
@@ -66,6 +69,8 @@ struct Scored {
     case: CaseScores,
     /// Scores of the structures that have a truth and no prediction, should other cases have one.
     missing: [Option<SegScores>; 2],
+    /// What would make masks of another program fit that fit badly.
+    otherwise: Option<Otherwise>,
 }
 
 pub(super) fn run(context: &Context, args: EvaluateArgs) -> Result<()> {
@@ -129,7 +134,11 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
         let predicted = predict(context, &mut source, case, &loaded)?;
         let data_set = sets.sets.iter().position(|s| std::ptr::eq(s, set)).unwrap_or(0);
         let of = (data_set, Question::of(set.layout));
-        scored.push(score(case, of, &loaded, &predicted, &chosen)?);
+        let mut one = score(case, of, &loaded, &predicted, &chosen)?;
+        if let Source::Folder(_) = source {
+            one.otherwise = otherwise::look(&one.case, &loaded, &predicted);
+        }
+        scored.push(one);
         step.inc();
     }
     step.finish();
@@ -138,13 +147,15 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
         context.console.warn(&warning.message);
         warnings.push(warning);
     }
-    if let Some(warning) = remarks::elsewhere(&scored) {
+    let mut remarked = remarks::on_all(&mut scored);
+    if let Source::Folder(folder) = &source {
+        let all: Vec<&Case> = sets.cases().collect();
+        let scans = scored.iter().map(|s| s.case.sha256.as_str()).collect();
+        remarked.extend(folder.of_no_case(&all, (all.len() == scored.len()).then_some(&scans))?);
+    }
+    for warning in remarked {
         context.console.warn(&warning.message);
         warnings.push(warning);
-    }
-    for message in remarks::count_missing(&mut scored) {
-        context.console.warn(&message);
-        warnings.push(Warning::new("prediction_missing", message));
     }
     let basis = Basis {
         leak,
@@ -353,6 +364,7 @@ fn score(
     let mut warnings = loaded.warnings.clone();
     warnings.extend(predicted.warnings.iter().filter(|w| !loaded.warnings.contains(w)).cloned());
     Ok(Scored {
+        otherwise: None,
         missing: [missing(&predicted.lung, &loaded.lung)?, missing(&predicted.infection, &loaded.infection)?],
         case: CaseScores {
             case_id: case.case_id.clone(),
@@ -427,6 +439,10 @@ fn summary(scores: &Scores, out: &Path) -> String {
     if let Some(b) = &scores.percent_of_lung {
         let median = number(b.median_absolute_error);
         lines.push(format!("percentage error: median {median} points{left_out}"));
+    } else if let n @ 1.. = scores.cases.iter().filter(|c| remarks::lacks_lungs(c)).count() {
+        lines.push(format!(
+            "percentage error: none, as the predicted lungs of {n} cases are empty, and no other has a percentage"
+        ));
     }
     if let Some(c) = &scores.percent_of_lung_interval {
         lines.push(format!("           {}", interval_words(c)));

@@ -1,20 +1,19 @@
 //! Masks of any program, found in a folder by the names of the cases and laid on the grid of each CT.
 
+use super::mask_file::{self, label_list};
 use anyhow::{Context as _, Result, bail};
-use gg_dataset::{Case, MaskLabels, Structure, UnknownLabels};
+use gg_dataset::{Case, MaskLabels, Structure};
 use gg_io::{ReadOptions, Scan};
-use gg_volume::{Grid, LabelVolume, Warning};
+use gg_volume::{LabelVolume, Warning};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Said where nothing is found.
 const LAYOUTS: &str = "understood are CASE/lung_mask.nii.gz and CASE/infection_mask.nii.gz (as `analyze` writes them), \
     lung_mask/CASE.nii.gz and infection_mask/CASE.nii.gz, or both structures in CASE.nii.gz (as nnU-Net writes them)";
-/// A mask whose header places it further than this from its CT is of another scan, or of a changed one.
-const FURTHEST_VOXELS: f64 = 0.5;
-/// A file with more different values than this is no mask.
-const MOST_LABELS: usize = 8;
+/// Code of the remark on masks that lie in the folder twice.
+pub(super) const TWICE: &str = "prediction_twice";
 /// The infected lung in a mask of both structures that nothing explains.
 const INFECTED_LUNG: u8 = 3;
 
@@ -35,6 +34,15 @@ pub(super) struct Masks {
     pub(super) lung: Option<LabelVolume>,
     pub(super) infection: Option<LabelVolume>,
     pub(super) warnings: Vec<Warning>,
+}
+
+/// A file that holds a mask of a case.
+struct Candidate<'a> {
+    path: PathBuf,
+    /// What its labels mean; `None` for a mask of one structure.
+    meaning: Option<&'a MaskLabels>,
+    /// How files of its kind are called.
+    layout: String,
 }
 
 /// One output folder of `analyze`.
@@ -58,7 +66,7 @@ impl Folder {
         };
         folder.combined = folder.find_combined(cases)?;
         let separate =
-            |case: &&&Case| Structure::BOTH.iter().any(|&s| folder.separate(&case.case_id, s).is_some());
+            |case: &&&Case| Structure::BOTH.iter().any(|&s| !folder.separate(&case.case_id, s).is_empty());
         if folder.analyses.is_empty() && folder.combined.is_empty() && !cases.iter().any(|c| separate(&c)) {
             let found = match std::fs::read_dir(root)?.count() {
                 0 => "is empty".to_owned(),
@@ -78,23 +86,25 @@ impl Folder {
         let grid = &scan.ct.grid;
         let analysed = self.analysed(case, &scan.sha256, &mut masks.warnings);
         for structure in Structure::BOTH {
-            let own = analysed
-                .and_then(|a| nifti(a.folder.join(file_name(structure))))
-                .or_else(|| self.separate(&case.case_id, structure));
-            let found = match (own, self.combined.get(&case.case_id)) {
-                (Some(path), _) => {
-                    let labels = read_mask(&path, grid, &mut masks.warnings)?;
-                    Some(inside(&path, structure, &labels, own_labels(structure, &labels))?)
+            let found = self.candidates(case, structure, analysed);
+            let Some((taken, others)) = found.split_first() else { continue };
+            let labels = mask_file::read(&taken.path, structure, taken.meaning, grid, &mut masks.warnings)?;
+            for other in others {
+                let read = mask_file::read(&other.path, structure, other.meaning, grid, &mut Vec::new());
+                // One that cannot be read is none of the same content.
+                if read.map_or(true, |other| other != labels) {
+                    let message = format!(
+                        "the folder holds two {} masks that differ: that of {} was taken, that of {} was not",
+                        structure.name(),
+                        taken.layout,
+                        other.layout
+                    );
+                    masks.warnings.push(Warning::new(TWICE, message));
                 }
-                (None, Some((path, meaning))) if meaning.tell(structure) => {
-                    let labels = read_mask(path, grid, &mut masks.warnings)?;
-                    Some(inside(path, structure, &labels, meaning.clone())?)
-                }
-                _ => None,
-            };
+            }
             match structure {
-                Structure::Lung => masks.lung = found,
-                Structure::Infection => masks.infection = found,
+                Structure::Lung => masks.lung = Some(labels),
+                Structure::Infection => masks.infection = Some(labels),
             }
         }
         let mut told: Vec<Warning> = Vec::new();
@@ -106,13 +116,73 @@ impl Folder {
         Ok(masks)
     }
 
-    /// The mask of one structure alone, in either layout.
-    fn separate(&self, case_id: &str, structure: Structure) -> Option<PathBuf> {
+    /// All files with the mask of one structure of a case; the first of them counts.
+    fn candidates<'a>(
+        &'a self,
+        case: &Case,
+        structure: Structure,
+        analysed: Option<&Analysed>,
+    ) -> Vec<Candidate<'a>> {
         let file = file_name(structure);
-        let names = self.names.get(case_id)?;
-        names.iter().find_map(|name| {
-            nifti(self.root.join(name).join(&file)).or_else(|| nifti(self.root.join(&file).join(name)))
-        })
+        let own = |path, layout| Candidate { path, meaning: None, layout };
+        let of_analysis = analysed.and_then(|a| nifti(a.folder.join(&file)));
+        let of_analysis = of_analysis.map(|path| own(path, "`analyze`".to_owned()));
+        let combined = self.combined.get(&case.case_id).filter(|(_, meaning)| meaning.tell(structure));
+        let combined = combined.map(|(path, meaning)| Candidate {
+            path: path.clone(),
+            meaning: Some(meaning),
+            layout: "CASE with both structures".to_owned(),
+        });
+        let separate = self.separate(&case.case_id, structure).into_iter();
+        let separate = separate.map(|(path, layout)| own(path, layout));
+        let mut found: Vec<Candidate<'_>> = Vec::new();
+        for candidate in of_analysis.into_iter().chain(separate).chain(combined) {
+            if found.iter().all(|f| f.path != candidate.path) {
+                found.push(candidate);
+            }
+        }
+        found
+    }
+
+    /// The masks of one structure alone, in either layout.
+    fn separate(&self, case_id: &str, structure: Structure) -> Vec<(PathBuf, String)> {
+        let file = file_name(structure);
+        let names = self.names.get(case_id).into_iter().flatten();
+        let both = names.flat_map(|name| {
+            [
+                (nifti(self.root.join(name).join(&file)), format!("CASE/{file}")),
+                (nifti(self.root.join(&file).join(name)), format!("{file}/CASE")),
+            ]
+        });
+        both.filter_map(|(path, layout)| Some((path?, layout))).collect()
+    }
+
+    /// Says how many masks are of none of the data sets' cases; `scans` are the hashes of their scans, where all were read.
+    pub(super) fn of_no_case(
+        &self,
+        cases: &[&Case],
+        scans: Option<&BTreeSet<&str>>,
+    ) -> Result<Option<Warning>> {
+        let names_of = |case: &&Case| std::iter::once(case.case_id.clone()).chain(case.aliases.clone());
+        let known: BTreeSet<String> = cases.iter().flat_map(names_of).collect();
+        if self.analyses.iter().any(|a| a.folder == self.root) {
+            return Ok(None);
+        }
+        let mut names = masks_below(&self.root, !self.combined.is_empty())?;
+        for analysed in &self.analyses {
+            // An analysis is found by its CT, whatever its folder is called.
+            let is_read = scans.is_none_or(|scans| scans.contains(analysed.sha256.as_str()));
+            if is_read || known.contains(&analysed.case_id) {
+                analysed.folder.file_name().map(|name| names.remove(&*name.to_string_lossy()));
+            }
+        }
+        let left = names.difference(&known).count();
+        Ok((left > 0).then(|| {
+            let message = format!(
+                "masks of no case of the data set lie in the folder and were left out; names of such masks: {left}"
+            );
+            Warning::new("prediction_of_no_case", message)
+        }))
     }
 
     /// The output of `analyze` for this CT: made from the same file, else of the same name.
@@ -162,6 +232,40 @@ impl Folder {
     }
 }
 
+/// The names of all masks below a folder in the layouts that lie there.
+fn masks_below(root: &Path, combined: bool) -> Result<BTreeSet<String>> {
+    let kinds = Structure::BOTH.map(file_name);
+    let mut names = BTreeSet::new();
+    for path in entries(root)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !path.is_dir() {
+            names.extend(mask_name(&name).filter(|_| combined).map(str::to_owned));
+        } else if kinds.contains(&name) {
+            let files = entries(&path)?;
+            let files = files.iter().filter_map(|file| file.file_name()?.to_str());
+            names.extend(files.filter_map(mask_name).map(str::to_owned));
+        } else if kinds.iter().any(|kind| nifti(path.join(kind)).is_some()) {
+            names.insert(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The name of a mask's file without its extension.
+fn mask_name(file: &str) -> Option<&str> {
+    file.strip_suffix(".nii.gz").or_else(|| file.strip_suffix(".nii"))
+}
+
+/// What a folder holds, in order.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let opening = || format!("opening {}", folder.display());
+    let found = std::fs::read_dir(folder).with_context(opening)?;
+    let mut paths =
+        found.map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>().with_context(opening)?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// `lung_mask` or `infection_mask`.
 fn file_name(structure: Structure) -> String {
     format!("{}_mask", structure.name())
@@ -198,13 +302,8 @@ fn analyses(root: &Path) -> Result<Vec<Analysed>> {
         case_id: String,
         input: Input,
     }
-    let mut folders = vec![root.to_owned()];
-    for entry in std::fs::read_dir(root).with_context(|| format!("opening {}", root.display()))? {
-        folders.push(entry.with_context(|| format!("opening {}", root.display()))?.path());
-    }
-    folders.sort();
     let mut found = Vec::new();
-    for folder in folders {
+    for folder in std::iter::once(root.to_owned()).chain(entries(root)?) {
         let path = folder.join("analysis.json");
         if !path.is_file() {
             continue;
@@ -242,86 +341,4 @@ fn explain(files: &[&PathBuf]) -> Result<()> {
         first.display(),
         label_list(&seen)
     )
-}
-
-/// Reads a mask and lays it on the stored grid of its CT.
-fn read_mask(path: &Path, ct: &Grid, warnings: &mut Vec<Warning>) -> Result<LabelVolume> {
-    let named = || path.display().to_string();
-    let unpacked = path.with_extension("");
-    if path.extension().is_some_and(|e| e == "gz") && unpacked.is_file() {
-        bail!(
-            "{}: {} lies beside it, and either could be meant; right would be one of them",
-            path.display(),
-            unpacked.file_name().unwrap_or_default().display()
-        );
-    }
-    let (labels, grid) = gg_io::read_labels(path, &ReadOptions::default()).with_context(named)?.value;
-    let found = labels.shape();
-    let laid = gg_dataset::lay(labels, &grid, ct);
-    if laid.labels.shape() != ct.shape {
-        let text = |[z, y, x]: [usize; 3]| format!("{x} x {y} x {z}");
-        bail!(
-            "{}: the mask has the shape {}, right would be that of its CT, {} (columns x rows x slices)",
-            path.display(),
-            text(found),
-            text(ct.shape)
-        );
-    }
-    if let Some(apart) = laid.apart_voxels.filter(|&a| a > FURTHEST_VOXELS) {
-        bail!(
-            "{}: the header places the mask {apart:.1} voxels away from its CT; right would be the place of the CT, also \
-             with its axes turned",
-            path.display()
-        );
-    }
-    if laid.turned {
-        let message =
-            "a predicted mask is stored in another orientation than its CT; it was turned as the headers say";
-        warnings.push(Warning::new("prediction_turned", message));
-    }
-    if grid.affine.is_some() != ct.affine.is_some() {
-        let message = "a predicted mask and its CT do not both say how they lie; the voxels were matched by their indices";
-        warnings.push(Warning::new("prediction_unplaced", message));
-    }
-    Ok(laid.labels)
-}
-
-/// What the labels of a mask of one structure mean: 0/1 (lungs also 0/1/2), or 0/255.
-fn own_labels(structure: Structure, labels: &LabelVolume) -> MaskLabels {
-    match structure {
-        _ if gg_dataset::labels_present(labels).iter().all(|v| matches!(*v, 0 | u8::MAX)) => {
-            MaskLabels::Lenient
-        }
-        Structure::Lung => MaskLabels::Lung,
-        Structure::Infection => MaskLabels::Infection,
-    }
-}
-
-fn inside(
-    path: &Path,
-    structure: Structure,
-    labels: &LabelVolume,
-    meaning: MaskLabels,
-) -> Result<LabelVolume> {
-    match gg_dataset::binary(structure, labels, &meaning) {
-        Ok(found) => Ok(found.labels),
-        Err(UnknownLabels { found, .. }) if found.len() > MOST_LABELS => bail!(
-            "{}: {} different values from {} to {} were found, as in a CT; right would be a mask",
-            path.display(),
-            found.len(),
-            found[0],
-            found[found.len() - 1]
-        ),
-        Err(UnknownLabels { found, right, .. }) => bail!(
-            "{}: the labels of the {} mask are {}, right would be {}",
-            path.display(),
-            structure.name(),
-            label_list(&found),
-            label_list(&right)
-        ),
-    }
-}
-
-fn label_list(labels: &[u8]) -> String {
-    labels.iter().map(u8::to_string).collect::<Vec<_>>().join(", ")
 }
