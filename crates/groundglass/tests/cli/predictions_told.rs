@@ -147,7 +147,7 @@ fn a_mask_of_a_part_between_the_voxels_or_outside_of_its_ct_is_refused_with_its_
     let (labels, grid) = truth("lung_mask", 0);
     let (first, shape) = bounds(&labels);
     let [z, y, x] = first;
-    let right = format!("right would be that of its CT, 64 x 64 x 20");
+    let right = "right would be that of its CT, 64 x 64 x 20";
     for (beside, words) in [
         (
             0.4,
@@ -174,7 +174,7 @@ fn a_mask_of_a_part_between_the_voxels_or_outside_of_its_ct_is_refused_with_its_
         let dir = tempfile::tempdir().unwrap();
         let (part, own) = cropped(&labels, &grid, first, shape, beside);
         write(dir.path(), "lung_mask/phantom-001.nii.gz", &part, &own);
-        refused(dir.path(), &["phantom-001.nii.gz", &right, &words[0], &words[1]]);
+        refused(dir.path(), &["phantom-001.nii.gz", right, &words[0], &words[1]]);
     }
     // other spacing: the shape alone is told
     let dir = tempfile::tempdir().unwrap();
@@ -182,7 +182,7 @@ fn a_mask_of_a_part_between_the_voxels_or_outside_of_its_ct_is_refused_with_its_
     let affine = own.affine.unwrap();
     own.affine = Some(Affine::new(affine.columns().map(|c| c.map(|v| v * 1.5)), affine.origin()).unwrap());
     write(dir.path(), "lung_mask/phantom-001.nii.gz", &part, &own);
-    refused(dir.path(), &["phantom-001.nii.gz", &right]);
+    refused(dir.path(), &["phantom-001.nii.gz", right]);
 }
 
 #[test]
