@@ -97,8 +97,11 @@ fn ctrl_c_in_analyze_exits_130_and_leaves_whole_cases_only() {
     }
     std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     Ran::from(child.wait_with_output().unwrap()).refused(130, &["interrupted", "of 200 CTs"]);
-    let done = fs::read_to_string(out.join("summary.csv")).unwrap().lines().count() - 1;
+    let summary = fs::read_to_string(out.join("summary.csv")).unwrap();
+    let with = |status: &str| summary.lines().filter(|line| line.contains(&format!(",{status},"))).count();
+    let done = with("analysed");
     assert!((1..200).contains(&done), "{done}");
+    assert_eq!(with("unreached"), 200 - done);
     let cases: Vec<_> =
         fs::read_dir(&out).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
     assert_eq!(cases.len(), done, "{cases:?}");
