@@ -237,9 +237,12 @@ mod tests {
                 }
             }
             let grid = Grid::unknown([7, 6, 40], "made for a test");
-            burden(&lung, &lung, &grid, Some(&AxisMap::IDENTITY), [0, 0]).value
+            burden(&lung, &lung, &grid, Some(&AxisMap::IDENTITY), [0, 0])
         };
-        let [right, middle, left] = [4, 18, 28].map(at);
+        let found = [4, 18, 28].map(at);
+        let remarked = |of: &Warned<Burden>| of.warnings.iter().any(|w| w.code == "lone_lung");
+        assert_eq!(found.each_ref().map(remarked), [false, true, false]);
+        let [right, middle, left] = found.map(|of| of.value);
         assert!(right.sides.is_some_and(|s| s.right.lung.voxels > 0 && s.left.lung.voxels == 0));
         assert!(left.sides.is_some_and(|s| s.left.lung.voxels > 0 && s.right.lung.voxels == 0));
         assert!(middle.sides.is_none() && middle.zones.is_none() && middle.lung.voxels > 0);

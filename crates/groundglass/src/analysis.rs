@@ -244,8 +244,9 @@ pub(crate) fn analyse(
     let spine = sides.as_ref().and_then(|map| spine::at_the_front(ct, &lung, map));
     let known = sides.filter(|_| spine.is_none());
     let mut burden =
-        burden(&lung, &infection, &ct.grid, known.as_ref(), blank.at_ends()).drain_into(&mut measured);
+        burden(&lung, &infection, &ct.grid, sides.as_ref(), blank.at_ends()).drain_into(&mut measured);
     if spine.is_some() {
+        (burden.sides, burden.zones, burden.severity.score) = (None, None, None);
         for reason in [&mut burden.sides_reason, &mut burden.zones_reason, &mut burden.severity.reason] {
             *reason = Some("the spine lies where the orientation of the CT has the front".to_owned());
         }

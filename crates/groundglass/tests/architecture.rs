@@ -145,6 +145,32 @@ fn no_source_file_is_too_long_to_read() {
     }
 }
 
+/// A code that is renamed where its remark is made would drop out of the list in silence.
+#[test]
+fn every_remark_that_puts_numbers_in_doubt_is_made_somewhere() {
+    let text = |path: &Path| fs::read_to_string(path).unwrap();
+    let own = sources().into_iter().filter(|path| path.components().any(|part| part.as_os_str() == "src"));
+    let texts: Vec<String> = own.map(|path| text(&path)).collect();
+    let doubts = text(&root().join("crates/groundglass/src/analysis/doubts.rs"));
+    let list = doubts
+        .split_once("pub(crate) const DOUBTS")
+        .unwrap()
+        .1
+        .split_once('=')
+        .unwrap()
+        .1
+        .split_once(';')
+        .unwrap()
+        .0;
+    let codes: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+    assert!(codes.len() > 10, "{codes:?}");
+    for code in codes {
+        let quoted = format!("\"{code}\"");
+        let made = texts.iter().map(|text| text.matches(&quoted).count()).sum::<usize>();
+        assert!(made > 1, "no remark has the code {code}");
+    }
+}
+
 #[test]
 fn every_dependency_is_declared_once_in_the_workspace() {
     for (name, manifest) in crates() {

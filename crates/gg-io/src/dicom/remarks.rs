@@ -64,6 +64,9 @@ pub(super) fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
     warnings
 }
 
+/// Intercepts that differ by less are rounded otherwise.
+const LEAST_HU: f64 = 1.0;
+
 /// A remark where slices of one slope state different intercepts: HU have one zero. Where the slope changes too, each slice may have been
 /// stretched to the range of its bits.
 fn other_intercepts(slices: &[SliceHeader]) -> Option<Warning> {
@@ -73,10 +76,10 @@ fn other_intercepts(slices: &[SliceHeader]) -> Option<Warning> {
     }
     let intercepts = slices.iter().map(|s| s.format.intercept);
     let (low, high) = intercepts.fold((first.intercept, first.intercept), |(l, h), i| (l.min(i), h.max(i)));
-    (low < high).then(|| {
+    (high - low >= LEAST_HU).then(|| {
         let message = format!(
-            "slices state different rescale intercepts, from {low} to {high}, with the same slope: HU of some are probably off by up to \
-             {}, and so are all means of HU",
+            "slices state different rescale intercepts, from {low} to {high}, with the same slope, right would be one for all: HU of some \
+             are probably off by up to {}, and so are all means of HU",
             high - low
         );
         Warning::new("rescale_intercepts_differ", message)

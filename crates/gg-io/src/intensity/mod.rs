@@ -8,9 +8,10 @@
 //! 3. not whole, and nowhere near 255: `unknown`, attenuation in 1/cm most likely (water 0.19, bone 0.5);
 //! 4. from 0 to 255: 8-bit grey. `contrast_8bit` where the traces of CLAHE are found (see `contrast`); `unknown`
 //!    where so much is black that the lung cannot be seen (a soft-tissue window); else `lung_window_8bit`;
-//! 5. soft tissue around 1024, air or lung below 424, and no more lung among the negatives of the values: `hu_plus_1024`. Padding (1500 below water and lower, as
-//!    -2000 or -3024 HU) is left out first, here and in the next rules;
-//! 6. values whose negatives are such HU as in the next rule, and which are none themselves: `unknown`, black and white exchanged;
+//! 5. soft tissue around 1024, air or lung below 424, and next to nothing where the negative of a CT has its bone: `hu_plus_1024`.
+//!    Padding (1500 below water and lower, as -2000 or -3024 HU) is left out first, here and in the next rules;
+//! 6. values that have something there, and whose negatives are such HU as in the next rule: `unknown`, black and white
+//!    exchanged;
 //! 7. negative values, soft tissue around water (0), air or lung below -600, nothing implausible: `hu`; less sure of
 //!    itself where no air lies around -1000, or where much lies below that and above padding;
 //! 8. anything else: `unknown`.
@@ -200,8 +201,6 @@ struct Tissues {
     /// Denser than padding, and less dense than air can be.
     below_air: f64,
     lung: f64,
-    /// Aerated lung, where a body has hardly anything if its values are other than they are taken for.
-    aerated: f64,
     soft: f64,
     /// Nothing in a body is outside -1300 to 3500 HU but metal and ringing.
     plausible: f64,
@@ -209,11 +208,12 @@ struct Tissues {
 }
 
 impl Tissues {
-    fn of(sample: &[f32], offset: f32) -> Self {
+    /// HU are `sign * value + offset`.
+    fn of(sample: &[f32], sign: f32, offset: f32) -> Self {
         let count = |part: &[f32]| {
-            let [mut air, mut below, mut lung, mut aerated, mut soft, mut plausible, mut padding] = [0u64; 7];
+            let [mut air, mut below, mut lung, mut soft, mut plausible, mut padding] = [0u64; 6];
             for &v in part {
-                let hu = v + offset;
+                let hu = sign * v + offset;
                 if hu <= PADDING_HU {
                     padding += 1;
                     continue;
@@ -222,20 +222,18 @@ impl Tissues {
                 air += u64::from((-1150.0..-930.0).contains(&hu));
                 below += u64::from(hu < -1150.0);
                 lung += u64::from((-930.0..=-600.0).contains(&hu));
-                aerated += u64::from((-880.0..=-650.0).contains(&hu));
                 soft += u64::from((-150.0..=150.0).contains(&hu));
             }
-            [air, below, lung, aerated, soft, plausible, padding]
+            [air, below, lung, soft, plausible, padding]
         };
-        let sum = |a: [u64; 7], b: [u64; 7]| std::array::from_fn(|i| a[i] + b[i]);
-        let [air, below, lung, aerated, soft, plausible, padding] =
-            sample.par_chunks(PART).map(count).reduce(|| [0; 7], sum);
+        let sum = |a: [u64; 6], b: [u64; 6]| std::array::from_fn(|i| a[i] + b[i]);
+        let [air, below, lung, soft, plausible, padding] =
+            sample.par_chunks(PART).map(count).reduce(|| [0; 6], sum);
         let body = (sample.len() as u64 - padding).max(1) as f64;
         Self {
             air: air as f64 / body,
             below_air: below as f64 / body,
             lung: lung as f64 / body,
-            aerated: aerated as f64 / body,
             soft: soft as f64 / body,
             plausible: plausible as f64 / body,
             padding: padding as f64 / sample.len() as f64,
@@ -271,6 +269,13 @@ impl Tissues {
     }
 }
 
+/// Share of the values where the negative of a CT has its bone, and HU shifted by 1024 nothing but padding, which is one value, the lowest.
+fn bone_of_a_negative(sample: &[f32], low: f32) -> f64 {
+    let bone = |v: &&f32| (-1500.0..=-200.0).contains(*v) && **v != low;
+    sample.par_chunks(PART).map(|part| part.iter().filter(bone).count()).sum::<usize>() as f64
+        / sample.len().max(1) as f64
+}
+
 fn hounsfield(sample: &[f32], facts: &Facts, range: String) -> Intensity {
     /// Shares that count as "there".
     const SOME: f64 = 0.02;
@@ -280,32 +285,31 @@ fn hounsfield(sample: &[f32], facts: &Facts, range: String) -> Intensity {
     const NEARLY_ALL: f64 = 0.98;
     /// Share of air in any chest, of the windpipe's if not of the room: less, and what should be air lies elsewhere.
     const TRACE: f64 = 0.001;
+    /// Share of bone in any chest.
+    const BONE: f64 = 0.005;
     /// The bound of signed 8-bit numbers: a CT in HU goes further.
     const SIGNED_BYTE: f32 = 128.0;
 
     // The shifted kind first: where HU has next to nothing (dense bone), it has all soft tissue. The other way round,
     // its air lies where HU has water.
     let offset = IntensityKind::HuPlus1024.hu_offset().unwrap_or(-1024.0);
-    let shifted = Tissues::of(sample, offset);
-    let negatives: Vec<f32> = sample.iter().map(|v| -v).collect();
-    let negative = Tissues::of(&negatives, 0.0);
-    if shifted.plausible > NEARLY_ALL
-        && shifted.soft > SOFT
-        && shifted.air + shifted.lung > SOME
-        && shifted.aerated >= negative.aerated
-    {
+    let shifted = Tissues::of(sample, 1.0, offset);
+    let bony = bone_of_a_negative(sample, facts.low) > BONE;
+    if shifted.plausible > NEARLY_ALL && shifted.soft > SOFT && shifted.air + shifted.lung > SOME && !bony {
         let mut reasons = vec![range];
         reasons.extend(shifted.reasons(offset));
         return answer(IntensityKind::HuPlus1024, 0.9, reasons);
     }
-    let hu = Tissues::of(sample, 0.0);
-    if hu.air + hu.lung <= SOME
-        && negative.plausible > NEARLY_ALL
-        && negative.soft > SOFT
-        && negative.air > TRACE
-        && negative.lung > SOME
-    {
-        return answer(IntensityKind::Unknown, 0.8, vec![range, LIKE_NEGATIVE.to_owned()]);
+    let hu = Tissues::of(sample, 1.0, 0.0);
+    if bony && hu.air + hu.lung <= SOME {
+        let negative = Tissues::of(sample, -1.0, 0.0);
+        if negative.plausible > NEARLY_ALL
+            && negative.soft > SOFT
+            && negative.air > TRACE
+            && negative.lung > SOME
+        {
+            return answer(IntensityKind::Unknown, 0.8, vec![range, LIKE_NEGATIVE.to_owned()]);
+        }
     }
     if facts.low < -SIGNED_BYTE && hu.plausible > NEARLY_ALL {
         let airy = hu.air + hu.lung > SOME;

@@ -82,6 +82,13 @@ fn hounsfield_units_in_every_disguise_are_recognised() {
 fn shifted_and_scaled_values_are_not_taken_for_hounsfield_units() {
     let ct = chest(60.0);
     check("12 bit, 1024 higher", &ct.map(|v| (v + 1024.0).clamp(0.0, 4095.0)), IntensityKind::HuPlus1024);
+    // Lungs full of ground-glass are no sign of a negative.
+    let dense = ct.map(|v| if (-930.0..-600.0).contains(&v) { v + 400.0 } else { v });
+    check(
+        "dense lungs, 1024 higher",
+        &dense.map(|v| (v + 1024.0).clamp(0.0, 4095.0)),
+        IntensityKind::HuPlus1024,
+    );
     check("1000 higher", &ct.map(|v| (v + 1000.0).clamp(0.0, 4095.0)), IntensityKind::HuPlus1024);
     for (what, volume) in
         [("negatives", ct.map(|v| -v)), ("negatives, clipped", ct.map(|v| -v.clamp(-1024.0, 1500.0)))]

@@ -209,7 +209,8 @@ pub(super) fn contradiction(classification: &Classification, burden: &Burden) ->
 }
 
 /// Codes of remarks after which no number is to be used before somebody has looked at the CT and the masks.
-pub(crate) const DOUBTS: [&str; 12] = [
+pub(crate) const DOUBTS: [&str; 15] = [
+    "apex_below_base",
     "burden_unlikely",
     "coarse_pixels",
     "hu_doubtful",
@@ -219,7 +220,9 @@ pub(crate) const DOUBTS: [&str; 12] = [
     "lung_share_unlikely",
     "lung_too_dense",
     "lung_volume_unlikely",
+    "lungs_not_side_by_side",
     "probably_negative",
+    "spine_at_the_front",
     "streaks",
     "unknown_intensity",
 ];

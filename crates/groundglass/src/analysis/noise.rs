@@ -1,7 +1,8 @@
 //! How noisy a CT in HU is, and whether its noise runs in one direction, as streaks do.
 //!
 //! Measured in soft tissue by `v(i) - 2 v(i + d) + v(i + 2 d)` along rows and along columns: what is even or rises evenly cancels out, and the
-//! median of its size is hardly moved by edges. Noise of standard deviation `s` that does not know its neighbours gives `s sqrt(6)`.
+//! median of its size is hardly moved by edges. Noise of standard deviation `s` that does not know its neighbours gives `s sqrt(6)`. What
+//! noise carries out of the range of soft tissue is not counted, so that strong noise seems weaker than it is.
 
 use gg_volume::{AxisMap, CtVolume, IntensityKind, Warning};
 use rayon::prelude::*;
@@ -68,7 +69,7 @@ fn told(found: &[[f64; 2]]) -> Vec<Warning> {
         warnings.push(Warning::new(
             "noisy",
             format!(
-                "the CT is noisy: soft tissue varies by {hu:.0} HU from pixel to pixel, and faint infection is lost in that; a \
+                "the CT is noisy: soft tissue varies by at least {hu:.0} HU from pixel to pixel, and faint infection is lost in that; a \
                  reconstruction with a softer kernel or thicker slices shows more"
             ),
         ));

@@ -97,8 +97,7 @@ fn default_folds(cases: &[SplitCase]) -> usize {
 
 /// The number of folds that the data sets' own tables name, where they name at least two.
 pub(crate) fn own_folds(cases: &[SplitCase]) -> Option<usize> {
-    let stated: std::collections::BTreeSet<usize> = cases.iter().filter_map(|c| c.fold).collect();
-    Some(stated.len()).filter(|&n| n >= 2)
+    cases.iter().filter_map(|c| c.fold).max().map(|last| last + 1).filter(|&n| n >= 2)
 }
 
 /// The remark that folds are drawn although a table names others.

@@ -222,6 +222,27 @@ fn attenuation_is_not_taken_for_grey() {
 }
 
 #[test]
+fn a_spine_at_the_front_takes_the_sides_away() {
+    // A bright bone at the back of the lungs, in the middle; the phantom's own is mostly marrow.
+    let dir = tempfile::tempdir().unwrap();
+    let (lung, side) = (lung_of_the_phantom(), 64);
+    let back = (0..lung.len()).filter(|&i| lung[i] != 0).map(|i| i / side % side).max().unwrap();
+    let bone = |i: usize| (back - 2..back + 4).contains(&(i / side % side)) && (28..36).contains(&(i % side));
+    let ct = as_floats(dir.path(), |i, hu| if bone(i) { 700.0 } else { hu });
+    let analysis = warned(&ct, &["--orientation", "RAS"], "spine_at_the_front");
+    let words = "the spine lies where the orientation of the CT has the front";
+    assert_eq!(analysis["infection"]["sides_reason"], words);
+    assert_eq!(analysis["infection"]["zones_reason"], words);
+    assert_eq!(analysis["severity"]["reason"], words);
+    for gone in
+        [&analysis["infection"]["right"], &analysis["infection"]["zones"], &analysis["severity"]["score"]]
+    {
+        assert!(gone.is_null(), "{analysis}");
+    }
+    assert!(analysis["doubts"].as_array().unwrap().iter().any(|code| code == "spine_at_the_front"));
+}
+
+#[test]
 fn a_slice_with_another_intercept_is_remarked_on() {
     let dir = tempfile::tempdir().unwrap();
     let (series, files) = dicom_edit::series(dir.path());

@@ -91,16 +91,18 @@ impl Folder {
             let labels = mask_file::read(&taken.path, structure, taken.meaning, grid, &mut masks.warnings)?;
             for other in others {
                 let read = mask_file::read(&other.path, structure, other.meaning, grid, &mut Vec::new());
-                // One that cannot be read is none of the same content.
-                if read.map_or(true, |other| other != labels) {
-                    let message = format!(
-                        "the folder holds two {} masks that differ: that of {} was taken, that of {} was not",
-                        structure.name(),
-                        taken.layout,
-                        other.layout
-                    );
-                    masks.warnings.push(Warning::new(TWICE, message));
-                }
+                let differ = match read {
+                    Ok(other) if other == labels => continue,
+                    Ok(_) => "two masks that differ",
+                    Err(_) => "two masks, of which one cannot be read",
+                };
+                let message = format!(
+                    "the folder holds for the {} {differ}: that of {} was taken, that of {} was not",
+                    structure.name(),
+                    taken.layout,
+                    other.layout
+                );
+                masks.warnings.push(Warning::new(TWICE, message));
             }
             match structure {
                 Structure::Lung => masks.lung = Some(labels),
@@ -179,7 +181,8 @@ impl Folder {
         let left = names.difference(&known).count();
         Ok((left > 0).then(|| {
             let message = format!(
-                "masks of no case of the data set lie in the folder and were left out; names of such masks: {left}"
+                "masks of no case of the data set lie in the folder and were left out: {}",
+                if left == 1 { "1 name".to_owned() } else { format!("{left} names") }
             );
             Warning::new("prediction_of_no_case", message)
         }))

@@ -37,7 +37,8 @@ pub(super) struct Read {
     pub(super) left_out: Vec<LeftOut>,
     /// Remarks on columns of numbers that a few other values kept out.
     pub(super) spoilt: Vec<String>,
-    /// Rows without an outcome, and rows of CTs that were not analysed: it failed, or the folder is an earlier run's.
+    /// Rows without an outcome, and rows of CTs that were not analysed: it failed, was not
+    /// reached, or the folder is an earlier run's.
     pub(super) without_outcome: usize,
     pub(super) not_analysed: usize,
     /// Case of each row with an outcome whose remarks put its numbers in doubt; none where the table has no remarks.

@@ -27,7 +27,7 @@ pub(super) fn temperature_words(info: &BundleInfo) -> String {
     format!("{:.3}{from}", info.temperature)
 }
 
-/// What is done to the masks of its task.
+/// The interval around the percentage.
 pub(super) fn interval_words(info: &BundleInfo) -> String {
     let Some(fit) = &info.interval else {
         return "none: the percentage comes without an interval".to_owned();
