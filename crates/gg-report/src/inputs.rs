@@ -152,6 +152,8 @@ pub struct AnalysisReport {
     pub case_id: String,
     /// Percentages, volumes, zones, severity.
     pub burden: BurdenNumbers,
+    /// Whether a warning puts the numbers in doubt; then the answer begins with that.
+    pub in_doubt: bool,
     /// Whether the CT shows infection.
     pub patient: Option<PatientCall>,
     /// Slices along z.

@@ -72,6 +72,7 @@ fn an_analysis_without_anything_is_still_a_page() {
 fn a_full_analysis_says_its_answer_first_and_escapes_the_case() {
     let row = |z| SliceRow { z, probability: Some(0.5), percent: (z % 2 == 0).then_some(12.0) };
     let report = AnalysisReport {
+        in_doubt: false,
         case_id: HOSTILE.into(),
         burden: BurdenNumbers {
             whole: region(12.34),
@@ -129,7 +130,10 @@ fn what_is_missing_is_a_dash_with_its_reason() {
     assert!(!page.contains("0 ml") && !page.contains("Six zones"));
     let zones_reason = Some("a lung is seen in fewer than three slices".into());
     let burden = BurdenNumbers { zones_reason, ..BurdenNumbers::default() };
-    let page = analysis_report(&AnalysisReport { burden, ..AnalysisReport::default() });
+    let page = analysis_report(&AnalysisReport { burden: burden.clone(), ..AnalysisReport::default() });
+    assert!(!page.contains("In doubt"));
+    let doubtful = AnalysisReport { burden: burden.clone(), in_doubt: true, ..AnalysisReport::default() };
+    assert!(analysis_report(&doubtful).contains("In doubt, see the warnings first. No lung was found"));
     assert!(page.contains("Zones and severity are not given: a lung is seen in fewer than three slices."));
     assert!(!page.contains("Sides"));
 }

@@ -18,6 +18,7 @@ pub(crate) fn page(outcome: &Outcome) -> String {
     gg_report::analysis_report(&AnalysisReport {
         case_id: a.case_id.clone(),
         burden: burden(a),
+        in_doubt: !a.doubts.is_empty(),
         patient: a.patient.as_ref().map(|p| PatientCall { score: p.found.score, threshold: p.threshold }),
         strip: strip(a, &outcome.rows),
         tally: tally(a),
@@ -48,7 +49,7 @@ fn burden(a: &Analysis) -> BurdenNumbers {
 
 fn interval(a: &Analysis) -> Option<PercentInterval> {
     let found = a.infection.whole.percent_of_lung?;
-    let [low, high] = a.infection.percent_of_lung_interval?;
+    let [low, high] = a.infection.percent_of_lung_interval.filter(|_| a.doubts.is_empty())?;
     let fit = a.interval_fit.as_ref()?;
     let (dice, deviation) = HUMAN_DICE;
     let [less, more] = second_reader(found, dice);
@@ -144,6 +145,7 @@ fn provenance(a: &Analysis) -> Provenance {
             Fact::new(
                 "Interval around the share",
                 match &a.interval_fit {
+                    Some(_) if !a.doubts.is_empty() => "not shown: the numbers are in doubt".to_owned(),
                     Some(fit) => format!("{:.0} %, fitted on {} patients", 100.0 * fit.level, fit.patients),
                     None => "none: the infection model carries no fit".to_owned(),
                 },

@@ -131,6 +131,7 @@ pub(crate) fn analysis(case: &Case) -> AnalysisReport {
     let warning =
         "Apex and base seem swapped: the lung narrows towards the end that the header calls the feet.";
     AnalysisReport {
+        in_doubt: false,
         case_id: "case-001".into(),
         burden: burden(),
         patient: Some(PatientCall { score: 0.93, threshold: 0.42 }),

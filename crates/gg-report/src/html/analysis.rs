@@ -34,7 +34,11 @@ pub fn analysis_report(report: &AnalysisReport) -> String {
         (tally(&report.tally))
         @if !report.strip.rows.is_empty() { figure.plain { (drawing(&slice_strip(&report.strip))) } }
     };
-    page("CT analysis", &report.case_id, &summary_sentence(burden), &report.provenance, body)
+    let answer = match (report.in_doubt, summary_sentence(burden)) {
+        (true, answer) => format!("In doubt, see the warnings first. {answer}"),
+        (false, answer) => answer,
+    };
+    page("CT analysis", &report.case_id, &answer, &report.provenance, body)
 }
 
 /// The answer in one sentence.

@@ -209,10 +209,9 @@ pub(super) fn contradiction(classification: &Classification, burden: &Burden) ->
 }
 
 /// Codes of remarks after which no number is to be used before somebody has looked at the CT and the masks.
-pub(crate) const DOUBTS: [&str; 15] = [
+pub(crate) const DOUBTS: [&str; 14] = [
     "apex_below_base",
     "burden_unlikely",
-    "coarse_pixels",
     "hu_doubtful",
     "intensity_contradicted",
     "lone_lung",
