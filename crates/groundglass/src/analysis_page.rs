@@ -49,7 +49,7 @@ fn burden(a: &Analysis) -> BurdenNumbers {
 
 fn interval(a: &Analysis) -> Option<PercentInterval> {
     let found = a.infection.whole.percent_of_lung?;
-    let [low, high] = a.infection.percent_of_lung_interval.filter(|_| a.doubts.is_empty())?;
+    let [low, high] = a.infection.percent_of_lung_interval?;
     let fit = a.interval_fit.as_ref()?;
     let (dice, deviation) = HUMAN_DICE;
     let [less, more] = second_reader(found, dice);
@@ -145,7 +145,6 @@ fn provenance(a: &Analysis) -> Provenance {
             Fact::new(
                 "Interval around the share",
                 match &a.interval_fit {
-                    Some(_) if !a.doubts.is_empty() => "not shown: the numbers are in doubt".to_owned(),
                     Some(fit) => format!("{:.0} %, fitted on {} patients", 100.0 * fit.level, fit.patients),
                     None => "none: the infection model carries no fit".to_owned(),
                 },
