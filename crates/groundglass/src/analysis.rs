@@ -322,9 +322,9 @@ pub(crate) fn kept(
     case_id: &str,
     stated: Option<Orientation>,
 ) -> Option<Analysis> {
-    let whole = output::is_ours(dir) && FILES.iter().all(|file| dir.join(file).is_file());
-    let text = std::fs::read_to_string(dir.join(ANALYSIS)).ok().filter(|_| whole)?;
-    let found: Analysis = serde_json::from_str(&text).ok()?;
+    let whole = output::is_ours(dir)
+        && FILES.iter().all(|file| dir.join(file).metadata().is_ok_and(|m| m.is_file() && m.len() > 0));
+    let found = earlier(dir).filter(|_| whole)?;
     let same = found.schema_version == SCHEMA_VERSION
         && found.case_id == case_id
         && found.input == Input::of(scan, stated)
@@ -332,6 +332,11 @@ pub(crate) fn kept(
         && found.program == Program::this()
         && found.compute == models.compute();
     same.then_some(found)
+}
+
+/// The result that lies in a folder, whatever it is of, where it can be read.
+pub(crate) fn earlier(dir: &Path) -> Option<Analysis> {
+    serde_json::from_str(&std::fs::read_to_string(dir.join(ANALYSIS)).ok()?).ok()
 }
 
 /// Writes all files of one case into a folder.

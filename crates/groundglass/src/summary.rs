@@ -20,7 +20,7 @@ pub(crate) const ANALYSED: &str = "analysed";
 pub(crate) const NO_ATTRIBUTES: [&str; 8] =
     ["case_id", STATUS, "error", "slices", WARNINGS, PERCENT_LOW, PERCENT_HIGH, SHA256];
 /// Column that holds the hash of the CT's files.
-const SHA256: &str = "sha256";
+pub(crate) const SHA256: &str = "sha256";
 /// The ends of the interval around the percentage.
 const PERCENT_LOW: &str = "percent_of_lung_low";
 const PERCENT_HIGH: &str = "percent_of_lung_high";
@@ -28,14 +28,17 @@ const PERCENT_HIGH: &str = "percent_of_lung_high";
 impl Row {
     /// The row of a CT that was analysed in this run.
     pub(crate) fn analysed(a: &Analysis) -> Self {
-        let codes: Vec<&str> = a.warnings.iter().map(|w| w.code.as_str()).collect();
-        Self::of(&a.case_id, ANALYSED, String::new(), codes.join(" "), Some(a))
+        Self::of(&a.case_id, ANALYSED, String::new(), codes(a), Some(a))
     }
 
-    /// The row of a CT without an analysis of this run: `failed`, `unreached` where the run was stopped before it, or `earlier` where the
-    /// folder is an earlier run's.
+    /// The row of a CT without an analysis of this run: `failed`, or `unreached` where the run was stopped before it.
     pub(crate) fn without(case_id: &str, status: &str, error: String) -> Self {
         Self::of(case_id, status, error, String::new(), None)
+    }
+
+    /// The row of a folder that is an earlier run's, with its numbers where they can be read, and why this run left it.
+    pub(crate) fn earlier(case_id: &str, error: String, found: Option<&Analysis>) -> Self {
+        Self::of(case_id, "earlier", error, found.map_or(String::new(), codes), found)
     }
 
     fn of(case_id: &str, status: &str, error: String, warnings: String, a: Option<&Analysis>) -> Self {
@@ -107,6 +110,11 @@ impl Row {
         row.push((SHA256.to_owned(), a.map_or(String::new(), |a| a.input.sha256.clone())));
         Self(row)
     }
+}
+
+/// The codes of its remarks.
+fn codes(a: &Analysis) -> String {
+    a.warnings.iter().map(|w| w.code.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes the table.

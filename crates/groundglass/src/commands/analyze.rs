@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use gg_io::Scan;
 use gg_volume::Warned;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -53,7 +53,25 @@ struct Failed {
     case_id: String,
     /// Why, without a path or a name.
     error: String,
+    /// Whether another result lies in its place and was left there.
+    #[serde(skip)]
+    left: bool,
 }
+
+/// Another result lies where `--resume` would go on.
+#[derive(Debug)]
+struct Taken;
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(
+            "another result lies in its place (of other files, another program, other models or settings, or not whole); right would be \
+             another --out, or --force beside --resume to replace it",
+        )
+    }
+}
+
+impl std::error::Error for Taken {}
 
 pub(super) fn run(context: &Context, args: AnalyzeArgs) -> Result<()> {
     let out = &args.out.out;
@@ -182,7 +200,8 @@ fn many(
             Err(error) => {
                 step.error(format!("{case_id}: {}", failure::sentence(&error)));
                 // The sentence names the path on stderr only: outputs carry none.
-                cases.push(Case::Failed(Failed { case_id: case_id.clone(), error: reason(&error) }));
+                let left = error.is::<Taken>();
+                cases.push(Case::Failed(Failed { case_id: case_id.clone(), error: reason(&error), left }));
             }
         }
         step.inc();
@@ -220,10 +239,7 @@ fn one(
                 return Ok(kept);
             }
             if !args.out.force {
-                bail!(
-                    "another result lies in its place (of other files, another program, other models or settings, or not whole); right would be \
-                     another --out, or --force beside --resume to replace it"
-                );
+                return Err(Taken.into());
             }
             Staged::begin(dir, true, ANALYSIS)?
         }
@@ -320,21 +336,28 @@ fn earlier(dir: &Path, cases: &[Case]) -> Result<BTreeSet<String>> {
 /// `unreached`: CTs that the run was stopped before.
 fn write_summary(dir: &Path, cases: &[Case], unreached: BTreeSet<String>) -> Result<()> {
     let mut earlier = earlier(dir, cases)?;
+    let row_of =
+        |case_id: &str, error| Row::earlier(case_id, error, analysis::earlier(&dir.join(case_id)).as_ref());
     let mut rows: Vec<Row> = cases
         .iter()
         .map(|case| match case {
             Case::Analysed(analysis) => Row::analysed(analysis),
-            Case::Failed(Failed { case_id, error }) => {
+            Case::Failed(Failed { case_id, error, left: true }) => {
+                earlier.remove(case_id);
+                row_of(case_id, error.clone())
+            }
+            Case::Failed(Failed { case_id, error, .. }) => {
                 let kept = earlier.remove(case_id);
                 let kept = if kept { "; its folder holds the result of an earlier run" } else { "" };
                 Row::without(case_id, "failed", format!("{error}{kept}"))
             }
         })
         .collect();
-    let mut others: BTreeMap<&String, &str> =
-        unreached.iter().map(|case_id| (case_id, "unreached")).collect();
-    others.extend(earlier.iter().map(|case_id| (case_id, "earlier")));
-    rows.extend(others.iter().map(|(case_id, status)| Row::without(case_id, status, String::new())));
+    let others: BTreeSet<&String> = unreached.iter().chain(&earlier).collect();
+    rows.extend(others.into_iter().map(|case_id| match earlier.contains(case_id) {
+        true => row_of(case_id, String::new()),
+        false => Row::without(case_id, "unreached", String::new()),
+    }));
     summary::write(&dir.join(SUMMARY), &rows)
 }
 

@@ -251,6 +251,10 @@ fn a_batch_goes_on_with_what_is_there_and_gives_the_same_table() {
     for other in others.iter().map(|o| [o.as_slice(), &[arg(&ct), arg(&ct), "--resume"]].concat()) {
         f.analyze(&ct, &out, &other).refused(1, &["none of the 3 CTs", "summary.csv"]);
         assert!(table(&out).contains("another result lies in its place"), "{}", table(&out));
+        // The numbers of what lies there stay in the table.
+        assert!(statuses(&out).iter().all(|(_, status)| status == "earlier"), "{}", table(&out));
+        let hash = |of: &Path| table(of).lines().nth(1).unwrap().rsplit(',').next().map(str::to_owned);
+        assert_eq!(hash(&out), hash(&fresh));
     }
     assert_eq!(written("case-001"), before);
     fs::remove_file(out.join("case-003/lung_mask.nii.gz")).unwrap();

@@ -119,6 +119,13 @@ fn remarks(read: &Read) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if read.same_ct > 0 {
+        remarks.push(format!(
+            "{} rows are of the same CT as another row, under another patient's name (column `sha256`): right would be each CT once, or \
+             one name for its patient",
+            read.same_ct
+        ));
+    }
     if read.with_both > 0 {
         remarks.push(format!(
             "{} with both outcomes in different rows: an outcome such as death belongs to a patient, and right would be the same one in \

@@ -2,7 +2,7 @@
 
 use super::table::{CASE, Table};
 use crate::analysis::doubts::is_doubt;
-use crate::summary::{ANALYSED, NO_ATTRIBUTES, STATUS, WARNINGS};
+use crate::summary::{ANALYSED, NO_ATTRIBUTES, SHA256, STATUS, WARNINGS};
 use crate::words::cases;
 use anyhow::{Context as _, Result, bail};
 use gg_eval::{Cohort, CohortError, LeftOut};
@@ -43,6 +43,8 @@ pub(super) struct Read {
     pub(super) not_analysed: usize,
     /// Case of each row with an outcome whose remarks put its numbers in doubt; none where the table has no remarks.
     pub(super) doubtful: Option<Vec<String>>,
+    /// Rows of the same CT as a row before, under another patient's name.
+    pub(super) same_ct: usize,
     /// Patients with the outcome in one row and without it in another.
     pub(super) with_both: usize,
 }
@@ -144,6 +146,14 @@ impl Table {
             of_patient.entry(patient).or_default()[usize::from(outcome)] = true;
         }
         let with_both = of_patient.values().filter(|has| **has == [true; 2]).count();
+        let mut first_of: BTreeMap<&str, &str> = BTreeMap::new();
+        let hashes = self.column(SHA256).map(|c| rows.iter().map(move |row| row[c].as_str()));
+        let same_ct = hashes.map_or(0, |hashes| {
+            let known = hashes.zip(&patients).filter(|(hash, _)| !is_missing(hash));
+            known
+                .filter(|(hash, patient)| *first_of.entry(hash).or_insert(patient) != patient.as_str())
+                .count()
+        });
         Ok(Read {
             cohort: Cohort {
                 names: taken.iter().map(|(i, _)| self.columns[*i].clone()).collect(),
@@ -160,6 +170,7 @@ impl Table {
             not_analysed: self.rows.len() - analysed.len(),
             doubtful,
             with_both,
+            same_ct,
         })
     }
 
@@ -293,6 +304,17 @@ mod tests {
         assert_eq!((read.negative.as_str(), read.positive.as_str()), ("NO", "Yes"));
         assert_eq!(read.cohort.outcomes, [true, true, false, true, false, false]);
         assert_eq!(read.with_both, 1);
+    }
+
+    #[test]
+    fn one_ct_under_two_patients_names_is_counted() {
+        let same = |rows: &str| {
+            let read = table(&format!("case_id,patient,age,sha256,died\n{rows}")).cohort(&ASKED).unwrap();
+            (read.same_ct, read.cohort.names)
+        };
+        let age = vec!["age".to_owned()];
+        assert_eq!(same("a,p,1,h1,1\nb,q,2,h1,0\nc,r,3,h2,1\n"), (1, age.clone()));
+        assert_eq!(same("a,p,1,h1,1\nb,p,2,h1,1\nc,r,3,,0\nd,s,3,,0\n"), (0, age));
     }
 
     #[test]
