@@ -91,17 +91,7 @@ pub fn lay_part(labels: &LabelVolume, grid: &Grid, ct: &Grid) -> Result<LabelVol
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use gg_volume::{Affine, SpacingTrust};
-
-    fn grid(shape: [usize; 3], columns: [[f64; 3]; 3], origin: [f64; 3]) -> Grid {
-        let affine = Affine::new(columns, origin).unwrap();
-        Grid {
-            shape,
-            spacing_mm: Some(affine.spacing_mm()),
-            affine: Some(affine),
-            trust: SpacingTrust::Trusted,
-        }
-    }
+    use crate::mask::tests::grid;
 
     const AXIAL: [[f64; 3]; 3] = [[0.5, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 2.0]];
 

@@ -164,11 +164,11 @@ pub fn lay(labels: LabelVolume, grid: &Grid, ct: &Grid) -> Laid {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use gg_volume::{Affine, SpacingTrust};
 
-    fn grid(shape: [usize; 3], columns: [[f64; 3]; 3], origin: [f64; 3]) -> Grid {
+    pub(crate) fn grid(shape: [usize; 3], columns: [[f64; 3]; 3], origin: [f64; 3]) -> Grid {
         let affine = Affine::new(columns, origin).unwrap();
         Grid {
             shape,

@@ -8,10 +8,10 @@
 //! 3. not whole, and nowhere near 255: `unknown`, attenuation in 1/cm most likely (water 0.19, bone 0.5);
 //! 4. from 0 to 255: 8-bit grey. `contrast_8bit` where the traces of CLAHE are found (see `contrast`); `unknown`
 //!    where so much is black that the lung cannot be seen (a soft-tissue window); else `lung_window_8bit`;
-//! 5. soft tissue around 1024, air or lung below 424, and next to nothing where the negative of a CT has its bone: `hu_plus_1024`.
-//!    Padding (1500 below water and lower, as -2000 or -3024 HU) is left out first, here and in the next rules;
-//! 6. values that have something there, and whose negatives are such HU as in the next rule: `unknown`, black and white
-//!    exchanged;
+//! 5. soft tissue around 1024 and air or lung below 424, unless the next rule holds: `hu_plus_1024`. Padding (1500 below
+//!    water and lower, as -2000 or -3024 HU) is left out first, here and in the next rules;
+//! 6. values whose negatives are HU with bone, and with more lung than the values have as in the rule before: `unknown`,
+//!    black and white exchanged;
 //! 7. negative values, soft tissue around water (0), air or lung below -600, nothing implausible: `hu`; less sure of
 //!    itself where no air lies around -1000, or where much lies below that and above padding;
 //! 8. anything else: `unknown`.
@@ -269,7 +269,8 @@ impl Tissues {
     }
 }
 
-/// Share of the values where the negative of a CT has its bone, and HU shifted by 1024 nothing but padding, which is one value, the lowest.
+/// Share of the values where the negative of a CT has its bone, and HU shifted by 1024 padding alone, which is one value,
+/// the lowest, unless the picture was resampled.
 fn bone_of_a_negative(sample: &[f32], low: f32) -> f64 {
     let bone = |v: &&f32| (-1500.0..=-200.0).contains(*v) && **v != low;
     sample.par_chunks(PART).map(|part| part.iter().filter(bone).count()).sum::<usize>() as f64
@@ -294,22 +295,23 @@ fn hounsfield(sample: &[f32], facts: &Facts, range: String) -> Intensity {
     // its air lies where HU has water.
     let offset = IntensityKind::HuPlus1024.hu_offset().unwrap_or(-1024.0);
     let shifted = Tissues::of(sample, 1.0, offset);
-    let bony = bone_of_a_negative(sample, facts.low) > BONE;
-    if shifted.plausible > NEARLY_ALL && shifted.soft > SOFT && shifted.air + shifted.lung > SOME && !bony {
+    let negative = (bone_of_a_negative(sample, facts.low) > BONE).then(|| Tissues::of(sample, -1.0, 0.0));
+    // Where a picture was resampled, there are values between padding and air too: there must be more lung as well.
+    let is_negative = negative.is_some_and(|n| {
+        n.plausible > NEARLY_ALL && n.soft > SOFT && n.air > TRACE && n.lung > SOME.max(shifted.lung)
+    });
+    if shifted.plausible > NEARLY_ALL
+        && shifted.soft > SOFT
+        && shifted.air + shifted.lung > SOME
+        && !is_negative
+    {
         let mut reasons = vec![range];
         reasons.extend(shifted.reasons(offset));
         return answer(IntensityKind::HuPlus1024, 0.9, reasons);
     }
     let hu = Tissues::of(sample, 1.0, 0.0);
-    if bony && hu.air + hu.lung <= SOME {
-        let negative = Tissues::of(sample, -1.0, 0.0);
-        if negative.plausible > NEARLY_ALL
-            && negative.soft > SOFT
-            && negative.air > TRACE
-            && negative.lung > SOME
-        {
-            return answer(IntensityKind::Unknown, 0.8, vec![range, LIKE_NEGATIVE.to_owned()]);
-        }
+    if is_negative && hu.air + hu.lung <= SOME {
+        return answer(IntensityKind::Unknown, 0.8, vec![range, LIKE_NEGATIVE.to_owned()]);
     }
     if facts.low < -SIGNED_BYTE && hu.plausible > NEARLY_ALL {
         let airy = hu.air + hu.lung > SOME;

@@ -74,7 +74,14 @@ fn hounsfield_units_in_every_disguise_are_recognised() {
             }
         }
         check("padded", &padded, IntensityKind::Hu);
-        check("padded, then shifted", &padded.map(|v| v + 1024.0), IntensityKind::HuPlus1024);
+        let shifted = padded.map(|v| v + 1024.0);
+        check("padded, then shifted", &shifted, IntensityKind::HuPlus1024);
+        // Resampling puts values between padding and air, where the negative of a CT has its bone.
+        let mut resampled = shifted.clone();
+        for (i, v) in resampled.data_mut().iter_mut().enumerate().skip(1) {
+            *v = (shifted.data()[i - 1] + shifted.data()[i]) / 2.0;
+        }
+        check("padded, shifted, resampled", &resampled, IntensityKind::HuPlus1024);
     }
 }
 
