@@ -201,6 +201,8 @@ struct Tissues {
     /// Denser than padding, and less dense than air can be.
     below_air: f64,
     lung: f64,
+    /// Well aerated lung: there is hardly any fat or partial volume where its negative lies.
+    aerated: f64,
     soft: f64,
     /// Nothing in a body is outside -1300 to 3500 HU but metal and ringing.
     plausible: f64,
@@ -211,7 +213,7 @@ impl Tissues {
     /// HU are `sign * value + offset`.
     fn of(sample: &[f32], sign: f32, offset: f32) -> Self {
         let count = |part: &[f32]| {
-            let [mut air, mut below, mut lung, mut soft, mut plausible, mut padding] = [0u64; 6];
+            let [mut air, mut below, mut lung, mut aerated, mut soft, mut plausible, mut padding] = [0u64; 7];
             for &v in part {
                 let hu = sign * v + offset;
                 if hu <= PADDING_HU {
@@ -222,18 +224,20 @@ impl Tissues {
                 air += u64::from((-1150.0..-930.0).contains(&hu));
                 below += u64::from(hu < -1150.0);
                 lung += u64::from((-930.0..=-600.0).contains(&hu));
+                aerated += u64::from((-880.0..=-650.0).contains(&hu));
                 soft += u64::from((-150.0..=150.0).contains(&hu));
             }
-            [air, below, lung, soft, plausible, padding]
+            [air, below, lung, aerated, soft, plausible, padding]
         };
-        let sum = |a: [u64; 6], b: [u64; 6]| std::array::from_fn(|i| a[i] + b[i]);
-        let [air, below, lung, soft, plausible, padding] =
-            sample.par_chunks(PART).map(count).reduce(|| [0; 6], sum);
+        let sum = |a: [u64; 7], b: [u64; 7]| std::array::from_fn(|i| a[i] + b[i]);
+        let [air, below, lung, aerated, soft, plausible, padding] =
+            sample.par_chunks(PART).map(count).reduce(|| [0; 7], sum);
         let body = (sample.len() as u64 - padding).max(1) as f64;
         Self {
             air: air as f64 / body,
             below_air: below as f64 / body,
             lung: lung as f64 / body,
+            aerated: aerated as f64 / body,
             soft: soft as f64 / body,
             plausible: plausible as f64 / body,
             padding: padding as f64 / sample.len() as f64,
@@ -298,7 +302,11 @@ fn hounsfield(sample: &[f32], facts: &Facts, range: String) -> Intensity {
     let negative = (bone_of_a_negative(sample, facts.low) > BONE).then(|| Tissues::of(sample, -1.0, 0.0));
     // Where a picture was resampled, there are values between padding and air too: there must be more lung as well.
     let is_negative = negative.is_some_and(|n| {
-        n.plausible > NEARLY_ALL && n.soft > SOFT && n.air > TRACE && n.lung > SOME.max(shifted.lung)
+        n.plausible > NEARLY_ALL
+            && n.soft > SOFT
+            && n.air > TRACE
+            && n.lung > SOME
+            && n.aerated > shifted.aerated
     });
     if shifted.plausible > NEARLY_ALL
         && shifted.soft > SOFT
