@@ -40,7 +40,7 @@ pub(crate) struct OutArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct CacheArgs {
     /// Folder that keeps prepared slices for `prepare`, `train` and `evaluate`; what is missing there is made and
-    /// added (default: `cache` beside the output folder)
+    /// added (default: `cache` beside the output folder; `crossval` and `paper` keep it inside theirs)
     #[arg(long, value_name = "DIR")]
     pub(crate) cache: Option<PathBuf>,
 }
