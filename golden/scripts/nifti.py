@@ -1,4 +1,4 @@
-"""NIfTI-1 files of every real type, byte order, scaling, form and unit, and what nibabel reads from them.
+"""NIfTI-1 files of every real type, byte order, scaling, form and unit, some of NIfTI-2, and what nibabel reads from them.
 
 Writes golden/io/nifti.safetensors:
   file.NAME    the bytes of the file
@@ -35,8 +35,8 @@ def values(dtype):
 
 
 def add(name, dtype="i2", endian="<", slope=np.nan, inter=np.nan, dim=SHAPE, zooms=(0.75, 1.5, 2.5),
-        sform=None, scode=0, qform=None, qcode=0, unit="mm", gap=b"", edit=None):
-    header = nib.Nifti1Header(endianness=endian)
+        sform=None, scode=0, qform=None, qcode=0, unit="mm", gap=b"", edit=None, edition=1):
+    header = (nib.Nifti1Header, nib.Nifti2Header)[edition - 1](endianness=endian)
     header.set_data_dtype(np.dtype(dtype).newbyteorder(endian))
     header.set_data_shape(dim)
     header.set_zooms((tuple(zooms) + (1.0,) * 4)[: len(dim)])
@@ -47,13 +47,13 @@ def add(name, dtype="i2", endian="<", slope=np.nan, inter=np.nan, dim=SHAPE, zoo
         header.set_sform(sform, code=scode)
     header["qform_code"], header["sform_code"] = qcode, scode
     header["scl_slope"], header["scl_inter"] = slope, inter
-    header["magic"] = b"n+1"
-    header["vox_offset"] = 352 + len(gap)
+    header["magic"] = b"n+%d" % edition
+    header["vox_offset"] = len(header.binaryblock) + 4 + len(gap)
     if edit:
         edit(header)
     data = values(dtype)[: int(np.prod(dim))]
     raw = header.binaryblock + b"\0\0\0\0" + gap + data.astype(np.dtype(dtype).newbyteorder(endian)).tobytes()
-    image = nib.Nifti1Image.from_bytes(raw)
+    image = (nib.Nifti1Image, nib.Nifti2Image)[edition - 1].from_bytes(raw)
     read = image.get_fdata()
     read = read.reshape((tuple(read.shape) + (1,))[:3]).T
     with np.errstate(over="ignore"):
@@ -98,6 +98,17 @@ add("dim.slice", dim=(5, 4), zooms=(0.75, 1.5), sform=oblique, scode=1)
 add("dim.singletons", dim=(5, 4, 3, 1, 1), sform=oblique, scode=1)
 add("offset.gap", sform=oblique, scode=1, gap=bytes(64))
 add("offset.odd_gap", sform=oblique, scode=1, gap=bytes(7))
+for endian, word in [("<", "little"), (">", "big")]:
+    for dtype in ["u1", "i2", "f4", "f8"]:
+        add(f"second.{dtype}.{word}", dtype, endian, slope=1.25, inter=-1024.5, sform=oblique, scode=1, edition=2)
+    for name, affine in [("oblique", oblique), ("mirrored", mirrored), ("half_turn", half_turn)]:
+        add(f"second.qform.{name}.{word}", endian=endian, qform=affine, qcode=1, edition=2)
+    add(f"second.both.{word}", endian=endian, sform=sheared, scode=4, qform=oblique, qcode=3, edition=2)
+    add(f"second.none.{word}", endian=endian, unit="micron", edition=2)
+    add(f"second.gap.{word}", endian=endian, sform=oblique, scode=1, gap=bytes(71), edition=2)
+    add(f"second.slice.{word}", endian=endian, dim=(5, 4), zooms=(0.75, 1.5), sform=oblique, scode=1, edition=2)
+for unit in MM:
+    add(f"second.unit.{unit}", sform=oblique, scode=1, unit=unit, edition=2)
 
 for i, affine in enumerate([oblique, mirrored, half_turn, other_half_turn, sagittal]):
     header = nib.Nifti1Header()

@@ -39,10 +39,12 @@ pub enum ReadError {
     SeveralNifti(Vec<PathBuf>),
 
     /// The file is shorter than a NIfTI header, or the header is none.
-    #[error("not a NIfTI-1 file: {0}")]
+    #[error("not a NIfTI file: {0}")]
     NotNifti(String),
-    /// A format of the NIfTI family that is not NIfTI-1 in one file.
-    #[error("the file is {0}, which groundglass does not read; convert it to NIfTI-1 (.nii or .nii.gz)")]
+    /// A format of the NIfTI family that is not one file of NIfTI-1 or NIfTI-2.
+    #[error(
+        "the file is {0}, which groundglass does not read; convert it to NIfTI in one file (.nii or .nii.gz)"
+    )]
     NiftiFlavour(&'static str),
     /// A data type that cannot be a CT.
     #[error("the data type is {0}; a CT holds one real number per voxel (8 to 64 bit integer or float)")]

@@ -4,14 +4,14 @@
 //! and nowhere else. A file whose two codes are 0 has no orientation, and none is made up for it.
 //!
 //! # Source
-//! `nifti1.h`, "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE", methods 2 (qform) and 3 (sform); the
+//! `nifti1.h` (`nifti2.h` means the same), "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE", methods 2 (qform) and 3 (sform); the
 //! tolerance for the quaternion's length is nibabel 5.3's.
 
+use super::fields::Fields;
 use super::header::{Checked, contradiction};
 use crate::ReadError;
 use crate::tilt::{TILT_DEGREES, oblique, tilted};
 use gg_volume::{Affine, AffineError, Grid, SpacingTrust, Warning};
-use nifti::NiftiHeader;
 
 /// nifti1_io.c: what is left of a quaternion's length below this is rounding, and the turn a half one.
 const HALF_TURN: f64 = 1e-7;
@@ -155,7 +155,7 @@ fn unknown(shape: [usize; 3]) -> Grid {
 }
 
 /// Millimetres per unit of length; `None` where the header does not name the unit.
-fn unit_mm(xyzt_units: u8, warnings: &mut Vec<Warning>) -> Option<f64> {
+fn unit_mm(xyzt_units: i32, warnings: &mut Vec<Warning>) -> Option<f64> {
     match xyzt_units & 7 {
         0 => None,
         1 => Some(1000.0),
@@ -172,10 +172,10 @@ fn unit_mm(xyzt_units: u8, warnings: &mut Vec<Warning>) -> Option<f64> {
 }
 
 /// Spacing along x, y, z in mm; `None` for a two-dimensional file that says nothing about z.
-fn pixdim_of(fields: &NiftiHeader, mm: f64) -> Result<Option<[f64; 3]>, ReadError> {
+fn pixdim_of(fields: &Fields, mm: f64) -> Result<Option<[f64; 3]>, ReadError> {
     let mut out = [0.0; 3];
     for (i, axis) in ['x', 'y', 'z'].into_iter().enumerate() {
-        let found = f64::from(fields.pixdim[i + 1]) * mm;
+        let found = fields.pixdim[i + 1] * mm;
         if !(found.is_finite() && found > 0.0) {
             if i == 2 && fields.dim[0] == 2 {
                 return Ok(None);
@@ -187,14 +187,14 @@ fn pixdim_of(fields: &NiftiHeader, mm: f64) -> Result<Option<[f64; 3]>, ReadErro
     Ok(Some(out))
 }
 
-fn sform_of(fields: &NiftiHeader) -> Ras {
-    let rows = [fields.srow_x, fields.srow_y, fields.srow_z].map(|r| r.map(f64::from));
+fn sform_of(fields: &Fields) -> Ras {
+    let rows = &fields.srow;
     Ras { columns: std::array::from_fn(|c| [rows[0][c], rows[1][c], rows[2][c]]), origin: rows.map(|r| r[3]) }
 }
 
 /// Method 2: a unit quaternion, the spacing, and a sign for the third axis. `None` without a spacing along z.
-fn qform_of(fields: &NiftiHeader, has_spacing: bool) -> Result<Option<Ras>, ReadError> {
-    let [b, c, d] = [fields.quatern_b, fields.quatern_c, fields.quatern_d].map(f64::from);
+fn qform_of(fields: &Fields, has_spacing: bool) -> Result<Option<Ras>, ReadError> {
+    let [b, c, d] = fields.quatern;
     let rest = 1.0 - (b * b + c * c + d * d);
     if rest.is_nan() || rest < -QUATERNION_TOLERANCE {
         return contradiction(format!("the qform's quaternion ({b}, {c}, {d}) is longer than 1"));
@@ -212,11 +212,9 @@ fn qform_of(fields: &NiftiHeader, has_spacing: bool) -> Result<Option<Ras>, Read
         [s * (b * d + a * c), s * (c * d - a * b), 1.0 - s * (b * b + c * c)],
     ];
     let qfac = if fields.pixdim[0] == -1.0 { -1.0 } else { 1.0 };
-    let steps =
-        [f64::from(fields.pixdim[1]), f64::from(fields.pixdim[2]), f64::from(fields.pixdim[3]) * qfac];
+    let steps = [fields.pixdim[1], fields.pixdim[2], fields.pixdim[3] * qfac];
     let columns = std::array::from_fn(|i| rotation[i].map(|v| v * steps[i]));
-    let origin = [fields.quatern_x, fields.quatern_y, fields.quatern_z].map(f64::from);
-    Ok(Some(Ras { columns, origin }))
+    Ok(Some(Ras { columns, origin: fields.qoffset }))
 }
 
 /// Says so where the two forms put the volume in different places. The sform is used, unless they contradict each other in

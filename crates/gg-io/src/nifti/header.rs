@@ -1,21 +1,10 @@
-//! The 348 bytes at the start of a NIfTI-1 file, checked before anything believes them.
+//! The header of a NIfTI file, checked before anything believes it.
 //!
 //! # Source
-//! `nifti1.h`, 2 October 2007 (Cox, Jenkinson and others), and nibabel 5.3's `Nifti1Header` for what is tolerated.
+//! `nifti1.h` and `nifti2.h` (see `fields`), and nibabel 5.3's `Nifti1Header` for what is tolerated.
 
+use super::fields::{Fields, family};
 use crate::ReadError;
-use nifti::{Endianness, NiftiHeader};
-
-/// Length of the header, and the value of its first field.
-pub(super) const HEADER_BYTES: usize = 348;
-/// The first byte of voxel data in one file: the header and four bytes that announce extensions.
-pub(super) const FIRST_VOXEL: u64 = 352;
-/// The first field of a NIfTI-2 header.
-const NIFTI2_HEADER_BYTES: i32 = 540;
-/// Where the magic string lies in NIfTI-1.
-const MAGIC_AT: usize = 344;
-/// Dimensions are 16-bit signed numbers in NIfTI-1.
-const LARGEST_DIM: u16 = 32_767;
 
 /// The stored type of one voxel: real scalars only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +82,11 @@ impl StoredType {
 #[derive(Debug, Clone)]
 pub(crate) struct Checked {
     /// All fields, for the geometry.
-    pub(crate) fields: NiftiHeader,
+    pub(super) fields: Fields,
     /// `[z, y, x]`.
     pub(crate) shape: [usize; 3],
     /// Type of a stored voxel.
     pub(crate) stored: StoredType,
-    /// Whether numbers are stored with the largest byte first.
-    pub(crate) big_endian: bool,
     /// First byte of the voxels.
     pub(crate) offset: u64,
     /// Slope and intercept; `None` where the stored values are the values.
@@ -126,87 +113,52 @@ pub(crate) fn is_nifti_header(start: &[u8]) -> bool {
 /// Checks a header.
 ///
 /// # Errors
-/// The other members of the family and types that are no real scalars by name, and every field that cannot be true.
+/// As [`Fields::parse`]; types that are no real scalars by name, and every field that cannot be true.
 pub(super) fn check(bytes: &[u8], max_voxels: usize) -> Result<Checked, ReadError> {
-    let Some((size, big_endian)) = family(bytes) else {
-        return Err(ReadError::NotNifti(
-            "the first four bytes are not the length of a NIfTI header (348)".to_owned(),
-        ));
-    };
-    if size == NIFTI2_HEADER_BYTES {
-        return Err(ReadError::NiftiFlavour("NIfTI-2"));
-    }
-    if bytes.len() < HEADER_BYTES {
-        return Err(ReadError::NotNifti(format!("{} bytes, and the header alone has 348", bytes.len())));
-    }
-    match &bytes[MAGIC_AT..HEADER_BYTES] {
-        b"n+1\0" => {}
-        b"ni1\0" => return Err(ReadError::NiftiFlavour("one half of a NIfTI pair (.hdr and .img)")),
-        _ => return Err(ReadError::NiftiFlavour("Analyze 7.5")),
-    }
-    let fields = NiftiHeader::from_reader(bytes).map_err(|e| ReadError::NotNifti(e.to_string()))?;
-    if (fields.endianness == Endianness::Big) != big_endian {
-        return contradiction(format!(
-            "dim[0] is {}, outside 1 to 7, in the byte order of the rest",
-            fields.dim[0]
-        ));
-    }
-    let shape = shape_of(&fields.dim)?;
+    let fields = Fields::parse(bytes)?;
+    let shape = shape_of(&fields)?;
     let stored = StoredType::from_code(fields.datatype)?;
     if usize::try_from(fields.bitpix) != Ok(stored.bytes() * 8) {
         return contradiction(format!("bitpix is {} for data of type {}", fields.bitpix, stored.name()));
     }
-    let claimed = shape.iter().map(|&n| n as u128).product::<u128>();
+    let claimed = shape.iter().fold(1u128, |product, &n| product.saturating_mul(n as u128));
     if claimed > max_voxels as u128 {
         return Err(ReadError::TooManyVoxels { claimed, limit: max_voxels });
     }
-    let offset = f64::from(fields.vox_offset);
+    let (offset, first) = (fields.vox_offset, fields.edition.first_voxel());
     // 2^40 is far beyond any extension and keeps the sum with the data's length exact.
-    if offset.fract() != 0.0 || !(FIRST_VOXEL as f64..=(1u64 << 40) as f64).contains(&offset) {
+    if offset.fract() != 0.0 || !(first as f64..=(1u64 << 40) as f64).contains(&offset) {
         return contradiction(format!(
-            "vox_offset is {offset}; in one file it is a whole number from {FIRST_VOXEL}"
+            "vox_offset is {offset}; in one file it is a whole number from {first}"
         ));
     }
     let scaling = scaling_of(&fields)?;
-    Ok(Checked { shape, stored, big_endian, offset: offset as u64, scaling, fields })
+    Ok(Checked { shape, stored, offset: offset as u64, scaling, fields })
 }
 
-/// The first field (348 or 540) and whether it is stored with the largest byte first.
-fn family(start: &[u8]) -> Option<(i32, bool)> {
-    let first: [u8; 4] = start.get(..4)?.try_into().ok()?;
-    let known = |size: i32| size == HEADER_BYTES as i32 || size == NIFTI2_HEADER_BYTES;
-    let (little, big) = (i32::from_le_bytes(first), i32::from_be_bytes(first));
-    if known(little) {
-        Some((little, false))
-    } else if known(big) {
-        Some((big, true))
-    } else {
-        None
-    }
-}
-
-fn shape_of(dim: &[u16; 8]) -> Result<[usize; 3], ReadError> {
-    let used = usize::from(dim[0]);
-    if !(2..=7).contains(&used) {
-        return contradiction(format!("dim[0] is {used}; a volume has 3 dimensions, a slice 2"));
-    }
+fn shape_of(fields: &Fields) -> Result<[usize; 3], ReadError> {
+    let (dim, largest) = (&fields.dim, fields.edition.largest_dim());
+    let used = match dim[0] {
+        n @ 2..=7 => n as usize,
+        n => return contradiction(format!("dim[0] is {n}; a volume has 3 dimensions, a slice 2")),
+    };
+    let mut sizes = [1usize; 8];
     for (axis, &n) in dim.iter().enumerate().skip(1).take(used) {
-        if n == 0 || n > LARGEST_DIM {
-            // Stored as a signed number: show what the writer meant.
-            return contradiction(format!("dim[{axis}] is {}; it must be from 1 to {LARGEST_DIM}", n as i16));
-        }
+        sizes[axis] = match usize::try_from(n) {
+            Ok(size @ 1..) if n <= largest => size,
+            _ => return contradiction(format!("dim[{axis}] is {n}; it must be from 1 to {largest}")),
+        };
     }
-    let volumes: usize = dim.iter().skip(4).take(used.saturating_sub(3)).map(|&n| usize::from(n)).product();
+    let volumes = sizes[4..].iter().fold(1usize, |product, &n| product.saturating_mul(n));
     if volumes > 1 {
         return Err(ReadError::SeveralVolumes(volumes));
     }
-    let slices = if used >= 3 { usize::from(dim[3]) } else { 1 };
-    Ok([slices, usize::from(dim[2]), usize::from(dim[1])])
+    Ok([sizes[3], sizes[2], sizes[1]])
 }
 
 /// nibabel's rule: a slope of 0 or one that is not finite means that nothing is scaled.
-fn scaling_of(fields: &NiftiHeader) -> Result<Option<(f64, f64)>, ReadError> {
-    let (slope, inter) = (f64::from(fields.scl_slope), f64::from(fields.scl_inter));
+fn scaling_of(fields: &Fields) -> Result<Option<(f64, f64)>, ReadError> {
+    let (slope, inter) = (fields.scl_slope, fields.scl_inter);
     if slope == 0.0 || !slope.is_finite() {
         return Ok(None);
     }

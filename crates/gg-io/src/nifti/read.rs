@@ -1,9 +1,10 @@
-//! A NIfTI-1 file to a CT or to labels.
+//! A NIfTI file to a CT or to labels.
 //!
 //! Memory is asked for as the bytes arrive, so a header that lies costs no more than the file can back up.
 
+use super::fields::{Edition, NIFTI1_BYTES, NIFTI2_BYTES, family};
 use super::geometry::{self, Placed};
-use super::header::{self, Checked, FIRST_VOXEL, HEADER_BYTES, contradiction};
+use super::header::{self, Checked, contradiction};
 use super::source::{Source, fill, read_up_to};
 use super::voxels::{PIECE, convert};
 use crate::scan::{self, Finished, Found};
@@ -119,8 +120,11 @@ fn stream(
 ) -> Result<Streamed, ReadError> {
     let mut source = Source::open(inner, named_gz)?;
     let gzip = source.is_gzip();
-    let mut start = [0; HEADER_BYTES];
-    let n = read_up_to(&mut source, &mut start).map_err(|e| damaged(e, gzip))?;
+    let mut start = [0; NIFTI2_BYTES];
+    let mut n = read_up_to(&mut source, &mut start[..NIFTI1_BYTES]).map_err(|e| damaged(e, gzip))?;
+    if matches!(family(&start[..n]), Some((Edition::Nifti2, _))) {
+        n += read_up_to(&mut source, &mut start[n..]).map_err(|e| damaged(e, gzip))?;
+    }
     let header = header::check(&start[..n], options.max_voxels)?;
     let mut warnings = Vec::new();
     let slope = header.fields.scl_slope;
@@ -151,7 +155,7 @@ fn stream(
     }
     let facts = NiftiFacts {
         stored: header.stored.name(),
-        big_endian: header.big_endian,
+        big_endian: header.fields.big_endian,
         gzip,
         scaling: header.scaling,
     };
@@ -277,5 +281,3 @@ fn open(path: &Path) -> Result<(File, u64), ReadError> {
 fn is_named_gz(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"))
 }
-
-const _: () = assert!(FIRST_VOXEL as usize > HEADER_BYTES, "the offset lies behind the header");

@@ -30,7 +30,7 @@ fn each<const N: usize>(header: &Checked, raw: &[u8], out: &mut Vec<f32>, read: 
         b.reverse();
         read(b)
     };
-    match (header.big_endian, header.scaling) {
+    match (header.fields.big_endian, header.scaling) {
         (false, None) => out.extend(voxels.iter().map(|&b| read(b) as f32)),
         (true, None) => out.extend(voxels.iter().map(|&b| turned(b) as f32)),
         (false, Some((slope, inter))) => out.extend(voxels.iter().map(|&b| (read(b) * slope + inter) as f32)),

@@ -4,8 +4,9 @@
 //! the file behind. A grid without an affine gets both codes 0; a grid whose spacing is not trusted names no unit,
 //! so that nobody, groundglass included, takes its spacing for millimetres later.
 
+use super::fields::NIFTI1_BYTES;
 use super::geometry::{self, Ras};
-use super::header::{FIRST_VOXEL, HEADER_BYTES, is_nifti_header};
+use super::header::is_nifti_header;
 use super::source::{Source, read_up_to};
 use crate::{WriteError, atomic_write};
 use flate2::{Compression, GzBuilder};
@@ -14,6 +15,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+/// The first byte of the voxels: the header and four bytes that announce no extension.
+const FIRST_VOXEL: usize = NIFTI1_BYTES + 4;
 /// NIFTI_XFORM_SCANNER_ANAT.
 const CODE_SCANNER: i16 = 1;
 /// NIFTI_UNITS_MM.
@@ -64,11 +67,11 @@ pub fn write_ct_nifti(path: &Path, ct: &CtVolume) -> Result<(), WriteError> {
 
 /// Whether a file is a NIfTI that these functions wrote, as its header says; files from before the mark are not.
 pub fn is_own_nifti(path: &Path) -> bool {
-    let start = || -> Option<[u8; HEADER_BYTES]> {
+    let start = || -> Option<[u8; NIFTI1_BYTES]> {
         let gz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
         let mut source = Source::open(File::open(path).ok()?, gz).ok()?;
-        let mut start = [0; HEADER_BYTES];
-        (read_up_to(&mut source, &mut start).ok()? == HEADER_BYTES).then_some(start)
+        let mut start = [0; NIFTI1_BYTES];
+        (read_up_to(&mut source, &mut start).ok()? == NIFTI1_BYTES).then_some(start)
     };
     start().is_some_and(|s| is_nifti_header(&s) && s[MARK_AT..].starts_with(MARK))
 }
@@ -80,7 +83,7 @@ pub(crate) fn write_ct_to(out: &mut dyn Write, ct: &CtVolume) -> Result<(), Writ
     Ok(write_ct_voxels(out, ct, stored)?)
 }
 
-fn ct_header(ct: &CtVolume) -> Result<([u8; FIRST_VOXEL as usize], Stored), WriteError> {
+fn ct_header(ct: &CtVolume) -> Result<([u8; FIRST_VOXEL], Stored), WriteError> {
     let whole = |v: &f32| v.fract() == 0.0 && (f32::from(i16::MIN)..=f32::from(i16::MAX)).contains(v);
     let stored = if ct.voxels.data().iter().all(whole) { Stored::I16 } else { Stored::F32 };
     Ok((header(ct.voxels.shape(), stored, &ct.grid)?, stored))
@@ -119,9 +122,9 @@ fn write_file(
 }
 
 /// The header and the four bytes that say "no extension".
-fn header(shape: [usize; 3], stored: Stored, grid: &Grid) -> Result<[u8; FIRST_VOXEL as usize], WriteError> {
-    let mut fields = Fields([0; FIRST_VOXEL as usize]);
-    fields.put(0, (HEADER_BYTES as i32).to_le_bytes());
+fn header(shape: [usize; 3], stored: Stored, grid: &Grid) -> Result<[u8; FIRST_VOXEL], WriteError> {
+    let mut fields = Fields([0; FIRST_VOXEL]);
+    fields.put(0, (NIFTI1_BYTES as i32).to_le_bytes());
     fields.put(38, [b'r']); // "regular", as every other writer sets it
     let [z, y, x] = shape;
     let mut dim = [1i16; 8];
@@ -175,7 +178,7 @@ fn header(shape: [usize; 3], stored: Stored, grid: &Grid) -> Result<[u8; FIRST_V
 }
 
 /// The header's bytes; offsets are those of `nifti1.h`.
-struct Fields([u8; FIRST_VOXEL as usize]);
+struct Fields([u8; FIRST_VOXEL]);
 
 impl Fields {
     fn put<const N: usize>(&mut self, at: usize, bytes: [u8; N]) {

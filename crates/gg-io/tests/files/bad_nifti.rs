@@ -1,6 +1,6 @@
 //! NIfTI files that must be refused, each with one clear sentence.
 
-use crate::raw::{Raw, gzip, read, read_as};
+use crate::raw::{Raw, gzip, read, read_as, second};
 use gg_io::{ReadOptions, read_labels};
 use std::time::Instant;
 
@@ -32,14 +32,40 @@ fn the_header_of_these_tests_is_sound() {
 
 #[test]
 fn other_members_of_the_family_are_refused_by_name() {
-    header(
-        |r| {
-            r.i32(0, 540);
-        },
-        "NIfTI-2",
-    );
+    let mut pair = second();
+    pair[4..8].copy_from_slice(b"ni2\0");
+    refused(&pair, "NIfTI-2 pair");
     header(|r| r.header[344..348].fill(0), "Analyze 7.5");
     header(|r| r.header[344..348].copy_from_slice(b"ni1\0"), "NIfTI pair");
+}
+
+#[test]
+fn what_a_nifti_2_header_gets_wrong_is_refused_in_its_own_numbers() {
+    assert_eq!(read(&second()).unwrap().value.ct.voxels.shape(), [2, 3, 4]);
+    let edited = |at: usize, value: &[u8], message: &str| {
+        let mut bytes = second();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        refused(&bytes, message);
+    };
+    edited(8, b"\n\n\x1a\n", "transferred as text");
+    edited(4, b"n+1\0", "magic string");
+    edited(14, &8i16.to_le_bytes(), "bitpix is 8 for data of type int16");
+    edited(16, &0i64.to_le_bytes(), "dim[0] is 0");
+    edited(24, &(-4i64).to_le_bytes(), "dim[1] is -4");
+    edited(24, &i64::MAX.to_le_bytes(), "voxels; at most");
+    let largest = [i64::MAX; 3].map(i64::to_le_bytes).concat();
+    edited(24, &largest, "voxels; at most");
+    edited(168, &352i64.to_le_bytes(), "a whole number from 544");
+    edited(168, &i64::MIN.to_le_bytes(), "a whole number from 544");
+    edited(112, &f64::NAN.to_le_bytes(), "spacing along x is NaN mm");
+    let [whole, mut several] = [second(), second()];
+    several[16..24].copy_from_slice(&4i64.to_le_bytes());
+    several[48..56].copy_from_slice(&5i64.to_le_bytes());
+    refused(&several, "5 volumes");
+    for length in [4, 347, 348, 539] {
+        refused(&whole[..length], "the header alone has 540");
+    }
+    refused(&whole[..540], "the file is truncated");
 }
 
 #[test]
@@ -266,7 +292,7 @@ fn a_plain_file_named_gz_is_refused() {
 
 #[test]
 fn something_else_named_nii_is_refused() {
-    refused("hello, this is no image at all".as_bytes(), "not a NIfTI-1 file");
+    refused("hello, this is no image at all".as_bytes(), "not a NIfTI file");
     refused_as("scan.bin", b"hello", "of no known kind");
 }
 

@@ -54,6 +54,22 @@ impl Raw {
     }
 }
 
+/// A sound NIfTI-2 file of 4 x 3 x 2 voxels, little-endian, without any form.
+pub(crate) fn second() -> Vec<u8> {
+    let mut bytes = vec![0u8; 544 + 48];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(0, &540i32.to_le_bytes());
+    put(4, b"n+2\0\r\n\x1a\n");
+    put(12, &4i16.to_le_bytes());
+    put(14, &16i16.to_le_bytes());
+    for (i, n) in [3i64, 4, 3, 2, 1, 1, 1, 1].into_iter().enumerate() {
+        put(16 + 8 * i, &n.to_le_bytes());
+        put(104 + 8 * i, &1.5f64.to_le_bytes());
+    }
+    put(168, &544i64.to_le_bytes());
+    bytes
+}
+
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();

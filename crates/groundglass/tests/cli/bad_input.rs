@@ -129,14 +129,14 @@ fn a_map_of_many_labels_in_the_place_of_a_ct_is_refused() {
 }
 
 #[test]
-fn nifti_2_is_refused_by_name() {
+fn half_a_nifti_2_pair_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ct.nii");
     let mut header = vec![0u8; 544];
     put(&mut header, 0, &540i32.to_le_bytes());
-    put(&mut header, 4, b"n+2\0\r\n\x1a\n");
+    put(&mut header, 4, b"ni2\0\r\n\x1a\n");
     fs::write(&path, header).unwrap();
-    refused(&path, &["NIfTI-2", "NIfTI-1"]);
+    refused(&path, &["NIfTI-2 pair", "(.nii or .nii.gz)"]);
 }
 
 #[test]
