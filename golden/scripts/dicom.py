@@ -1,6 +1,6 @@
 """Small synthetic DICOM series in many encodings, and what pydicom reads from them.
 
-Writes crates/gg-io/tests/dicom_fixtures/NAME/*.dcm (names shuffled on purpose) and golden/io/dicom.safetensors with,
+Writes crates/gg-io/tests/dicom_fixtures/NAME/*.dcm (names shuffled on purpose; of an enhanced object one file) and golden/io/dicom.safetensors with,
 for each NAME, NAME/hu [z, y, x] in order along the normal, NAME/positions [z, 3] and NAME/normal [3].
 """
 
@@ -17,6 +17,7 @@ from pydicom.pixels import apply_rescale
 from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -24,6 +25,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
 )
 from safetensors.numpy import save_file
@@ -176,6 +178,116 @@ CASES = {
 }
 
 
+# Enhanced CT: all slices as the frames of one object, in this order.
+ORDER = [3, 0, 4, 1, 2]
+ENHANCED = {
+    "enhanced": dict(syntax=ExplicitVRLittleEndian, dtype="u2", bits=12, **AXIAL),
+    "enhanced_implicit": dict(syntax=ImplicitVRLittleEndian, dtype="i2", bits=16, signed=True, **AXIAL),
+    "enhanced_big_endian": dict(syntax=ExplicitVRBigEndian, dtype="i2", bits=16, signed=True, **AXIAL),
+    "enhanced_eight_bit": dict(syntax=ExplicitVRLittleEndian, dtype="u1", bits=8, intercept=-900, slope=7.5, **AXIAL),
+    "enhanced_per_frame": dict(syntax=ExplicitVRLittleEndian, dtype="u2", bits=12, per_frame=True, undefined=True, **TILTED),
+    "enhanced_rle": dict(syntax=RLELossless, dtype="u2", bits=16, undefined=True, **AXIAL),
+    "enhanced_fragments": dict(syntax=JPEGLosslessSV1, dtype="u2", bits=12, **AXIAL),
+    "enhanced_legacy": dict(syntax=JPEG2000Lossless, dtype="u2", bits=16, legacy=True, **AXIAL),
+}
+
+
+def of(**values):
+    """A sequence of one item."""
+    item = Dataset()
+    for name, value in values.items():
+        setattr(item, name, value)
+    return [item]
+
+
+def enhanced_object(name, case, stored):
+    case = dict(case)
+    per_frame, undefined, legacy = (case.pop(k, False) for k in ("per_frame", "undefined", "legacy"))
+    syntax, compressed = case["syntax"], case["syntax"] in (RLELossless, JPEGLosslessSV1, JPEG2000Lossless)
+    ds = slice_object(name, 0, stored[ORDER[0]], **(case | (dict(syntax=ExplicitVRLittleEndian) if compressed else {})))
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = (
+        LegacyConvertedEnhancedCTImageStorage if legacy else EnhancedCTImageStorage)
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    for tag in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+        delattr(ds, tag)
+    ds.NumberOfFrames = len(ORDER)
+    shared, frames = Dataset(), [Dataset() for _ in ORDER]
+    frame_type = of(FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])
+    slope, intercept = case.get("slope", 1), case.get("intercept", -1024)
+    groups = {
+        "PixelMeasuresSequence": lambda i, z: of(PixelSpacing=[0.75, 0.5], SliceThickness=9, SpacingBetweenSlices=8),
+        "PlaneOrientationSequence": lambda i, z: of(ImageOrientationPatient=case["orientation"]),
+        "PixelValueTransformationSequence": lambda i, z: of(
+            RescaleSlope=slope + (z / 4 if per_frame else 0), RescaleIntercept=intercept - (z if per_frame else 0),
+            RescaleType="HU"),
+    }
+    if not legacy:
+        groups["CTImageFrameTypeSequence"] = lambda i, z: frame_type
+    for group, make in groups.items():
+        if per_frame:
+            for i, z in enumerate(ORDER):
+                setattr(frames[i], group, make(i, z))
+        else:
+            setattr(shared, group, make(0, 0))
+    # What a converter leaves over, and what must not be taken for the frame's own.
+    trap = of(ImagePositionPatient=[1, 2, 3], PixelSpacing=[9, 9], RescaleSlope=7, PatientName="SECRET^MARKER")
+    for i, z in enumerate(ORDER):
+        frames[i].FrameContentSequence = of(StackID="1", InStackPositionNumber=z + 1, DimensionIndexValues=[1, z + 1])
+        frames[i].DerivationImageSequence = of(SourceImageSequence=trap, PatientName="SECRET^MARKER")
+        frames[i].UnassignedPerFrameConvertedAttributesSequence = trap
+        position = [round(float(v), 4) for v in np.add(case["origin"], np.multiply(case["step"], z))]
+        frames[i].PlanePositionSequence = of(ImagePositionPatient=position)
+    ds.SharedFunctionalGroupsSequence, ds.PerFrameFunctionalGroupsSequence = [shared], frames
+    if undefined:
+        for element in ds.iterall():
+            if element.VR == "SQ":
+                element.is_undefined_length = True
+                for item in element.value:
+                    item.is_undefined_length_sequence_item = True
+    images = [stored[z] for z in ORDER]
+    if syntax == RLELossless:
+        ds.PixelData = np.stack(images).astype("<u2").tobytes()
+        ds.compress(RLELossless, generate_instance_uid=False)
+    elif compressed:
+        coded = [jpeg_lossless(i, case["bits"], 1) if syntax == JPEGLosslessSV1 else jpeg_2000(i) for i in images]
+        two = 2 if name == "enhanced_fragments" else 1
+        ds.PixelData = encapsulate(coded, fragments_per_frame=two, has_bot=two == 2)
+        ds["PixelData"].VR = "OB"
+        ds.file_meta.TransferSyntaxUID = syntax
+    else:
+        order = ">" if syntax == ExplicitVRBigEndian else "<"
+        ds.PixelData = np.stack(images).astype(np.dtype(case["dtype"]).newbyteorder(order)).tobytes()
+        ds["PixelData"].VR = "OB" if case["dtype"] == "u1" else "OW"
+    return ds
+
+
+def add_enhanced(name, case, number, arrays):
+    stored = phantom(number)
+    if case.get("signed"):
+        stored = stored - 1024
+        case.setdefault("intercept", 0)
+    if case["bits"] == 8:
+        stored = np.clip(stored // 8, 0, 255)
+    folder = FIXTURES / name
+    folder.mkdir(parents=True)
+    enhanced_object(name, case, stored).save_as(folder / "a.dcm", enforce_file_format=True)
+    ds = pydicom.dcmread(folder / "a.dcm")
+    group = lambda i, name: getattr(ds.PerFrameFunctionalGroupsSequence[i], name, None) or getattr(
+        ds.SharedFunctionalGroupsSequence[0], name)
+    u, v = np.array(group(0, "PlaneOrientationSequence")[0].ImageOrientationPatient, float).reshape(2, 3)
+    normal = np.cross(u, v)
+    place = lambda i: np.array(group(i, "PlanePositionSequence")[0].ImagePositionPatient, float)
+    order = sorted(range(len(ORDER)), key=lambda i: float(np.dot(place(i), normal)))
+    arrays[f"{name}/hu"] = np.stack(
+        [apply_rescale(ds.pixel_array[i], group(i, "PixelValueTransformationSequence")[0]) for i in order]).astype(np.float32)
+    arrays[f"{name}/positions"] = np.stack([place(i) for i in order])
+    arrays[f"{name}/normal"] = normal
+    transform = lambda z: (case.get("slope", 1) + (z / 4 if case.get("per_frame") else 0),
+                           case.get("intercept", -1024) - (z if case.get("per_frame") else 0))
+    truth = np.stack([stored[z] * transform(z)[0] + transform(z)[1] for z in range(SHAPE[0])])
+    assert np.array_equal(arrays[f"{name}/hu"], truth.astype(np.float32)), name
+
+
 def main():
     shutil.rmtree(FIXTURES, ignore_errors=True)
     arrays = {}
@@ -203,8 +315,7 @@ def main():
             ds = slice_object(name, z, stored[z], pixels=pixels, **case) if case["syntax"] != RLELossless else None
             if ds is None:
                 ds = slice_object(name, z, stored[z], **(case | dict(syntax=ExplicitVRLittleEndian)))
-                ds.compress(RLELossless)
-                ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID
+                ds.compress(RLELossless, generate_instance_uid=False)
             ds.save_as(folder / f"{SHUFFLED[z]}.dcm", enforce_file_format=True)
         read = [pydicom.dcmread(path) for path in sorted(folder.iterdir())]
         u, v = np.array(read[0].ImageOrientationPatient, float).reshape(2, 3)
@@ -220,6 +331,8 @@ def main():
         arrays[f"{name}/hu"] = hu.astype(np.float32)
         arrays[f"{name}/positions"] = np.array([ds.ImagePositionPatient for ds in read], np.float64)
         arrays[f"{name}/normal"] = normal
+    for number, (name, case) in enumerate(ENHANCED.items()):
+        add_enhanced(name, case, len(CASES) + number, arrays)
     out = ROOT / "golden/io/dicom.safetensors"
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(arrays, out)

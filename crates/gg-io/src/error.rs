@@ -22,7 +22,7 @@ pub enum ReadError {
     )]
     EmptyFolder,
     /// Neither NIfTI nor DICOM nor a picture.
-    #[error("{found}; groundglass reads NIfTI-1 (.nii, .nii.gz), DICOM CT and PNG, JPEG or TIFF slices")]
+    #[error("{found}; groundglass reads NIfTI (.nii, .nii.gz), DICOM CT and PNG, JPEG or TIFF slices")]
     UnknownFormat {
         /// What was found, as a clause.
         found: String,
@@ -247,7 +247,8 @@ pub enum ReadError {
     TransferSyntax(String),
     /// One object with many frames.
     #[error(
-        "the file is an enhanced multi-frame object, which groundglass does not read; convert it to single-frame CT images"
+        "the file is an object of many frames that does not say where each of them lies; right would be single-frame CT images, or an \
+         enhanced CT with its functional groups"
     )]
     EnhancedMultiFrame,
     /// A DICOM object that cannot be parsed, or lacks what a CT image needs.

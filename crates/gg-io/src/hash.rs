@@ -2,6 +2,9 @@
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 /// Lower-case hex digits of bytes.
 pub fn hex(bytes: &[u8]) -> String {
@@ -14,6 +17,17 @@ pub fn hex(bytes: &[u8]) -> String {
 /// SHA-256 of bytes, as hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of a file, as hex, without holding it in memory.
+pub(crate) fn sha256_of_file(path: &Path) -> std::io::Result<String> {
+    let (mut file, mut hash, mut piece) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&piece[..n]),
+        }
+    }
 }
 
 /// The hash of several files: of one its own, of more the hash over their hashes in order.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Inspection {
     /// The kind of file or folder.
     pub format: Format,
-    /// How the values are stored, e.g. `int16, little-endian, gzip, slope 2, intercept -1024`.
+    /// How the values are stored, e.g. `NIfTI-1, int16, little-endian, gzip, slope 2, intercept -1024`.
     pub stored: Option<String>,
     /// The CT series of a DICOM folder.
     pub series: Vec<SeriesSummary>,
@@ -146,7 +146,7 @@ fn inspection(read: Warned<Scan>, stored: Option<String>, series: Vec<SeriesSumm
 }
 
 fn stored(facts: &NiftiFacts) -> String {
-    let mut text = facts.stored.to_owned();
+    let mut text = format!("{}, {}", facts.edition, facts.stored);
     text.push_str(if facts.big_endian { ", big-endian" } else { ", little-endian" });
     if facts.gzip {
         text.push_str(", gzip");

@@ -40,7 +40,7 @@ impl Default for ReadOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
-    /// One NIfTI-1 file.
+    /// One NIfTI file.
     Nifti,
     /// DICOM CT images of one series.
     DicomSeries,

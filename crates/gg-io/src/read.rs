@@ -5,7 +5,7 @@ use crate::{ReadError, ReadOptions, Scan, dicom, nifti, pictures, scan};
 use gg_volume::{Grid, LabelVolume, Warned};
 use std::path::{Path, PathBuf};
 
-/// Reads a CT: a NIfTI-1 file, a DICOM file or folder, a picture, or a folder of pictures (one per slice, in natural
+/// Reads a CT: a NIfTI file, a DICOM file or folder, a picture, or a folder of pictures (one per slice, in natural
 /// order of their names, which must be those of one series).
 ///
 /// # Errors
@@ -51,7 +51,7 @@ pub fn read_ct_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<
     Ok(read)
 }
 
-/// Reads labels: a NIfTI-1 file, a picture or a folder of pictures. The stored values are the labels.
+/// Reads labels: a NIfTI file, a picture or a folder of pictures. The stored values are the labels.
 ///
 /// The grid's spacing is never trusted, for a mask does not say where it comes from; its CT does.
 ///

@@ -5,7 +5,11 @@
 //! the elements in [`WANTED`] are handed to the parser, so that no attribute of the patient is ever in memory as one;
 //! the patient's id is the exception, and the header that is made keeps its hash alone.
 //!
-//! Source: DICOM PS3.5 section 7 (data elements, nesting) and PS3.10 section 7 (preamble and file meta group).
+//! Of the frames of an enhanced object a fixed list is kept too, out of those functional groups that say what a frame is and where it
+//! lies.
+//!
+//! Source: DICOM PS3.5 section 7 (data elements, nesting), section A.4 (fragments) and PS3.10 section 7 (preamble and file meta
+//! group); PS3.3 C.7.6.16 (functional groups).
 
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
@@ -47,6 +51,28 @@ const WANTED: [Tag; 31] = [
     tags::TRANSFER_SYNTAX_UID,
     tags::MEDIA_STORAGE_SOP_CLASS_UID,
 ];
+
+/// The groups of attributes of an enhanced object that say what a frame is and where it lies, and no others; of each the first
+/// item counts, which is the only one that the standard allows.
+const FRAME_GROUPS: [Tag; 5] = [
+    tags::PIXEL_MEASURES_SEQUENCE,
+    tags::PLANE_POSITION_SEQUENCE,
+    tags::PLANE_ORIENTATION_SEQUENCE,
+    tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE,
+    tags::CT_IMAGE_FRAME_TYPE_SEQUENCE,
+];
+/// The elements that are read inside them.
+const WANTED_OF_FRAME: [Tag; 7] = [
+    tags::FRAME_TYPE, // kept as the ImageType that a single image would have
+    tags::IMAGE_POSITION_PATIENT,
+    tags::IMAGE_ORIENTATION_PATIENT,
+    tags::PIXEL_SPACING,
+    tags::RESCALE_INTERCEPT,
+    tags::RESCALE_SLOPE,
+    tags::RESCALE_TYPE,
+];
+/// Most frames that one object may describe.
+const MAX_FRAMES: usize = 1 << 13;
 
 /// Longest value of a wanted element; the longest legal one (ImageType) has a few dozen bytes.
 const MAX_VALUE_BYTES: u32 = 4096;
@@ -107,8 +133,33 @@ pub(super) struct Scanned {
     pub encoding: Encoding,
     pub pixels: Option<PixelPlace>,
     pub has_modality_lut: bool,
+    /// Of an enhanced object what each frame says of itself.
+    pub frames: Frames,
+    /// Which fragments begin a frame, as the basic offset table says; empty where it says nothing.
+    pub frame_starts: Vec<usize>,
     /// The data set where it was deflated; offsets refer to it.
     pub inflated: Option<Vec<u8>>,
+}
+
+/// The elements of the frames of an enhanced object: those of the whole object, over them those that all frames share, and over
+/// both those of each; so that a frame reads as the single image that it would be.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    all: Vec<u8>,
+    own: Vec<Vec<u8>>,
+}
+
+impl Frames {
+    /// How many frames are described.
+    pub(super) fn count(&self) -> usize {
+        self.own.len()
+    }
+
+    /// The elements of one frame, counted from 0.
+    pub(super) fn object(&self, frame: usize) -> Result<InMemDicomObject, ScanError> {
+        let own = self.own.get(frame).map_or(&[][..], Vec::as_slice);
+        parse(&[&self.all, own].concat()) // what comes later counts
+    }
 }
 
 /// Walks a file of `length` bytes up to and including its pixels' place.
@@ -189,6 +240,32 @@ struct Element {
     tag: Tag,
     vr: [u8; 2],
     length: u32,
+}
+
+impl Element {
+    /// Whether it is a sequence whose items can be walked: one of unknown type may be written in another encoding.
+    fn is_sequence(&self) -> bool {
+        matches!(&self.vr, b"SQ" | b"  ")
+    }
+}
+
+/// An item of a sequence that is being walked.
+#[derive(Clone, Copy)]
+struct Item {
+    /// Where it ends; `None` where a delimiter says it.
+    end: Option<u64>,
+}
+
+/// What the walk keeps: wanted elements one after the other, each as implicit little endian.
+#[derive(Default)]
+struct Kept {
+    object: Vec<u8>,
+    /// Of the functional groups that all frames share.
+    shared: Vec<u8>,
+    /// Of those of each frame.
+    frames: Vec<Vec<u8>>,
+    has_modality_lut: bool,
+    frame_starts: Vec<usize>,
 }
 
 struct Walker<R> {
@@ -323,12 +400,11 @@ impl<R: Read + Seek> Walker<R> {
     }
 
     fn data_set(mut self, meta: Meta) -> Result<Scanned, ScanError> {
-        let mut kept = Vec::new();
-        let mut has_modality_lut = false;
-        let pixels = match self.up_to_pixels(&mut kept, &mut has_modality_lut) {
+        let mut kept = Kept::default();
+        let pixels = match self.up_to_pixels(&mut kept) {
             Ok(pixels) => pixels,
             Err(ScanError::Damaged(words)) => {
-                return Err(match parse(&kept) {
+                return Err(match parse(&kept.object) {
                     Ok(object) => ScanError::Cut(words, Box::new(object)),
                     Err(_) => ScanError::Damaged(words),
                 });
@@ -336,34 +412,48 @@ impl<R: Read + Seek> Walker<R> {
             Err(e) => return Err(e),
         };
         Ok(Scanned {
-            object: parse(&kept)?,
+            object: parse(&kept.object)?,
             transfer_syntax: meta.transfer_syntax,
             media_class: meta.media_class,
             encoding: self.encoding,
             pixels,
-            has_modality_lut,
+            has_modality_lut: kept.has_modality_lut,
+            frames: Frames { all: [kept.object, kept.shared].concat(), own: kept.frames },
+            frame_starts: kept.frame_starts,
             inflated: None,
         })
     }
 
     /// Keeps the wanted elements, and says where the pixels lie, at which the walk ends.
-    fn up_to_pixels(
-        &mut self,
-        kept: &mut Vec<u8>,
-        has_modality_lut: &mut bool,
-    ) -> Result<Option<PixelPlace>, ScanError> {
+    fn up_to_pixels(&mut self, kept: &mut Kept) -> Result<Option<PixelPlace>, ScanError> {
         while let Some(element) = self.element()? {
             match element.tag {
-                tags::PIXEL_DATA => return self.pixel_place(&element).map(Some),
+                tags::PIXEL_DATA => return self.pixel_place(&element, &mut kept.frame_starts).map(Some),
                 tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA => {
                     return Ok(Some(PixelPlace::Float));
                 }
                 tags::MODALITY_LUT_SEQUENCE => {
-                    *has_modality_lut = element.length != 0;
+                    kept.has_modality_lut = element.length != 0;
                     self.skip_value(&element, 0)?;
                 }
+                tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE if element.is_sequence() => {
+                    let shared = &mut kept.shared;
+                    self.each_item(&element, 0, &mut |walker, item| walker.functional_groups(item, shared))?;
+                }
+                tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE if element.is_sequence() => {
+                    let frames = &mut kept.frames;
+                    self.each_item(&element, 0, &mut |walker, item| {
+                        if frames.len() == MAX_FRAMES {
+                            return damaged("it describes more frames than a CT has");
+                        }
+                        let mut own = Vec::new();
+                        walker.functional_groups(item, &mut own)?;
+                        frames.push(own);
+                        Ok(())
+                    })?;
+                }
                 tag if WANTED.contains(&tag) && element.length <= MAX_VALUE_BYTES => {
-                    self.keep(&element, kept)?
+                    self.keep(&element, element.tag, &mut kept.object)?
                 }
                 _ => self.skip_value(&element, 0)?,
             }
@@ -371,15 +461,88 @@ impl<R: Read + Seek> Walker<R> {
         Ok(None)
     }
 
+    /// Keeps the wanted elements of an item of functional groups, as if they stood side by side.
+    fn functional_groups(&mut self, item: Item, kept: &mut Vec<u8>) -> Result<(), ScanError> {
+        self.each_element(item, &mut |walker, group| {
+            if !FRAME_GROUPS.contains(&group.tag) || !group.is_sequence() {
+                return walker.skip_value(&group, 1);
+            }
+            let mut first = true;
+            walker.each_item(&group, 1, &mut |walker, item| {
+                let counts = std::mem::take(&mut first);
+                walker.each_element(item, &mut |walker, element| {
+                    if counts && WANTED_OF_FRAME.contains(&element.tag) && element.length <= MAX_VALUE_BYTES {
+                        let tag = match element.tag {
+                            tags::FRAME_TYPE => tags::IMAGE_TYPE,
+                            tag => tag,
+                        };
+                        return walker.keep(&element, tag, kept);
+                    }
+                    walker.skip_value(&element, 2)
+                })
+            })
+        })
+    }
+
+    /// Hands the items of a sequence over, one after the other; `each` must take all of an item.
+    fn each_item(
+        &mut self,
+        sequence: &Element,
+        depth: usize,
+        each: &mut dyn FnMut(&mut Self, Item) -> Result<(), ScanError>,
+    ) -> Result<(), ScanError> {
+        if depth > MAX_DEPTH {
+            return damaged("its sequences are nested too deeply");
+        }
+        let end = self.end_of(sequence.length)?;
+        while end.is_none_or(|end| self.at < end) {
+            match self.element()? {
+                Some(Element { tag: SEQUENCE_END, .. }) if end.is_none() => return Ok(()),
+                Some(Element { tag: ITEM, length, .. }) => {
+                    let item = Item { end: self.end_of(length)? };
+                    each(self, item)?;
+                }
+                Some(_) => return damaged("a sequence holds something that is no item"),
+                None => return damaged("it ends inside a sequence"),
+            }
+        }
+        if end == Some(self.at) { Ok(()) } else { damaged("an item is longer than its sequence") }
+    }
+
+    /// Hands the elements of an item over, one after the other; `each` must take the value of each.
+    fn each_element(
+        &mut self,
+        item: Item,
+        each: &mut dyn FnMut(&mut Self, Element) -> Result<(), ScanError>,
+    ) -> Result<(), ScanError> {
+        while item.end.is_none_or(|end| self.at < end) {
+            match self.element()? {
+                Some(Element { tag: ITEM_END, .. }) if item.end.is_none() => return Ok(()),
+                Some(element) => each(self, element)?,
+                None => return damaged("it ends inside a sequence"),
+            }
+        }
+        if item.end == Some(self.at) { Ok(()) } else { damaged("an element is longer than its item") }
+    }
+
+    /// Where a value of this length ends; `None` where a delimiter says it.
+    fn end_of(&self, length: u32) -> Result<Option<u64>, ScanError> {
+        match length {
+            UNDEFINED => Ok(None),
+            length if u64::from(length) <= self.end - self.at => Ok(Some(self.at + u64::from(length))),
+            _ => damaged("it is truncated"),
+        }
+    }
+
     /// Rewrites an element as implicit little endian: its type then comes from the dictionary, even where the file
     /// says UN, and the parser cannot take the file's lengths in another way than they were checked here.
-    fn keep(&mut self, element: &Element, kept: &mut Vec<u8>) -> Result<(), ScanError> {
+    fn keep(&mut self, element: &Element, tag: Tag, kept: &mut Vec<u8>) -> Result<(), ScanError> {
         let mut value = self.take_vec(element.length)?;
         if self.encoding == Encoding::ExplicitBig && matches!(&element.vr, b"US" | b"SS") {
             value.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));
         }
-        kept.extend_from_slice(&element.tag.0.to_le_bytes());
-        kept.extend_from_slice(&element.tag.1.to_le_bytes());
+        kept.extend_from_slice(&tag.0.to_le_bytes());
+        kept.extend_from_slice(&tag.1.to_le_bytes());
         kept.extend_from_slice(&element.length.to_le_bytes());
         kept.extend_from_slice(&value);
         Ok(())
@@ -420,7 +583,8 @@ impl<R: Read + Seek> Walker<R> {
         }
     }
 
-    fn pixel_place(&mut self, element: &Element) -> Result<PixelPlace, ScanError> {
+    /// Where the pixels lie, and which fragments begin a frame as far as the basic offset table says.
+    fn pixel_place(&mut self, element: &Element, starts: &mut Vec<usize>) -> Result<PixelPlace, ScanError> {
         if element.length != UNDEFINED {
             let length = u64::from(element.length);
             if length > self.end - self.at {
@@ -429,24 +593,45 @@ impl<R: Read + Seek> Walker<R> {
             let words = &element.vr == b"OW" || self.encoding == Encoding::ImplicitLittle;
             return Ok(PixelPlace::Native { at: self.at, length, words });
         }
-        let mut fragments = Vec::new();
-        let mut first = true;
+        let mut fragments: Vec<(u64, u64)> = Vec::new();
+        // Offsets of frames, counted from the item behind the table.
+        let mut table: Option<(u64, Vec<u32>)> = None;
         loop {
+            let at = self.at;
             match self.element() {
-                Ok(Some(Element { tag: SEQUENCE_END, .. })) => return Ok(PixelPlace::Fragments(fragments)),
+                Ok(Some(Element { tag: SEQUENCE_END, .. })) => break,
                 Ok(Some(Element { tag: ITEM, length, .. })) if length != UNDEFINED => {
-                    let length = u64::from(length);
-                    if length > self.end - self.at {
+                    if u64::from(length) > self.end - self.at {
                         return damaged("its pixel data is truncated");
                     }
-                    if !std::mem::take(&mut first) {
-                        fragments.push((self.at, length));
+                    let Some((first, offsets)) = &table else {
+                        let offsets = self.offset_table(length)?;
+                        table = Some((self.at, offsets));
+                        continue;
+                    };
+                    if offsets.get(starts.len()).is_some_and(|o| at - first == u64::from(*o)) {
+                        starts.push(fragments.len());
                     }
-                    self.skip(length)?;
+                    fragments.push((self.at, u64::from(length)));
+                    self.skip(u64::from(length))?;
                 }
-                Ok(None) if !fragments.is_empty() => return Ok(PixelPlace::Fragments(fragments)),
+                Ok(None) if !fragments.is_empty() => break,
                 _ => return damaged("its pixel data is truncated"),
             }
         }
+        if table.is_some_and(|(_, offsets)| offsets.len() != starts.len()) {
+            starts.clear(); // a table that does not fit says nothing
+        }
+        Ok(PixelPlace::Fragments(fragments))
+    }
+
+    /// The basic offset table; empty where it is longer than any CT's.
+    fn offset_table(&mut self, length: u32) -> Result<Vec<u32>, ScanError> {
+        if length as usize > 4 * MAX_FRAMES {
+            self.skip(u64::from(length))?;
+            return Ok(Vec::new());
+        }
+        let bytes = self.take_vec(length)?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
     }
 }

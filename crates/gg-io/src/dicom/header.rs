@@ -1,8 +1,10 @@
-//! What one file says about its slice, or why it is no slice of a CT.
+//! What one file says about its slice, or about each of its frames, or why it is no slice of a CT.
 //!
-//! Source: DICOM PS3.3 C.7.6.2 (image plane), C.7.6.3 (image pixel), C.8.2 (CT image), C.11.1 (rescale).
+//! A frame of an enhanced object is a slice like any other: its functional groups say what a single image says at its top.
+//!
+//! Source: DICOM PS3.3 A.38 (enhanced CT), C.7.6.2 (image plane), C.7.6.3 (image pixel), C.8.2 (CT image), C.11.1 (rescale).
 
-use super::elements::{PixelPlace, ScanError, Scanned, scan};
+use super::elements::{Encoding, PixelPlace, ScanError, Scanned, scan};
 use super::transfer_syntax::{Codec, Syntax, syntax};
 use crate::guard::guarded;
 use crate::hash::sha256_hex;
@@ -60,7 +62,7 @@ pub(super) enum Skip {
     Localizer,
     /// Extreme values or sums along rays through a slab; what it is.
     Projection(&'static str),
-    /// Many frames in one object.
+    /// Many frames in one object that says nothing about each of them.
     MultiFrame,
     /// A picture in colours.
     Colour,
@@ -76,7 +78,9 @@ impl Skip {
         match self {
             Self::Localizer => "a localizer, not a slice".to_owned(),
             Self::Projection(name) => format!("{name}, not a slice"),
-            Self::MultiFrame => "an enhanced multi-frame object; single-frame CT images are read".to_owned(),
+            Self::MultiFrame => {
+                "an object of many frames that does not say where each of them lies".to_owned()
+            }
             Self::Colour => "a colour picture, not a CT image".to_owned(),
             Self::Modality(name) => format!("found {name}, CT expected"),
             Self::Object(name) => format!("{name}, not a CT image"),
@@ -100,11 +104,21 @@ pub(super) struct PixelFormat {
     pub has_rescale: bool,
 }
 
+/// Where the pixels of one frame among several lie in the file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FramePlace {
+    pub pixels: PixelPlace,
+    pub encoding: Encoding,
+    pub transfer_syntax: String,
+}
+
 /// One slice as its header describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SliceHeader {
     /// Place of its file in the list that was given.
     pub file: usize,
+    /// Of a frame of an enhanced object, where its pixels lie; `None` where the file holds one image.
+    pub place: Option<FramePlace>,
     /// Compared only, never shown.
     pub series: String,
     /// SHA-256 of the patient's id, compared only; `None` where the file does not say.
@@ -127,45 +141,141 @@ pub(super) struct SliceHeader {
     pub syntax: Syntax,
 }
 
-/// Reads the header of a file, not its pixels.
-pub(super) fn read_header(path: &Path, file: usize) -> Result<SliceHeader, Rejected> {
+/// Reads the header of a file, not its pixels: one slice, or each frame of an enhanced object.
+pub(super) fn read_headers(path: &Path, file: usize) -> Vec<Result<SliceHeader, Rejected>> {
     let io = |e: std::io::Error| Rejected {
         why: NoSlice::Unreadable(format!("it cannot be read: {}", io_words(&e))),
         lost: Lost::default(),
     };
-    let handle = File::open(path).map_err(io)?;
-    let length = handle.metadata().map_err(io)?.len();
-    parse_header(BufReader::with_capacity(BUFFER_BYTES, handle), length, file)
+    let opened = File::open(path).and_then(|handle| Ok((handle.metadata()?.len(), handle)));
+    match opened {
+        Ok((length, handle)) => parse_headers(BufReader::with_capacity(BUFFER_BYTES, handle), length, file),
+        Err(e) => vec![Err(io(e))],
+    }
 }
 
 /// Reads the header of a DICOM object of `length` bytes. Never panics, whatever the bytes are.
-pub(super) fn parse_header<R: Read + Seek>(
+pub(super) fn parse_headers<R: Read + Seek>(
     reader: R,
     length: u64,
     file: usize,
-) -> Result<SliceHeader, Rejected> {
+) -> Vec<Result<SliceHeader, Rejected>> {
+    let rejected = |why: NoSlice, lost: Lost| vec![Err(Rejected { why, lost })];
     let parsed = guarded(|| match scan(reader, length) {
+        Ok(scanned) if is_enhanced(&scanned) => frames(&scanned, file)
+            .unwrap_or_else(|why| rejected(why, Lost { position: None, ..Lost::of(&scanned.object) })),
         Ok(scanned) => {
-            slice_header(&scanned, file).map_err(|why| Rejected { why, lost: Lost::of(&scanned.object) })
+            let lost = |why| Rejected { why, lost: Lost::of(&scanned.object) };
+            vec![slice_header(&scanned, &scanned.object, file).map_err(lost)]
         }
-        Err(ScanError::Cut(words, object)) => {
-            Err(Rejected { why: NoSlice::Unreadable(words), lost: Lost::of(&object) })
-        }
-        Err(ScanError::Damaged(words)) => {
-            Err(Rejected { why: NoSlice::Unreadable(words), lost: Lost::default() })
-        }
-        Err(ScanError::NotDicom) => Err(Rejected { why: NoSlice::NotDicom, lost: Lost::default() }),
+        Err(ScanError::Cut(words, object)) => rejected(NoSlice::Unreadable(words), Lost::of(&object)),
+        Err(ScanError::Damaged(words)) => rejected(NoSlice::Unreadable(words), Lost::default()),
+        Err(ScanError::NotDicom) => rejected(NoSlice::NotDicom, Lost::default()),
     });
     parsed.unwrap_or_else(|| {
-        let why = NoSlice::Unreadable("its elements cannot be parsed".to_owned());
-        Err(Rejected { why, lost: Lost::default() })
+        rejected(NoSlice::Unreadable("its elements cannot be parsed".to_owned()), Lost::default())
     })
 }
 
-/// What the parsed elements say.
-pub(super) fn slice_header(scanned: &Scanned, file: usize) -> Result<SliceHeader, NoSlice> {
+/// Whether the object is an enhanced CT, whose frames say what they are.
+fn is_enhanced(scanned: &Scanned) -> bool {
+    [uids::ENHANCED_CT_IMAGE_STORAGE, uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE]
+        .contains(&class_of(scanned).as_str())
+}
+
+/// The SOP class, from the data set or else the file meta group.
+fn class_of(scanned: &Scanned) -> String {
+    text(&scanned.object, tags::SOP_CLASS_UID)
+        .filter(|c| !c.is_empty())
+        .unwrap_or_else(|| scanned.media_class.clone())
+}
+
+/// The frames of an enhanced object, each as a slice of its own or the reason why it is none.
+fn frames(scanned: &Scanned, file: usize) -> Result<Vec<Result<SliceHeader, Rejected>>, NoSlice> {
+    let bad = |words: String| Err(NoSlice::Unreadable(words));
     let o = &scanned.object;
-    is_ct_image(scanned)?;
+    let count = scanned.frames.count();
+    if count == 0 {
+        return Err(NoSlice::Skipped(Skip::MultiFrame));
+    }
+    let stated = whole(o, tags::NUMBER_OF_FRAMES);
+    if stated != i64::try_from(count).ok() {
+        let stated = stated.map_or("no number of frames".to_owned(), |n| format!("{n} frames"));
+        return bad(format!("it states {stated} and describes {count}"));
+    }
+    if scanned.inflated.is_some() {
+        return bad("it is a deflated object of many frames, which is not read".to_owned());
+    }
+    let places = match &scanned.pixels {
+        Some(pixels) => frame_places(o, pixels, &scanned.frame_starts, count)?,
+        None => return bad("it has no pixel data; the file may be truncated".to_owned()),
+    };
+    let one = |(i, pixels): (usize, PixelPlace)| {
+        let object = scanned
+            .frames
+            .object(i)
+            .map_err(|_| bad_frame(i, "its elements cannot be parsed", Lost::of(o)))?;
+        let lost = |why| Rejected { why, lost: Lost::of(&object) };
+        let header = slice_header(scanned, &object, file).map_err(lost)?;
+        Ok(SliceHeader {
+            place: Some(FramePlace {
+                pixels,
+                encoding: scanned.encoding,
+                transfer_syntax: scanned.transfer_syntax.clone(),
+            }),
+            // The object has one number for all its frames; their order in it is all there is beside positions.
+            instance_number: i64::try_from(i + 1).ok(),
+            ..header
+        })
+    };
+    Ok(places.into_iter().enumerate().map(one).collect())
+}
+
+fn bad_frame(frame: usize, words: &str, lost: Lost) -> Rejected {
+    Rejected { why: NoSlice::Unreadable(format!("frame {} of it: {words}", frame + 1)), lost }
+}
+
+/// Where the pixels of each frame lie: side by side, or in the fragments that the basic offset table or their number gives to it.
+fn frame_places(
+    o: &InMemDicomObject,
+    pixels: &PixelPlace,
+    starts: &[usize],
+    count: usize,
+) -> Result<Vec<PixelPlace>, NoSlice> {
+    let bad = |words: &str| Err(NoSlice::Unreadable(words.to_owned()));
+    match pixels {
+        PixelPlace::Float => Err(NoSlice::Skipped(Skip::Object("an image of real numbers"))),
+        PixelPlace::Native { at, length, words } => {
+            let number = |tag| whole(o, tag).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+            let sides = number(tags::ROWS).checked_mul(number(tags::COLUMNS));
+            let bytes = sides.and_then(|n| n.checked_mul(number(tags::BITS_ALLOCATED) / 8));
+            let all = bytes.and_then(|n| n.checked_mul(count as u64));
+            match (bytes, all) {
+                (Some(bytes @ 1..), Some(all)) if all <= *length => Ok((0..count as u64)
+                    .map(|i| PixelPlace::Native { at: at + i * bytes, length: bytes, words: *words })
+                    .collect()),
+                _ => bad("its pixel data is shorter than its frames"),
+            }
+        }
+        PixelPlace::Fragments(all) => {
+            let starts: Vec<usize> = match () {
+                () if all.len() == count => (0..count).collect(),
+                () if starts.len() == count && starts[0] == 0 => starts.to_vec(),
+                () => return bad("which of its compressed fragments belong to which frame is not told"),
+            };
+            let ends = starts.iter().skip(1).copied().chain([all.len()]);
+            Ok(starts
+                .iter()
+                .zip(ends)
+                .map(|(&from, to)| PixelPlace::Fragments(all[from..to].to_vec()))
+                .collect())
+        }
+    }
+}
+
+/// What the parsed elements of an image say.
+fn slice_header(scanned: &Scanned, o: &InMemDicomObject, file: usize) -> Result<SliceHeader, NoSlice> {
+    is_ct_image(scanned, o)?;
     let bad = |words: &str| NoSlice::Unreadable(words.to_owned());
     if let Some(skip) = samples_skip(o) {
         return Err(NoSlice::Skipped(skip));
@@ -191,6 +301,7 @@ pub(super) fn slice_header(scanned: &Scanned, file: usize) -> Result<SliceHeader
         .map(|[a, b, c, d, e, f]| [[a, b, c], [d, e, f]]);
     Ok(SliceHeader {
         file,
+        place: None,
         series: text(o, tags::SERIES_INSTANCE_UID).unwrap_or_default(),
         patient: text(o, tags::PATIENT_ID).filter(|id| !id.is_empty()).map(|id| sha256_hex(id.as_bytes())),
         frame: text(o, tags::FRAME_OF_REFERENCE_UID).filter(|uid| !uid.is_empty()),
@@ -208,18 +319,13 @@ pub(super) fn slice_header(scanned: &Scanned, file: usize) -> Result<SliceHeader
 }
 
 /// Whether the object is one CT image with pixels.
-fn is_ct_image(scanned: &Scanned) -> Result<(), NoSlice> {
+fn is_ct_image(scanned: &Scanned, o: &InMemDicomObject) -> Result<(), NoSlice> {
     let skip = |s: Skip| Err(NoSlice::Skipped(s));
-    let o = &scanned.object;
-    let class =
-        text(o, tags::SOP_CLASS_UID).filter(|c| !c.is_empty()).unwrap_or_else(|| scanned.media_class.clone());
+    let class = class_of(scanned);
     let modality = text(o, tags::MODALITY).unwrap_or_default();
-    match class.as_str() {
-        uids::CT_IMAGE_STORAGE | "" => {}
-        uids::ENHANCED_CT_IMAGE_STORAGE | uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE => {
-            return skip(Skip::MultiFrame);
-        }
-        other => return skip(other_class(other, &modality)),
+    let enhanced = is_enhanced(scanned);
+    if !enhanced && !["", uids::CT_IMAGE_STORAGE].contains(&class.as_str()) {
+        return skip(other_class(&class, &modality));
     }
     if !modality.is_empty() && modality != "CT" {
         return skip(Skip::Modality(modality_name(&modality)));
@@ -233,7 +339,7 @@ fn is_ct_image(scanned: &Scanned) -> Result<(), NoSlice> {
         Some(PixelPlace::Float) => return skip(Skip::Object("an image of real numbers")),
         Some(_) => {}
     }
-    if whole(o, tags::NUMBER_OF_FRAMES).is_some_and(|n| n > 1) {
+    if !enhanced && whole(o, tags::NUMBER_OF_FRAMES).is_some_and(|n| n > 1) {
         return skip(Skip::MultiFrame);
     }
     match image_kind(o) {

@@ -8,8 +8,8 @@
 //! Source: DICOM PS3.5 section 8, PS3.3 C.7.5.1.1.2 (padding), C.11.1.1.2 (rescale). Golden set: `io/dicom`.
 
 use super::codec_guard::{Expected, Refusal, check_expansion, check_jpeg, check_jpeg2000, check_rle};
-use super::elements::{Encoding, PixelPlace, Scanned, scan};
-use super::header::{PixelFormat, SliceHeader};
+use super::elements::{Encoding, PixelPlace, scan};
+use super::header::{FramePlace, PixelFormat, SliceHeader};
 use super::transfer_syntax::Codec;
 use crate::ReadError;
 use crate::guard::guarded;
@@ -18,7 +18,7 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 
 /// What decoding a slice found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,8 +35,63 @@ pub(super) fn decode(bytes: &[u8], header: &SliceHeader, out: &mut [f32]) -> Res
         let scanned = scan(Cursor::new(bytes), bytes.len() as u64)
             .map_err(|_| wrong("it changed while it was read"))?;
         let data = scanned.inflated.as_deref().unwrap_or(bytes);
-        let samples = samples(data, &scanned, header)?;
-        Ok(to_values(&samples, &header.format, out))
+        let slice = |at: u64, length: u64| {
+            let (from, to) = (
+                usize::try_from(at).unwrap_or(usize::MAX),
+                usize::try_from(at + length).unwrap_or(usize::MAX),
+            );
+            data.get(from..to).ok_or_else(|| wrong("its pixel data is truncated"))
+        };
+        let (syntax, encoding) = (scanned.transfer_syntax.as_str(), scanned.encoding);
+        let stored = match &scanned.pixels {
+            Some(PixelPlace::Native { at, length, words }) => {
+                Stored::Native { bytes: Cow::Borrowed(slice(*at, *length)?), words: *words, encoding }
+            }
+            Some(PixelPlace::Fragments(places)) => {
+                let mut stream = Vec::new();
+                for &(at, length) in places {
+                    stream.extend_from_slice(slice(at, length)?);
+                }
+                Stored::Compressed { stream, syntax }
+            }
+            _ => return Err(wrong("its pixel data is not stored as its transfer syntax says")),
+        };
+        Ok(to_values(&samples(stored, header)?, &header.format, out))
+    });
+    decoded.unwrap_or_else(|| Err(wrong("its pixel data is damaged")))
+}
+
+/// Decodes the pixels of one frame among several, reading no more of the file than these. Never panics, whatever the bytes are.
+pub(super) fn decode_frame(
+    reader: &mut (impl Read + Seek),
+    place: &FramePlace,
+    header: &SliceHeader,
+    out: &mut [f32],
+) -> Result<Decoded, ReadError> {
+    let decoded = guarded(move || {
+        let mut bytes = Vec::new();
+        let mut read = |at: u64, length: u64| -> Result<(), ReadError> {
+            reader.seek(SeekFrom::Start(at))?;
+            let more = (&mut *reader).take(length).read_to_end(&mut bytes)?;
+            if more as u64 == length { Ok(()) } else { Err(wrong("it changed while it was read")) }
+        };
+        let (syntax, encoding) = (place.transfer_syntax.as_str(), place.encoding);
+        let stored = match &place.pixels {
+            PixelPlace::Native { at, length, words } => {
+                read(*at, *length)?;
+                Stored::Native { bytes: Cow::Owned(bytes), words: *words, encoding }
+            }
+            PixelPlace::Fragments(places) => {
+                for &(at, length) in places {
+                    read(at, length)?;
+                }
+                Stored::Compressed { stream: bytes, syntax }
+            }
+            PixelPlace::Float => {
+                return Err(wrong("its pixel data is not stored as its transfer syntax says"));
+            }
+        };
+        Ok(to_values(&samples(stored, header)?, &header.format, out))
     });
     decoded.unwrap_or_else(|| Err(wrong("its pixel data is damaged")))
 }
@@ -51,43 +106,37 @@ struct Samples<'a> {
     width: usize,
 }
 
-fn samples<'a>(data: &'a [u8], scanned: &Scanned, header: &SliceHeader) -> Result<Samples<'a>, ReadError> {
+/// The pixels of one image as they are stored.
+enum Stored<'a> {
+    /// `words` says that they are 16-bit words even where samples are bytes.
+    Native { bytes: Cow<'a, [u8]>, words: bool, encoding: Encoding },
+    /// With the UID of the transfer syntax.
+    Compressed { stream: Vec<u8>, syntax: &'a str },
+}
+
+fn samples<'a>(stored: Stored<'a>, header: &SliceHeader) -> Result<Samples<'a>, ReadError> {
     let width = usize::from(header.format.bits_allocated / 8);
     let expected = Expected { rows: header.rows, columns: header.columns, bytes_per_sample: width };
     let needed = header.rows * header.columns * width;
-    let slice = |at: u64, length: u64| -> Result<&'a [u8], ReadError> {
-        let (from, to) =
-            (usize::try_from(at).unwrap_or(usize::MAX), usize::try_from(at + length).unwrap_or(usize::MAX));
-        data.get(from..to).ok_or_else(|| wrong("its pixel data is truncated"))
-    };
-    let full = |bytes: &'a [u8]| {
-        bytes.get(..needed).ok_or_else(|| wrong("its pixel data is shorter than rows x columns"))
-    };
-    match (&scanned.pixels, header.syntax.codec) {
+    let short = || wrong("its pixel data is shorter than rows x columns");
+    match (stored, header.syntax.codec) {
         (_, Codec::Unsupported) => Err(ReadError::TransferSyntax(header.syntax.name.to_owned())),
-        (Some(PixelPlace::Native { at, length, words }), Codec::Native) => {
-            let stored = slice(*at, *length)?;
-            if scanned.encoding != Encoding::ExplicitBig || (width == 1 && !words) {
-                return Ok(Samples { bytes: Cow::Borrowed(full(stored)?), width });
+        (Stored::Native { mut bytes, words, encoding }, Codec::Native) => {
+            if bytes.len() < needed {
+                return Err(short());
             }
-            let mut swapped = stored.to_vec();
-            swapped.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));
-            if swapped.len() < needed {
-                return Err(wrong("its pixel data is shorter than rows x columns"));
+            if encoding == Encoding::ExplicitBig && (width > 1 || words) {
+                bytes.to_mut().as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));
             }
-            Ok(Samples { bytes: Cow::Owned(swapped), width })
+            Ok(Samples { bytes, width })
         }
-        (Some(PixelPlace::Fragments(places)), codec) => {
-            let mut stream = Vec::new();
-            for &(at, length) in places {
-                stream.extend_from_slice(slice(at, length)?);
-            }
+        (Stored::Compressed { mut stream, syntax }, codec) => {
             check_expansion(expected, stream.len()).map_err(refused)?;
             let width = match codec {
                 Codec::EncapsulatedNative => {
                     stream.truncate(needed);
                     if stream.len() < needed {
-                        return Err(wrong("its pixel data is shorter than rows x columns"));
+                        return Err(short());
                     }
                     return Ok(Samples { bytes: Cow::Owned(stream), width });
                 }
@@ -101,7 +150,7 @@ fn samples<'a>(data: &'a [u8], scanned: &Scanned, header: &SliceHeader) -> Resul
                     return Err(wrong("its pixel data is compressed in an unknown way"));
                 }
             };
-            let bytes = decompress(stream, width, &scanned.transfer_syntax, header)?;
+            let bytes = decompress(stream, width, syntax, header)?;
             if bytes.len() < header.rows * header.columns * width {
                 return Err(wrong("its pixel data is damaged"));
             }

@@ -5,18 +5,20 @@
 
 use super::find::{files_below, meant_as_slice};
 use super::geometry::{Layout, lay_out, same_positions, sort};
-use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_header};
-use super::pixels::{Decoded, decode};
+use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_headers};
+use super::pixels::{Decoded, decode, decode_frame};
 use super::remarks::{oddities, remarks, unread_objects, warn_lost};
 use super::rescale::rescale_jump;
 use super::series::{Series, choose, group};
 use super::transfer_syntax::Codec;
 use crate::error::counted;
-use crate::hash::{sha256_hex, together};
+use crate::hash::{sha256_hex, sha256_of_file, together};
 use crate::scan::{Finished, Found, absurd_spacing, finish};
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary};
 use gg_volume::{SpacingTrust, Volume, Warned, Warning};
 use rayon::prelude::*;
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// One CT series as its headers describe it, for people to choose from.
@@ -104,10 +106,12 @@ fn lost_of(series: &Series, lost: &[Lost]) -> Vec<Lost> {
 
 impl Headers {
     fn read(paths: &[PathBuf]) -> Self {
-        let headers: Vec<_> = paths.par_iter().enumerate().map(|(i, path)| read_header(path, i)).collect();
+        let headers: Vec<_> = paths.par_iter().enumerate().map(|(i, path)| read_headers(path, i)).collect();
         let mut found =
             Self { slices: Vec::new(), skipped: Vec::new(), left_out: Vec::new(), lost: Vec::new() };
-        for (path, header) in paths.iter().zip(headers) {
+        for (path, header) in
+            paths.iter().zip(headers).flat_map(|(path, of)| of.into_iter().map(move |h| (path, h)))
+        {
             let words = match header {
                 Ok(slice) => {
                     found.slices.push(slice);
@@ -129,7 +133,10 @@ impl Headers {
                     }
                 },
             };
-            found.skipped.push((path.clone(), words));
+            // Frames of one file that are left out for one reason are told once.
+            if found.skipped.last().is_none_or(|(last, why)| last != path || *why != words) {
+                found.skipped.push((path.clone(), words));
+            }
         }
         found
     }
@@ -207,9 +214,30 @@ fn load(
     let shape = [kept.len(), rows, columns];
     let volume = Volume::from_vec(shape, voxels).map_err(|e| ReadError::MixedSlices(e.to_string()))?;
     let Finished { ct, labels, holes } = finish_dicom(volume, &layout, options, warnings)?;
-    let slice_files = kept.iter().map(|s| s.file).collect();
+    // What a table says of a file says nothing of one of its frames.
+    let one_each = kept.iter().all(|s| s.place.is_none());
+    let slice_files = if one_each { kept.iter().map(|s| s.file).collect() } else { Vec::new() };
+    let sha256 = together(&hashes_of_files(paths, &kept, hashes)?);
     let (format, skipped) = (Format::DicomSeries, std::mem::take(skipped));
-    Ok(Scan { ct, format, sha256: together(&hashes), skipped, slice_files, holes, labels })
+    Ok(Scan { ct, format, sha256, skipped, slice_files, holes, labels })
+}
+
+/// The hashes of the files in the order of their first slices, each once.
+fn hashes_of_files(
+    paths: &[PathBuf],
+    slices: &[SliceHeader],
+    hashes: Vec<String>,
+) -> Result<Vec<String>, ReadError> {
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::with_capacity(hashes.len());
+    for (slice, hash) in slices.iter().zip(hashes) {
+        match slice.place {
+            None => found.push(hash),
+            Some(_) if seen.insert(slice.file) => found.push(sha256_of_file(&paths[slice.file])?),
+            Some(_) => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The common end of reading; positions and PixelSpacing are trusted whatever the grey values turn out to be.
@@ -230,7 +258,11 @@ fn finish_dicom(
     Ok(finished)
 }
 
+/// The hash of the slice's file, which is left empty where it holds others too, and what its pixels hold.
 fn load_slice(path: &Path, slice: &SliceHeader, out: &mut [f32]) -> Result<(String, Decoded), ReadError> {
+    if let Some(place) = &slice.place {
+        return Ok((String::new(), decode_frame(&mut File::open(path)?, place, slice, out)?));
+    }
     let bytes = std::fs::read(path)?;
     let decoded = decode(&bytes, slice, out)?;
     Ok((sha256_hex(&bytes), decoded))

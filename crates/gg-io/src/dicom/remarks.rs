@@ -14,7 +14,7 @@ pub(super) fn unread_objects(left_out: &[Skip]) -> Option<Warning> {
     let message = || {
         let were = if n == 1 { "was" } else { "were" };
         format!(
-            "{} with many frames or in colour {were} left out; single-frame CT images are read",
+            "{} in colour, or of many frames without a place for each, {were} left out",
             counted(n, "object")
         )
     };

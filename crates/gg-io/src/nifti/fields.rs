@@ -28,6 +28,14 @@ pub(super) enum Edition {
 }
 
 impl Edition {
+    /// Its usual name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Nifti1 => "NIfTI-1",
+            Self::Nifti2 => "NIfTI-2",
+        }
+    }
+
     /// Length of the header.
     pub(super) fn bytes(self) -> usize {
         match self {

@@ -24,6 +24,8 @@ const FIRST_RESERVE: usize = 1 << 20;
 /// What only the file knows, for `inspect`.
 #[derive(Debug, Clone)]
 pub(crate) struct NiftiFacts {
+    /// `NIfTI-1` or `NIfTI-2`.
+    pub(crate) edition: &'static str,
     /// Name of the stored type, e.g. `int16`.
     pub(crate) stored: &'static str,
     /// Whether the largest byte comes first.
@@ -154,6 +156,7 @@ fn stream(
         ));
     }
     let facts = NiftiFacts {
+        edition: header.fields.edition.name(),
         stored: header.stored.name(),
         big_endian: header.fields.big_endian,
         gzip,

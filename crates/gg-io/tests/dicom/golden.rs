@@ -50,6 +50,14 @@ fn lossless_encodings_give_the_values_of_pydicom() {
         "jpeg_lossless_8_in_16",
         "jpeg_2000",
         "slope_per_slice",
+        "enhanced",
+        "enhanced_implicit",
+        "enhanced_big_endian",
+        "enhanced_eight_bit",
+        "enhanced_per_frame",
+        "enhanced_rle",
+        "enhanced_fragments",
+        "enhanced_legacy",
     ] {
         check(name, 0.0);
     }

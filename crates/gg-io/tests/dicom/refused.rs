@@ -178,8 +178,8 @@ fn twelve_bit_jpeg_by_its_name() {
 }
 
 #[test]
-fn enhanced_multi_frame_objects() {
-    let words = "the file is an enhanced multi-frame object";
+fn objects_of_many_frames_without_a_place_for_each() {
+    let words = "the file is an object of many frames that does not say where each of them lies";
     check(
         &Series::edited(|_, o| set(o, tags::SOP_CLASS_UID, VR::UI, uids::ENHANCED_CT_IMAGE_STORAGE)),
         words,

@@ -299,7 +299,7 @@ fn something_else_named_nii_is_refused() {
 #[test]
 fn an_empty_file_is_said_to_be_empty_whatever_its_name() {
     for name in ["ct.nii", "ct.nii.gz", "ct.dcm", "ct.png", "scan"] {
-        refused_as(name, b"", "the file is empty; groundglass reads NIfTI-1");
+        refused_as(name, b"", "the file is empty; groundglass reads NIfTI");
     }
     let dir = tempfile::tempdir().unwrap();
     let refused = || gg_io::read_ct(dir.path(), &ReadOptions::default()).unwrap_err().to_string();

@@ -209,7 +209,7 @@ fn inspect_tells_what_the_file_holds() {
     raw.f32(112, 1.0).f32(116, -24.0).f32(280 + 40, -2.0);
     std::fs::write(&path, raw.bytes()).unwrap();
     let found = inspect(&path, &ReadOptions::default()).unwrap();
-    assert_eq!(found.stored.as_deref(), Some("int16, little-endian, slope 1, intercept -24"));
+    assert_eq!(found.stored.as_deref(), Some("NIfTI-1, int16, little-endian, slope 1, intercept -24"));
     let volume = found.volume.unwrap();
     assert_eq!(volume.shape, [4, 16, 16]);
     assert_eq!(volume.orientation.unwrap().to_string(), "LPI");

@@ -260,7 +260,7 @@ fn dataset_text(answer: &DatasetAnswer) -> String {
 
 fn format_name(format: gg_io::Format) -> &'static str {
     match format {
-        gg_io::Format::Nifti => "NIfTI-1",
+        gg_io::Format::Nifti => "NIfTI",
         gg_io::Format::DicomSeries => "DICOM CT series",
         gg_io::Format::SlicePictures => "slice pictures",
     }

@@ -96,7 +96,7 @@ fn empty_folders_and_missing_paths_are_refused() {
     fs::create_dir(&empty).unwrap();
     refused(&empty, &["empty: the folder is empty; a CT is a NIfTI file, a folder of DICOM files"]);
     fs::write(empty.join("ct.nii.gz"), "").unwrap();
-    refused(&empty, &["empty (`ct.nii.gz`): the file is empty; groundglass reads NIfTI-1"]);
+    refused(&empty, &["empty (`ct.nii.gz`): the file is empty; groundglass reads NIfTI"]);
     refused(&dir.path().join("nowhere"), &["nowhere"]);
 }
 
@@ -197,7 +197,7 @@ fn dicom_that_is_not_decoded_is_refused_by_name() {
     for (tag, uid, words) in [
         (TRANSFER_SYNTAX, "1.2.840.10008.1.2.4.80", ["JPEG-LS Lossless", "convert"]),
         (TRANSFER_SYNTAX, "1.2.840.10008.1.2.4.81", ["JPEG-LS Near-Lossless", "convert"]),
-        (SOP_CLASS, "1.2.840.10008.5.1.4.1.1.2.1", ["enhanced multi-frame", "convert"]),
+        (SOP_CLASS, "1.2.840.10008.5.1.4.1.1.2.1", ["many frames", "functional groups"]),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let (series, files) = dicom_edit::series(dir.path());
