@@ -1,11 +1,13 @@
 //! `train`: from data sets to a model bundle, with everything that made it beside it in the run folder.
 
+mod bundle;
 mod folder;
 mod live;
 mod origin;
+mod remarks;
 
 use super::{Context, calibrate, data};
-use crate::args::{PrecisionName, StoreName, TrainArgs};
+use crate::args::{PrecisionName, TrainArgs};
 use crate::failure::Usage;
 use crate::manifest::{Compute, Known, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
 use crate::model_file::BUNDLE;
@@ -17,34 +19,17 @@ use anyhow::{Context as _, Result, bail};
 use folder::{begun_with, check_run_folder, data_hash, enter};
 use gg_dataset::{BatchLoader, Cache, Case, LEAK, LoaderConfig, PATIENTS_LEAK, Part, SampleSource, Task};
 use gg_nn::engine::Int8Engine;
-use gg_nn::{
-    Bundle, BundleInfo, Calibration, Precision, Select, Teacher, TrainConfig, TrainError, TrainOutcome,
-    TrainRun,
-};
+use gg_nn::{Teacher, TrainConfig, TrainError, TrainRun};
 use gg_volume::Warning;
 use live::Live;
 use origin::Origins;
 pub(super) use origin::{can_teach, held_out, refuse_held_out, refuse_twice, taken_over};
+pub(super) use remarks::told_beside_scores;
+use remarks::{FOUND_NOTHING, ONE_CLASS, ONE_SIDED, counts, found_nothing, lacking, one_sided};
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Code of the remark that the validation part holds one class only.
-const ONE_SIDED: &str = "validation_of_one_class";
-/// Code of the remark on a network that learned nothing.
-const FOUND_NOTHING: &str = "found_nothing";
-/// Dice below which that is said.
-const NEXT_TO_NOTHING: f64 = 0.01;
-/// AUROC on the validation part below which it is said of a classifier.
-const NEXT_TO_CHANCE: f64 = 0.55;
-/// Code of the remark that the training part holds one class only.
-const ONE_CLASS: &str = "training_of_one_class";
-
-/// Whether a remark of a training is to be said beside the scores of its network too.
-pub(super) fn told_beside_scores(warning: &Warning) -> bool {
-    [ONE_SIDED, ONE_CLASS, FOUND_NOTHING].contains(&warning.code.as_str())
-}
 
 /// What a finished training gives.
 #[derive(Debug, Clone, Serialize)]
@@ -271,7 +256,6 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         &outcome,
         &warnings,
     )?;
-    // Last: where it lies, the run is whole.
     let int8 = match Int8Engine::check(&graph) {
         Ok(()) => {
             let looked_at = (cache as _, looked_at.as_slice());
@@ -279,7 +263,7 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         }
         Err(_) => None,
     };
-    write_bundle(&path, (task, question), args, &settings, &manifest, &outcome, int8)?;
+    bundle::write(&path, (task, question), args, &settings, &manifest, &outcome, int8)?;
     Ok(Trained {
         task,
         bundle: path,
@@ -291,30 +275,6 @@ pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
         val_metric: outcome.val.as_ref().and_then(|v| v.metric_at_threshold),
         val_auroc: outcome.val.as_ref().and_then(|v| v.auroc),
         warnings,
-    })
-}
-
-/// What is to be said of a network whose masks hold none of the truth, where there is some, or that tells no classes apart.
-fn found_nothing(outcome: &TrainOutcome, task: Task) -> Option<String> {
-    if task == Task::Classify {
-        let auroc = outcome.val.as_ref()?.auroc?;
-        return (auroc < NEXT_TO_CHANCE).then(|| {
-            format!(
-                "the network tells the classes of the validation part apart hardly better than chance (AUROC {auroc:.3}): right would be more \
-                 epochs, another rate, labels that belong to the pictures, or more of them"
-            )
-        });
-    }
-    let best = outcome.rows.iter().find(|r| r.epoch == outcome.best_epoch)?;
-    let (dice, slices) = match &outcome.val {
-        Some(val) => (val.metric_at_threshold?, "validation"),
-        None => (best.train_metric?, "training"),
-    };
-    (dice < NEXT_TO_NOTHING).then(|| {
-        format!(
-            "the network finds next to nothing of what is true in the {slices} slices (Dice {dice:.4}): right would be more epochs, another rate, or \
-             masks that belong to the pictures"
-        )
     })
 }
 
@@ -367,87 +327,6 @@ fn select(
     samples
 }
 
-/// The class that a part of these negative and positive slices lacks, where it needs both.
-fn lacking(counts: [usize; 2], task: Task) -> Option<&'static str> {
-    match (counts, task) {
-        ([0, 0], _) => None,
-        ([_, 0], Task::Lung) => Some("lung"),
-        ([_, 0], Task::Infection) => Some("infection"),
-        ([_, 0], Task::Classify) => Some("slice with label 1"),
-        ([0, _], Task::Classify) => Some("slice with label 0"),
-        _ => None,
-    }
-}
-
-/// What a validation part of these negative and positive slices cannot tell.
-fn one_sided(counts: [usize; 2], task: Task, select: Select) -> Option<String> {
-    let without = lacking(counts, task)?;
-    let epoch = match (task, select) {
-        (Task::Classify, Select::Metric) => "highest accuracy",
-        _ => "lowest loss",
-    };
-    Some(format!(
-        "the validation part holds no {without}, so that it cannot choose a threshold, which stays 0.5; the epoch of its {epoch} counts"
-    ))
-}
-
-/// Negative and positive samples.
-fn counts(cache: &Cache, samples: &[usize], task: Task) -> [usize; 2] {
-    let positive = samples.iter().filter(|&&i| cache.infos()[i].is_positive(task)).count();
-    [samples.len() - positive, positive]
-}
-
-fn write_bundle(
-    path: &Path,
-    (task, question): (Task, Question),
-    args: &TrainArgs,
-    settings: &Settings,
-    manifest: &Training,
-    outcome: &TrainOutcome,
-    int8: Option<Calibration>,
-) -> Result<()> {
-    let default_name = || format!("{}-fold{}-seed{}", task.name(), manifest.fold, manifest.seed);
-    let store = match args.bundle.store {
-        StoreName::F32 => Precision::F32,
-        StoreName::F16 => Precision::F16,
-        StoreName::Bf16 => Precision::Bf16,
-    };
-    let val = outcome.val.as_ref().map(|v| {
-        serde_json::json!({
-            "measured_on": "validation part; the threshold and the temperature were chosen on it, so this is no test score",
-            "loss": v.loss,
-            "metric_at_half": v.metric,
-            "metric_at_threshold": v.metric_at_threshold,
-            "auroc": v.auroc,
-            "negative_log_likelihood_before_and_after_calibration": v.nll,
-        })
-    });
-    let info = BundleInfo {
-        format_version: gg_nn::BUNDLE_FORMAT,
-        name: args.name.clone().unwrap_or_else(default_name),
-        task,
-        net: settings.task(task).network.clone(),
-        prepare: settings.prepare.clone(),
-        threshold: outcome.threshold,
-        temperature: outcome.temperature,
-        clean: settings.clean,
-        threshold_folds: None,
-        mirror: settings.task(task).train.mirror,
-        interval: None,
-        area: None,
-        labels: labels(task, question),
-        manifest: serde_json::to_value(manifest)?,
-        scores: serde_json::json!({ "validation": val, "leaking": manifest.leaking }),
-        licence: args.bundle.licence.clone(),
-        weights_sha256: String::new(),
-        int8,
-        members: Vec::new(),
-    };
-    Bundle::save(path, info, &outcome.weights, store)
-        .with_context(|| format!("writing {}", path.display()))?;
-    Ok(())
-}
-
 /// What the labels of slices tell; data sets that label images and ones that label slices ask different questions.
 pub(super) fn question(sets: &gg_dataset::Datasets, task: Task) -> Result<Question> {
     let asked: Vec<Question> = sets.sets.iter().map(|s| Question::of(s.layout)).collect();
@@ -461,87 +340,4 @@ pub(super) fn question(sets: &gg_dataset::Datasets, task: Task) -> Result<Questi
         .into());
     }
     Ok(first)
-}
-
-fn labels(task: Task, question: Question) -> BTreeMap<String, String> {
-    let pairs: &[(&str, &str)] = match task {
-        Task::Classify if question == Question::ImageIsCovid => {
-            &[("0", "image labelled as not of COVID-19"), ("1", "image labelled as of COVID-19")]
-        }
-        Task::Classify => {
-            &[("0", "slice without infection"), ("1", "slice whose infection mask is not blank")]
-        }
-        Task::Lung => &[("0", "outside the lungs"), ("1", "lung, infected or not")],
-        Task::Infection => &[("0", "no infection"), ("1", "infection: ground-glass and consolidation")],
-    };
-    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use gg_nn::{EpochRow, PartScores, Weights};
-
-    #[test]
-    fn a_network_that_finds_nothing_of_what_is_true_is_told() {
-        let outcome = |train_metric, val: Option<Option<f64>>| TrainOutcome {
-            weights: Weights::default(),
-            best_epoch: 1,
-            threshold: 0.5,
-            temperature: 1.0,
-            val: val.map(|metric_at_threshold| PartScores {
-                loss: 0.7,
-                metric: metric_at_threshold,
-                auroc: None,
-                threshold: 0.5,
-                metric_at_threshold,
-                temperature: 1.0,
-                nll: None,
-            }),
-            rows: vec![EpochRow {
-                epoch: 1,
-                step: 3,
-                lr: 1e-3,
-                train_loss: 0.7,
-                train_metric,
-                val_loss: None,
-                val_metric: None,
-                val_auroc: None,
-                best: true,
-            }],
-            steps: 3,
-        };
-        let told = |train, val, task| found_nothing(&outcome(train, val), task).unwrap_or_default();
-        assert!(told(Some(0.0), None, Task::Infection).contains("in the training slices (Dice 0.0000)"));
-        assert!(
-            told(Some(0.3), Some(Some(0.0015)), Task::Lung)
-                .contains("in the validation slices (Dice 0.0015)")
-        );
-        // Accuracy is no Dice; and where nothing is true, nothing can be found.
-        assert_eq!(told(Some(0.0), None, Task::Classify), "");
-        for (train, val) in
-            [(Some(0.1), None), (None, None), (Some(0.0), Some(Some(0.2))), (Some(0.0), Some(None))]
-        {
-            assert_eq!(told(train, val, Task::Infection), "", "{train:?} {val:?}");
-        }
-        for (auroc, is_told) in [(Some(0.31), true), (Some(0.549), true), (Some(0.55), false), (None, false)]
-        {
-            let mut classifier = outcome(None, Some(None));
-            classifier.val.as_mut().unwrap().auroc = auroc;
-            assert_eq!(found_nothing(&classifier, Task::Classify).is_some(), is_told, "{auroc:?}");
-        }
-    }
-
-    #[test]
-    fn a_validation_part_of_one_class_is_told_with_what_chooses_the_epoch_then() {
-        let told = |counts, task, select| one_sided(counts, task, select).unwrap_or_default();
-        assert!(told([9, 0], Task::Infection, Select::Metric).contains("no infection"));
-        assert!(told([9, 0], Task::Infection, Select::Metric).contains("lowest loss"));
-        assert!(told([9, 0], Task::Lung, Select::Auto).contains("no lung"));
-        assert!(told([0, 9], Task::Classify, Select::Auto).contains("no slice with label 0"));
-        assert!(told([0, 9], Task::Classify, Select::Metric).contains("highest accuracy"));
-        for counts in [[0, 0], [3, 4], [0, 4]] {
-            assert_eq!(one_sided(counts, Task::Infection, Select::Auto), None, "{counts:?}");
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! The trained models that a training begins with or learns from: which are refused, and whom they knew.
 
-use super::labels;
+use super::bundle::labels;
 use crate::failure::Usage;
 use crate::manifest::{Known, Training};
 use crate::model_file;
