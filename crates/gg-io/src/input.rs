@@ -62,14 +62,43 @@ pub(crate) fn look(path: &Path) -> Result<Input, ReadError> {
         Kind::Picture => {
             Ok(Input::Pictures(Pictures { files: vec![path.to_owned()], ..Pictures::default() }))
         }
-        Kind::Other => Err(ReadError::UnknownFormat { found: "the file is of no known kind".to_owned() }),
+        Kind::Other => {
+            let found = match foreign(&start_of(path)?) {
+                Some((name, advice)) => format!("the file is {name}: {advice}"),
+                None => "the file is of no known kind".to_owned(),
+            };
+            Err(ReadError::UnknownFormat { found })
+        }
     }
+}
+
+/// The name of a format that is not read, and what to do, where a file begins like one that people have CT in.
+fn foreign(start: &[u8]) -> Option<(&'static str, &'static str)> {
+    const UNPACK: &str = "unpack it and name what lies in it";
+    const CONVERT: &str = "convert it to NIfTI";
+    let known: [(&[u8], &str, &str); 7] = [
+        (b"PK\x03\x04", "a ZIP archive", UNPACK),
+        (b"7z\xbc\xaf", "a 7z archive", UNPACK),
+        (b"NRRD000", "an NRRD", CONVERT),
+        (b"ObjectType", "a MetaImage header", CONVERT),
+        (b"NDims", "a MetaImage header", CONVERT),
+        (b"\x93NUMPY", "a NumPy array, which knows neither spacing nor orientation", CONVERT),
+        (b"\x89HDF", "an HDF5 file", CONVERT),
+    ];
+    let tar = start.get(257..262) == Some(b"ustar");
+    let found = known.into_iter().find(|(magic, ..)| start.starts_with(magic));
+    found.map(|(_, name, advice)| (name, advice)).or(tar.then_some(("a tar archive", UNPACK)))
+}
+
+fn start_of(path: &Path) -> Result<Vec<u8>, ReadError> {
+    let mut start = Vec::new();
+    File::open(path)?.take(START_BYTES).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 /// The kind of a file.
 pub(crate) fn kind(path: &Path) -> Result<Kind, ReadError> {
-    let mut start = Vec::new();
-    File::open(path)?.take(START_BYTES).read_to_end(&mut start)?;
+    let start = start_of(path)?;
     let name = path.file_name().unwrap_or(OsStr::new("")).to_string_lossy().to_lowercase();
     let ends = |endings: &[&str]| endings.iter().any(|e| name.ends_with(e));
     Ok(if start.get(DICM_AT..).is_some_and(|s| s.starts_with(b"DICM")) {

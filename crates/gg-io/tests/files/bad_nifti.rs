@@ -294,6 +294,19 @@ fn a_plain_file_named_gz_is_refused() {
 fn something_else_named_nii_is_refused() {
     refused("hello, this is no image at all".as_bytes(), "not a NIfTI file");
     refused_as("scan.bin", b"hello", "of no known kind");
+    refused_as(
+        "ct.zip",
+        b"PK\x03\x04....",
+        "the file is a ZIP archive: unpack it and name what lies in it; groundglass reads",
+    );
+    refused_as(
+        "ct.nrrd",
+        b"NRRD0004\ntype: short\n",
+        "the file is an NRRD: convert it to NIfTI; groundglass reads",
+    );
+    refused_as("ct.mhd", b"ObjectType = Image\nNDims = 3\n", "a MetaImage header: convert it to NIfTI");
+    let tar = [vec![b'x'; 257], b"ustar\x0000".to_vec(), vec![0; 250]].concat();
+    refused_as("ct.tar", &tar, "the file is a tar archive: unpack it");
 }
 
 #[test]

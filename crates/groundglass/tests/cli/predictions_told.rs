@@ -159,8 +159,28 @@ fn a_mask_of_a_part_of_its_ct_lies_where_its_header_says() {
     let scores = scores(dir.path());
     for i in 0..CASES {
         assert_eq!(scores["cases"][i]["lung"]["dice"], 1.0, "case {i}");
-        assert_eq!(scores["cases"][i]["warnings"][0]["code"], "prediction_part", "case {i}");
+        let warnings = scores["cases"][i]["warnings"].as_array().unwrap();
+        assert_eq!(warnings.len(), 1, "case {i}: {warnings:?}");
+        assert_eq!(warnings[0]["code"], "prediction_part", "case {i}");
     }
+}
+
+#[test]
+fn a_cropped_mask_with_the_header_of_its_ct_is_laid_at_its_corner_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for i in 0..CASES {
+        let (labels, grid) = truth("lung_mask", i);
+        let (first, shape) = bounds(&labels);
+        let (part, own) = cropped(&labels, &grid, first, shape, 0.0);
+        let kept = Grid { affine: if i == 0 { grid.affine } else { own.affine }, ..own };
+        write(dir.path(), &format!("lung_mask/{}.nii.gz", case_id(i)), &part, &kept);
+    }
+    let into = tempfile::tempdir().unwrap();
+    let out = into.path().join("scores");
+    let ran = evaluate(dir.path(), &out).ok();
+    let message = remark(&json(&out.join("scores.json")), "prediction_at_corner");
+    assert!(message.starts_with("in 1 of 6 cases (phantom-001)"), "{message}");
+    assert!(ran.stderr.contains(&message), "{}", ran.stderr);
 }
 
 #[test]

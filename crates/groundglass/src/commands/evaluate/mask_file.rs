@@ -12,6 +12,8 @@ const FURTHEST_VOXELS: f64 = 0.5;
 const MOST_LABELS: usize = 8;
 /// Code of the remark on masks that the header of mask or CT does not place.
 pub(super) const UNPLACED: &str = "prediction_unplaced";
+/// Code of the remark on masks of a part of their CT that begin where it does.
+pub(super) const AT_CORNER: &str = "prediction_at_corner";
 
 /// Reads one structure of a mask; `meaning` is `None` for a mask of this structure alone.
 pub(super) fn read(
@@ -48,6 +50,11 @@ fn laid(path: &Path, ct: &Grid, warnings: &mut Vec<Warning>) -> Result<LabelVolu
         let message = "a predicted mask has another shape than its CT; it was laid where its header says, and what it does \
             not cover counts as outside";
         warnings.push(Warning::new("prediction_part", message));
+        if begins_with(&grid, ct) {
+            let message = "a predicted mask of another shape than its CT has the CT's own first voxel, at one corner of it, and was laid \
+                there; one that was cropped elsewhere and kept the CT's header looks the same";
+            warnings.push(Warning::new(AT_CORNER, message));
+        }
         return Ok(part);
     }
     if let Some(apart) = laid.apart_voxels.filter(|&a| a > FURTHEST_VOXELS) {
@@ -67,6 +74,12 @@ fn laid(path: &Path, ct: &Grid, warnings: &mut Vec<Warning>) -> Result<LabelVolu
         warnings.push(Warning::new(UNPLACED, message));
     }
     Ok(laid.labels)
+}
+
+/// Whether the first voxel of a mask is that of its CT.
+fn begins_with(mask: &Grid, ct: &Grid) -> bool {
+    let first = mask.affine.zip(ct.affine).map(|(mask, ct)| ct.index_of(mask.origin()));
+    first.is_some_and(|index| index.iter().all(|i| i.abs() < FURTHEST_VOXELS))
 }
 
 /// Why a mask of another shape than its CT cannot be laid on it.

@@ -105,13 +105,15 @@ pub(super) fn set_area(context: &Context, args: &ModelsSetAreaArgs) -> Result<()
         .filter(|(_, s)| !s.called.is_empty())
         .map(|(c, _)| c)
         .collect();
+    let mut remembered = Ok(());
     let bytes = Bundle::described(&bytes, |info| {
         info.area = Some(fit);
         info.threshold = threshold;
         // What it says of these scans is not held out any more.
-        remember(info, choosers.iter().map(|case| case.sha256.as_str()));
+        remembered = remember(info, choosers.iter().map(|case| case.sha256.as_str()));
     })
     .with_context(|| args.model.clone())?;
+    remembered.with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
     let answer = AreaAnswer { shown, held_out };
     context.answer(&answer, || {

@@ -36,11 +36,13 @@ pub(super) fn set_interval(context: &Context, args: &ModelsSetIntervalArgs) -> R
             args.model
         );
     }
+    let mut remembered = Ok(());
     let bytes = Bundle::described(&bytes, |info| {
         info.interval = Some(fitted.fit);
-        remember(info, fitted.scans.iter().map(String::as_str));
+        remembered = remember(info, fitted.scans.iter().map(String::as_str));
     })
     .with_context(|| args.model.clone())?;
+    remembered.with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || format!("{}: {}", args.out.out.display(), interval_words(&shown.info)))
 }
@@ -104,15 +106,17 @@ pub(super) fn set_threshold(context: &Context, args: &ModelsSetThresholdArgs) ->
         scans.extend(of);
     }
     let had_interval = bundle.info.interval.is_some();
+    let mut remembered = Ok(());
     let bytes = Bundle::described(&bytes, |info| {
         info.threshold = threshold;
         info.temperature = temperature;
         info.threshold_folds = Some(telling.len());
-        remember(info, scans.iter().map(String::as_str));
+        remembered = remember(info, scans.iter().map(String::as_str));
         // Masks cut elsewhere have other errors than those that it was fitted on.
         info.interval = None;
     })
     .with_context(|| args.model.clone())?;
+    remembered.with_context(|| args.model.clone())?;
     let shown = write(&bytes, &args.out.out)?;
     context.answer(&shown, || {
         let lines = [threshold_words(&shown.info), temperature_words(&shown.info)];

@@ -93,18 +93,28 @@ fn show(context: &Context, args: &ModelsShowArgs) -> Result<()> {
 }
 
 /// Adds scans to those that the trainings of a bundle were chosen on; bundles of earlier versions have no list of them.
-fn remember<'a>(info: &mut BundleInfo, scans: impl Iterator<Item = &'a str> + Clone) {
+///
+/// # Errors
+/// A description in which they have no place: what a model knows must not be lost in silence.
+fn remember<'a>(info: &mut BundleInfo, scans: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
     let members = info.members.iter_mut().map(|m| &mut m.manifest);
     for manifest in std::iter::once(&mut info.manifest).chain(members) {
-        let known =
-            manifest.as_object_mut().map(|m| m.entry("val_scans").or_insert_with(|| serde_json::json!([])));
-        let Some(known) = known.and_then(|known| known.as_array_mut()) else { continue };
+        if manifest.is_null() {
+            *manifest = serde_json::json!({});
+        }
+        let fields = manifest.as_object_mut();
+        let known = fields.map(|m| m.entry("val_scans").or_insert_with(|| serde_json::json!([])));
+        let known = known.and_then(serde_json::Value::as_array_mut).context(
+            "the bundle's manifest has no place for the scans that were chosen on; right would be fields, with a list as \
+             `val_scans`",
+        )?;
         for scan in scans.clone().map(serde_json::Value::from) {
             if !known.contains(&scan) {
                 known.push(scan);
             }
         }
     }
+    Ok(())
 }
 
 /// Refuses to write over a bundle unasked, and over an input or what is no bundle at any time.
