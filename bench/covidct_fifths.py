@@ -21,6 +21,8 @@ out.mkdir(parents=True, exist_ok=True)
 for k in range(5):
     lines = ['version = 1', 'kind = "patient"', 'seed = 1', 'folds = 0', 'validation_share = 0.2', '']
     for name, _, part in rows:
+        if part not in ("train", "val"):
+            sys.exit(f"{labels}: {name} is in the part {part}; right would be train or val")
         part = "test" if part == "val" else "val" if fifth[name] == k else "train"
         lines += ["[[case]]", f'case = "{name}"', f'patient = "{name}"', f'part = "{part}"', ""]
     (out / f"fifth-{k}.toml").write_text("\n".join(lines))

@@ -212,7 +212,7 @@ def enhanced_object(name, case, stored):
         delattr(ds, tag)
     ds.NumberOfFrames = len(ORDER)
     shared, frames = Dataset(), [Dataset() for _ in ORDER]
-    frame_type = of(FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])
+    frame_type = of(FrameType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], VolumeBasedCalculationTechnique="NONE")
     slope, intercept = case.get("slope", 1), case.get("intercept", -1024)
     groups = {
         "PixelMeasuresSequence": lambda i, z: of(PixelSpacing=[0.75, 0.5], SliceThickness=9, SpacingBetweenSlices=8),

@@ -100,15 +100,15 @@ add("offset.gap", sform=oblique, scode=1, gap=bytes(64))
 add("offset.odd_gap", sform=oblique, scode=1, gap=bytes(7))
 for endian, word in [("<", "little"), (">", "big")]:
     for dtype in ["u1", "i2", "f4", "f8"]:
-        add(f"second.{dtype}.{word}", dtype, endian, slope=1.25, inter=-1024.5, sform=oblique, scode=1, edition=2)
+        add(f"nifti2.{dtype}.{word}", dtype, endian, slope=1.25, inter=-1024.5, sform=oblique, scode=1, edition=2)
     for name, affine in [("oblique", oblique), ("mirrored", mirrored), ("half_turn", half_turn)]:
-        add(f"second.qform.{name}.{word}", endian=endian, qform=affine, qcode=1, edition=2)
-    add(f"second.both.{word}", endian=endian, sform=sheared, scode=4, qform=oblique, qcode=3, edition=2)
-    add(f"second.none.{word}", endian=endian, unit="micron", edition=2)
-    add(f"second.gap.{word}", endian=endian, sform=oblique, scode=1, gap=bytes(71), edition=2)
-    add(f"second.slice.{word}", endian=endian, dim=(5, 4), zooms=(0.75, 1.5), sform=oblique, scode=1, edition=2)
+        add(f"nifti2.qform.{name}.{word}", endian=endian, qform=affine, qcode=1, edition=2)
+    add(f"nifti2.both.{word}", endian=endian, sform=sheared, scode=4, qform=oblique, qcode=3, edition=2)
+    add(f"nifti2.none.{word}", endian=endian, unit="micron", edition=2)
+    add(f"nifti2.gap.{word}", endian=endian, sform=oblique, scode=1, gap=bytes(71), edition=2)
+    add(f"nifti2.slice.{word}", endian=endian, dim=(5, 4), zooms=(0.75, 1.5), sform=oblique, scode=1, edition=2)
 for unit in MM:
-    add(f"second.unit.{unit}", sform=oblique, scode=1, unit=unit, edition=2)
+    add(f"nifti2.unit.{unit}", sform=oblique, scode=1, unit=unit, edition=2)
 
 for i, affine in enumerate([oblique, mirrored, half_turn, other_half_turn, sagittal]):
     header = nib.Nifti1Header()

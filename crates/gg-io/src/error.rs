@@ -53,7 +53,7 @@ pub enum ReadError {
     #[error("the NIfTI header contradicts itself: {0}")]
     HeaderContradiction(String),
     /// More than one volume over time.
-    #[error("the file holds {0} volumes (4-D); groundglass reads one volume at a time")]
+    #[error("the file holds {0} volumes (4-D or more); groundglass reads one volume at a time")]
     SeveralVolumes(usize),
     /// More voxels than the caller allows.
     #[error("the header claims {claimed} voxels; at most {limit} are read")]
@@ -157,12 +157,12 @@ pub enum ReadError {
     BadLabel(f64),
 
     /// A folder in which no DICOM object has an image of a CT.
-    #[error("no CT image among the {objects} DICOM files ({skipped} localizers or objects without an image)")]
+    #[error("no CT image in {}; the first is {first}", counted(*.objects, "DICOM object"))]
     NoImage {
-        /// DICOM files that were found.
+        /// Objects that were found.
         objects: usize,
-        /// Those that were skipped on purpose.
-        skipped: usize,
+        /// What the first of those is that were skipped on purpose.
+        first: String,
     },
     /// Projections and no slice.
     #[error(
@@ -179,7 +179,7 @@ pub enum ReadError {
     #[error("found {0} images; groundglass reads CT")]
     OtherModality(&'static str),
     /// Several series and no choice.
-    #[error("the folder holds {} CT series; choose one with --series:\n{}", .0.len(), series_table(.0))]
+    #[error("there are {} CT series; choose one with --series:\n{}", .0.len(), series_table(.0))]
     SeveralSeries(Vec<SeriesSummary>),
     /// The chosen series is not there.
     #[error("there is no series `{wanted}`; choose one of:\n{}", series_table(.table))]
@@ -231,11 +231,21 @@ pub enum ReadError {
     },
     /// Two slices that differ lie at one position.
     #[error(
-        "two different slices lie at one position (slice {slice} along the normal, counted from 0); one of them belongs elsewhere"
+        "two different slices lie at one position (slice {slice} along the normal, counted from 0{}",
+        if *.positions > 1 {
+            format!(
+                "), and so they do at {} others: right would be one time point or reconstruction",
+                .positions - 1
+            )
+        } else {
+            "); one of them belongs elsewhere".to_owned()
+        }
     )]
     TwoSlicesAtOnePosition {
         /// Number of the slice, from 0, in order along the normal.
         slice: usize,
+        /// Positions at which several slices lie.
+        positions: usize,
     },
     /// Slices of one series that cannot be one volume.
     #[error("the slices of the series do not form one volume: {0}")]
@@ -247,10 +257,10 @@ pub enum ReadError {
     TransferSyntax(String),
     /// One object with many frames.
     #[error(
-        "the file is an object of many frames that does not say where each of them lies; right would be single-frame CT images, or an \
+        "the file is an object of many frames that does not say, in a form that is read, where each of them lies; right would be single-frame CT images, or an \
          enhanced CT with its functional groups"
     )]
-    EnhancedMultiFrame,
+    FramesWithoutPlace,
     /// A DICOM object that cannot be parsed, or lacks what a CT image needs.
     #[error("the DICOM object cannot be used: {0}")]
     Dicom(String),

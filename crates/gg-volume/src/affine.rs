@@ -38,6 +38,9 @@ impl Affine {
         }
         let lengths = columns.map(norm);
         let volume = lengths[0] * lengths[1] * lengths[2];
+        if !volume.is_finite() {
+            return Err(AffineError::NotFinite); // values that no product of them can be told from infinity
+        }
         if volume <= 0.0 || determinant(columns).abs() <= SINGULAR * volume {
             return Err(AffineError::Singular(columns));
         }

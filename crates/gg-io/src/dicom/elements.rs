@@ -11,6 +11,7 @@
 //! Source: DICOM PS3.5 section 7 (data elements, nesting), section A.4 (fragments) and PS3.10 section 7 (preamble and file meta
 //! group); PS3.3 C.7.6.16 (functional groups).
 
+use super::frames::is_enhanced;
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
@@ -18,8 +19,9 @@ use dicom_transfer_syntax_registry::entries;
 use std::io::{Read, Seek, SeekFrom};
 
 /// The elements that are read, and no others. None of them but the id says who the patient is or when they were scanned.
-const WANTED: [Tag; 31] = [
+const WANTED: [Tag; 32] = [
     tags::IMAGE_TYPE,
+    tags::VOLUME_BASED_CALCULATION_TECHNIQUE,
     tags::SOP_CLASS_UID,
     tags::MODALITY,
     tags::PATIENT_ID, // to see slices of two persons in one series; compared as a hash
@@ -52,8 +54,8 @@ const WANTED: [Tag; 31] = [
     tags::MEDIA_STORAGE_SOP_CLASS_UID,
 ];
 
-/// The groups of attributes of an enhanced object that say what a frame is and where it lies, and no others; of each the first
-/// item counts, which is the only one that the standard allows.
+/// The groups of attributes of an enhanced object that say what a frame is and where it lies, and no others; of each, and of what frames
+/// share, the first item counts, which is the only one that the standard allows.
 const FRAME_GROUPS: [Tag; 5] = [
     tags::PIXEL_MEASURES_SEQUENCE,
     tags::PLANE_POSITION_SEQUENCE,
@@ -62,8 +64,9 @@ const FRAME_GROUPS: [Tag; 5] = [
     tags::CT_IMAGE_FRAME_TYPE_SEQUENCE,
 ];
 /// The elements that are read inside them.
-const WANTED_OF_FRAME: [Tag; 7] = [
+const WANTED_OF_FRAME: [Tag; 8] = [
     tags::FRAME_TYPE, // kept as the ImageType that a single image would have
+    tags::VOLUME_BASED_CALCULATION_TECHNIQUE,
     tags::IMAGE_POSITION_PATIENT,
     tags::IMAGE_ORIENTATION_PATIENT,
     tags::PIXEL_SPACING,
@@ -71,8 +74,11 @@ const WANTED_OF_FRAME: [Tag; 7] = [
     tags::RESCALE_SLOPE,
     tags::RESCALE_TYPE,
 ];
-/// Most frames that one object may describe.
-const MAX_FRAMES: usize = 1 << 13;
+/// Most frames of one object: twice what a dynamic CT of 26 phases with 320 slices each has.
+const MAX_FRAMES: usize = 1 << 14;
+/// Most bytes that are kept of an object, of what its frames share, and of each of them; a real one has a tenth of it. Every frame is
+/// parsed with the first two again.
+const MAX_KEPT_BYTES: usize = 1 << 14;
 
 /// Longest value of a wanted element; the longest legal one (ImageType) has a few dozen bytes.
 const MAX_VALUE_BYTES: u32 = 4096;
@@ -92,14 +98,21 @@ const LONG_VR: [&[u8; 2]; 13] =
     [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
 
 /// Why a file gives no object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) enum ScanError {
     /// Nothing about it looks like DICOM.
     NotDicom,
     /// DICOM, but damaged; a clause for people.
     Damaged(String),
     /// The same, and the wanted elements in front of the damage: they may say where the slice belongs.
-    Cut(String, Box<InMemDicomObject>),
+    Cut(String, Box<Before>),
+}
+
+/// What stands in front of damage.
+#[derive(Debug)]
+pub(super) struct Before {
+    pub object: InMemDicomObject,
+    pub frames: Frames,
 }
 
 /// How elements are written down.
@@ -243,9 +256,9 @@ struct Element {
 }
 
 impl Element {
-    /// Whether it is a sequence whose items can be walked: one of unknown type may be written in another encoding.
+    /// Whether it may be a sequence: one of unknown type (UN) is written in implicit VR (PS3.5 section 6.2.2).
     fn is_sequence(&self) -> bool {
-        matches!(&self.vr, b"SQ" | b"  ")
+        matches!(&self.vr, b"SQ" | b"UN" | b"  ")
     }
 }
 
@@ -401,11 +414,14 @@ impl<R: Read + Seek> Walker<R> {
 
     fn data_set(mut self, meta: Meta) -> Result<Scanned, ScanError> {
         let mut kept = Kept::default();
-        let pixels = match self.up_to_pixels(&mut kept) {
+        let pixels = match self.up_to_pixels(&mut kept, is_enhanced(&meta.media_class)) {
             Ok(pixels) => pixels,
             Err(ScanError::Damaged(words)) => {
                 return Err(match parse(&kept.object) {
-                    Ok(object) => ScanError::Cut(words, Box::new(object)),
+                    Ok(object) => {
+                        let frames = Frames { all: [kept.object, kept.shared].concat(), own: kept.frames };
+                        ScanError::Cut(words, Box::new(Before { object, frames }))
+                    }
                     Err(_) => ScanError::Damaged(words),
                 });
             }
@@ -425,7 +441,9 @@ impl<R: Read + Seek> Walker<R> {
     }
 
     /// Keeps the wanted elements, and says where the pixels lie, at which the walk ends.
-    fn up_to_pixels(&mut self, kept: &mut Kept) -> Result<Option<PixelPlace>, ScanError> {
+    ///
+    /// The groups of frames are walked in an enhanced CT alone: what else has many frames is left out for what it is.
+    fn up_to_pixels(&mut self, kept: &mut Kept, mut enhanced: bool) -> Result<Option<PixelPlace>, ScanError> {
         while let Some(element) = self.element()? {
             match element.tag {
                 tags::PIXEL_DATA => return self.pixel_place(&element, &mut kept.frame_starts).map(Some),
@@ -436,15 +454,19 @@ impl<R: Read + Seek> Walker<R> {
                     kept.has_modality_lut = element.length != 0;
                     self.skip_value(&element, 0)?;
                 }
-                tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE if element.is_sequence() => {
-                    let shared = &mut kept.shared;
-                    self.each_item(&element, 0, &mut |walker, item| walker.functional_groups(item, shared))?;
+                tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE if enhanced && element.is_sequence() => {
+                    let (shared, mut first) = (&mut kept.shared, true);
+                    self.each_item(&element, 0, &mut |walker, item| {
+                        let mut others = Vec::new();
+                        let counts = std::mem::take(&mut first);
+                        walker.functional_groups(item, if counts { &mut *shared } else { &mut others })
+                    })?;
                 }
-                tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE if element.is_sequence() => {
+                tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE if enhanced && element.is_sequence() => {
                     let frames = &mut kept.frames;
                     self.each_item(&element, 0, &mut |walker, item| {
                         if frames.len() == MAX_FRAMES {
-                            return damaged("it describes more frames than a CT has");
+                            return damaged("it describes more than 16384 frames, and no more are read");
                         }
                         let mut own = Vec::new();
                         walker.functional_groups(item, &mut own)?;
@@ -453,7 +475,12 @@ impl<R: Read + Seek> Walker<R> {
                     })?;
                 }
                 tag if WANTED.contains(&tag) && element.length <= MAX_VALUE_BYTES => {
-                    self.keep(&element, element.tag, &mut kept.object)?
+                    let from = kept.object.len();
+                    self.keep(&element, element.tag, &mut kept.object)?;
+                    if element.tag == tags::SOP_CLASS_UID {
+                        let class = String::from_utf8_lossy(&kept.object[from + 8..]);
+                        enhanced = is_enhanced(class.trim_end_matches(['\0', ' ']));
+                    }
                 }
                 _ => self.skip_value(&element, 0)?,
             }
@@ -494,10 +521,14 @@ impl<R: Read + Seek> Walker<R> {
         if depth > MAX_DEPTH {
             return damaged("its sequences are nested too deeply");
         }
+        let outer = self.encoding;
+        if &sequence.vr == b"UN" {
+            self.encoding = Encoding::ImplicitLittle;
+        }
         let end = self.end_of(sequence.length)?;
         while end.is_none_or(|end| self.at < end) {
             match self.element()? {
-                Some(Element { tag: SEQUENCE_END, .. }) if end.is_none() => return Ok(()),
+                Some(Element { tag: SEQUENCE_END, .. }) if end.is_none() => break,
                 Some(Element { tag: ITEM, length, .. }) => {
                     let item = Item { end: self.end_of(length)? };
                     each(self, item)?;
@@ -506,7 +537,12 @@ impl<R: Read + Seek> Walker<R> {
                 None => return damaged("it ends inside a sequence"),
             }
         }
-        if end == Some(self.at) { Ok(()) } else { damaged("an item is longer than its sequence") }
+        self.encoding = outer;
+        if end.is_none_or(|end| end == self.at) {
+            Ok(())
+        } else {
+            damaged("an item is longer than its sequence")
+        }
     }
 
     /// Hands the elements of an item over, one after the other; `each` must take the value of each.
@@ -537,6 +573,9 @@ impl<R: Read + Seek> Walker<R> {
     /// Rewrites an element as implicit little endian: its type then comes from the dictionary, even where the file
     /// says UN, and the parser cannot take the file's lengths in another way than they were checked here.
     fn keep(&mut self, element: &Element, tag: Tag, kept: &mut Vec<u8>) -> Result<(), ScanError> {
+        if kept.len() > MAX_KEPT_BYTES {
+            return damaged("it repeats elements that may stand once");
+        }
         let mut value = self.take_vec(element.length)?;
         if self.encoding == Encoding::ExplicitBig && matches!(&element.vr, b"US" | b"SS") {
             value.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));
@@ -633,5 +672,30 @@ impl<R: Read + Seek> Walker<R> {
         }
         let bytes = self.take_vec(length)?;
         Ok(bytes.as_chunks::<4>().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_frame_nothing_is_kept_but_what_it_is_and_where_it_lies() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dicom_fixtures/enhanced_per_frame/a.dcm");
+        let bytes = std::fs::read(file).unwrap();
+        let scanned = scan(std::io::Cursor::new(&bytes), bytes.len() as u64).unwrap();
+        let holds = |kept: &[u8]| kept.windows(6).any(|w| w == b"SECRET");
+        assert!(holds(&bytes) && scanned.frames.count() == 5);
+        // The patient's id is the exception at the top, and no frame has one.
+        assert!(!holds(&scanned.frames.own.concat()));
+        let names = scanned.frames.all.windows(13).filter(|w| w == b"SECRET^MARKER").count();
+        assert_eq!(names, 0);
+        let tags = |kept: &[u8]| parse(kept).unwrap().tags().collect::<Vec<_>>();
+        for own in &scanned.frames.own {
+            let allowed = |tag| tag == tags::IMAGE_TYPE || WANTED_OF_FRAME.contains(&tag);
+            assert!(tags(own).into_iter().all(allowed), "{:?}", tags(own));
+            assert!(tags(own).contains(&tags::IMAGE_POSITION_PATIENT));
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! Source: DICOM PS3.3 C.7.6.2.1.1. SliceThickness and SpacingBetweenSlices are not looked at: they often lie.
 
 use super::header::{Lost, SliceHeader};
+use crate::error::counted;
 use crate::tilt::{TILT_DEGREES, oblique, tilted};
 use crate::{ReadError, ReadOptions};
 use gg_volume::{Affine, Grid, Orientation, SpacingTrust, Warning};
@@ -108,18 +109,29 @@ pub(super) fn lay_out(
     options: &ReadOptions,
 ) -> Result<Layout, ReadError> {
     let mut layout = Layout { spacing_mm: None, affine: None, doubt: None, warnings: Vec::new() };
-    let Some(first) = slices.first() else { return Err(ReadError::NoImage { objects: 0, skipped: 0 }) };
+    let Some(first) = slices.first() else { return Err(ReadError::EmptyFolder) };
     for (spacing, axis) in first.pixel_spacing.into_iter().flatten().zip(['y', 'x']) {
         if !(spacing > 0.0 && spacing.is_finite()) {
             return Err(ReadError::BadSpacing { axis, found: spacing });
         }
     }
     let Some(normal) = normal(slices)? else {
-        layout.doubt = Some("the slices state no position or orientation".to_owned());
+        let placeless = slices.iter().filter(|s| s.position.is_none() || s.orientation.is_none()).count();
+        let which =
+            if placeless == slices.len() { "the slices".to_owned() } else { counted(placeless, "slice") };
+        let order = if slices.iter().all(|s| s.place.is_some()) {
+            "in the order in which they are stored"
+        } else {
+            "in the order of their numbers"
+        };
+        let state = if placeless == 1 { "states" } else { "state" };
+        layout.doubt = Some(format!("{which} {state} no position or orientation"));
         layout.warn(
             "no_position",
-            "the slices state no position or orientation; they are in the order of their numbers, and neither the \
-             distance between them nor the patient's sides are known",
+            format!(
+                "{which} {state} no position or orientation; they are {order}, and neither the distance between them nor the \
+                 patient's sides are known"
+            ),
         );
         return Ok(layout);
     };

@@ -4,7 +4,8 @@
 //!
 //! Source: DICOM PS3.3 A.38 (enhanced CT), C.7.6.2 (image plane), C.7.6.3 (image pixel), C.8.2 (CT image), C.11.1 (rescale).
 
-use super::elements::{Encoding, PixelPlace, ScanError, Scanned, scan};
+use super::elements::{Frames, PixelPlace, ScanError, Scanned, scan};
+use super::frames::{FramePlace, frames, is_enhanced, technique};
 use super::transfer_syntax::{Codec, Syntax, syntax};
 use crate::guard::guarded;
 use crate::hash::sha256_hex;
@@ -44,11 +45,23 @@ pub(super) struct Lost {
     pub series: Option<String>,
     /// Centre of the first voxel, LPS+ mm.
     pub position: Option<[f64; 3]>,
+    /// Its number in its object, from 1, where it is a frame of one that could be read.
+    pub frame: Option<usize>,
 }
 
 impl Lost {
-    fn of(object: &InMemDicomObject) -> Self {
+    /// A slice whose header was read.
+    pub(super) fn of_slice(slice: &SliceHeader) -> Self {
         Self {
+            series: Some(slice.series.clone()),
+            position: slice.position,
+            frame: slice.place.as_ref().map(|p| p.number),
+        }
+    }
+
+    pub(super) fn of(object: &InMemDicomObject) -> Self {
+        Self {
+            frame: None,
             series: text(object, tags::SERIES_INSTANCE_UID).filter(|uid| !uid.is_empty()),
             position: position(object),
         }
@@ -79,7 +92,8 @@ impl Skip {
             Self::Localizer => "a localizer, not a slice".to_owned(),
             Self::Projection(name) => format!("{name}, not a slice"),
             Self::MultiFrame => {
-                "an object of many frames that does not say where each of them lies".to_owned()
+                "an object of many frames that does not say, in a form that is read, where each of them lies"
+                    .to_owned()
             }
             Self::Colour => "a colour picture, not a CT image".to_owned(),
             Self::Modality(name) => format!("found {name}, CT expected"),
@@ -104,14 +118,6 @@ pub(super) struct PixelFormat {
     pub has_rescale: bool,
 }
 
-/// Where the pixels of one frame among several lie in the file.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct FramePlace {
-    pub pixels: PixelPlace,
-    pub encoding: Encoding,
-    pub transfer_syntax: String,
-}
-
 /// One slice as its header describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SliceHeader {
@@ -124,7 +130,7 @@ pub(super) struct SliceHeader {
     /// SHA-256 of the patient's id, compared only; `None` where the file does not say.
     pub patient: Option<String>,
     /// The frame of reference of the position, compared only; `None` where the file does not say.
-    pub frame: Option<String>,
+    pub frame_of_reference: Option<String>,
     pub series_number: Option<i64>,
     pub instance_number: Option<i64>,
     pub rows: usize,
@@ -162,13 +168,16 @@ pub(super) fn parse_headers<R: Read + Seek>(
 ) -> Vec<Result<SliceHeader, Rejected>> {
     let rejected = |why: NoSlice, lost: Lost| vec![Err(Rejected { why, lost })];
     let parsed = guarded(|| match scan(reader, length) {
-        Ok(scanned) if is_enhanced(&scanned) => frames(&scanned, file)
-            .unwrap_or_else(|why| rejected(why, Lost { position: None, ..Lost::of(&scanned.object) })),
+        Ok(scanned) if is_enhanced(&class_of(&scanned)) => {
+            frames(&scanned, file).unwrap_or_else(|why| all_lost(&why, &scanned.object, &scanned.frames))
+        }
         Ok(scanned) => {
             let lost = |why| Rejected { why, lost: Lost::of(&scanned.object) };
             vec![slice_header(&scanned, &scanned.object, file).map_err(lost)]
         }
-        Err(ScanError::Cut(words, object)) => rejected(NoSlice::Unreadable(words), Lost::of(&object)),
+        Err(ScanError::Cut(words, before)) => {
+            all_lost(&NoSlice::Unreadable(words), &before.object, &before.frames)
+        }
         Err(ScanError::Damaged(words)) => rejected(NoSlice::Unreadable(words), Lost::default()),
         Err(ScanError::NotDicom) => rejected(NoSlice::NotDicom, Lost::default()),
     });
@@ -177,10 +186,17 @@ pub(super) fn parse_headers<R: Read + Seek>(
     })
 }
 
-/// Whether the object is an enhanced CT, whose frames say what they are.
-fn is_enhanced(scanned: &Scanned) -> bool {
-    [uids::ENHANCED_CT_IMAGE_STORAGE, uids::LEGACY_CONVERTED_ENHANCED_CT_IMAGE_STORAGE]
-        .contains(&class_of(scanned).as_str())
+/// An object that gives no slice, with the place of each frame that it describes.
+fn all_lost(why: &NoSlice, object: &InMemDicomObject, frames: &Frames) -> Vec<Result<SliceHeader, Rejected>> {
+    let rejected = |lost: Lost| Err(Rejected { why: why.clone(), lost });
+    if frames.count() == 0 {
+        return vec![rejected(Lost::of(object))];
+    }
+    let of_frame = |i| {
+        let lost = frames.object(i).map_or_else(|_| Lost::of(object), |frame| Lost::of(&frame));
+        Lost { frame: Some(i + 1), ..lost }
+    };
+    (0..frames.count()).map(of_frame).map(rejected).collect()
 }
 
 /// The SOP class, from the data set or else the file meta group.
@@ -190,91 +206,12 @@ fn class_of(scanned: &Scanned) -> String {
         .unwrap_or_else(|| scanned.media_class.clone())
 }
 
-/// The frames of an enhanced object, each as a slice of its own or the reason why it is none.
-fn frames(scanned: &Scanned, file: usize) -> Result<Vec<Result<SliceHeader, Rejected>>, NoSlice> {
-    let bad = |words: String| Err(NoSlice::Unreadable(words));
-    let o = &scanned.object;
-    let count = scanned.frames.count();
-    if count == 0 {
-        return Err(NoSlice::Skipped(Skip::MultiFrame));
-    }
-    let stated = whole(o, tags::NUMBER_OF_FRAMES);
-    if stated != i64::try_from(count).ok() {
-        let stated = stated.map_or("no number of frames".to_owned(), |n| format!("{n} frames"));
-        return bad(format!("it states {stated} and describes {count}"));
-    }
-    if scanned.inflated.is_some() {
-        return bad("it is a deflated object of many frames, which is not read".to_owned());
-    }
-    let places = match &scanned.pixels {
-        Some(pixels) => frame_places(o, pixels, &scanned.frame_starts, count)?,
-        None => return bad("it has no pixel data; the file may be truncated".to_owned()),
-    };
-    let one = |(i, pixels): (usize, PixelPlace)| {
-        let object = scanned
-            .frames
-            .object(i)
-            .map_err(|_| bad_frame(i, "its elements cannot be parsed", Lost::of(o)))?;
-        let lost = |why| Rejected { why, lost: Lost::of(&object) };
-        let header = slice_header(scanned, &object, file).map_err(lost)?;
-        Ok(SliceHeader {
-            place: Some(FramePlace {
-                pixels,
-                encoding: scanned.encoding,
-                transfer_syntax: scanned.transfer_syntax.clone(),
-            }),
-            // The object has one number for all its frames; their order in it is all there is beside positions.
-            instance_number: i64::try_from(i + 1).ok(),
-            ..header
-        })
-    };
-    Ok(places.into_iter().enumerate().map(one).collect())
-}
-
-fn bad_frame(frame: usize, words: &str, lost: Lost) -> Rejected {
-    Rejected { why: NoSlice::Unreadable(format!("frame {} of it: {words}", frame + 1)), lost }
-}
-
-/// Where the pixels of each frame lie: side by side, or in the fragments that the basic offset table or their number gives to it.
-fn frame_places(
-    o: &InMemDicomObject,
-    pixels: &PixelPlace,
-    starts: &[usize],
-    count: usize,
-) -> Result<Vec<PixelPlace>, NoSlice> {
-    let bad = |words: &str| Err(NoSlice::Unreadable(words.to_owned()));
-    match pixels {
-        PixelPlace::Float => Err(NoSlice::Skipped(Skip::Object("an image of real numbers"))),
-        PixelPlace::Native { at, length, words } => {
-            let number = |tag| whole(o, tag).and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
-            let sides = number(tags::ROWS).checked_mul(number(tags::COLUMNS));
-            let bytes = sides.and_then(|n| n.checked_mul(number(tags::BITS_ALLOCATED) / 8));
-            let all = bytes.and_then(|n| n.checked_mul(count as u64));
-            match (bytes, all) {
-                (Some(bytes @ 1..), Some(all)) if all <= *length => Ok((0..count as u64)
-                    .map(|i| PixelPlace::Native { at: at + i * bytes, length: bytes, words: *words })
-                    .collect()),
-                _ => bad("its pixel data is shorter than its frames"),
-            }
-        }
-        PixelPlace::Fragments(all) => {
-            let starts: Vec<usize> = match () {
-                () if all.len() == count => (0..count).collect(),
-                () if starts.len() == count && starts[0] == 0 => starts.to_vec(),
-                () => return bad("which of its compressed fragments belong to which frame is not told"),
-            };
-            let ends = starts.iter().skip(1).copied().chain([all.len()]);
-            Ok(starts
-                .iter()
-                .zip(ends)
-                .map(|(&from, to)| PixelPlace::Fragments(all[from..to].to_vec()))
-                .collect())
-        }
-    }
-}
-
 /// What the parsed elements of an image say.
-fn slice_header(scanned: &Scanned, o: &InMemDicomObject, file: usize) -> Result<SliceHeader, NoSlice> {
+pub(super) fn slice_header(
+    scanned: &Scanned,
+    o: &InMemDicomObject,
+    file: usize,
+) -> Result<SliceHeader, NoSlice> {
     is_ct_image(scanned, o)?;
     let bad = |words: &str| NoSlice::Unreadable(words.to_owned());
     if let Some(skip) = samples_skip(o) {
@@ -304,7 +241,7 @@ fn slice_header(scanned: &Scanned, o: &InMemDicomObject, file: usize) -> Result<
         place: None,
         series: text(o, tags::SERIES_INSTANCE_UID).unwrap_or_default(),
         patient: text(o, tags::PATIENT_ID).filter(|id| !id.is_empty()).map(|id| sha256_hex(id.as_bytes())),
-        frame: text(o, tags::FRAME_OF_REFERENCE_UID).filter(|uid| !uid.is_empty()),
+        frame_of_reference: text(o, tags::FRAME_OF_REFERENCE_UID).filter(|uid| !uid.is_empty()),
         series_number: whole(o, tags::SERIES_NUMBER),
         instance_number: whole(o, tags::INSTANCE_NUMBER),
         rows,
@@ -323,7 +260,7 @@ fn is_ct_image(scanned: &Scanned, o: &InMemDicomObject) -> Result<(), NoSlice> {
     let skip = |s: Skip| Err(NoSlice::Skipped(s));
     let class = class_of(scanned);
     let modality = text(o, tags::MODALITY).unwrap_or_default();
-    let enhanced = is_enhanced(scanned);
+    let enhanced = is_enhanced(&class);
     if !enhanced && !["", uids::CT_IMAGE_STORAGE].contains(&class.as_str()) {
         return skip(other_class(&class, &modality));
     }
@@ -342,10 +279,28 @@ fn is_ct_image(scanned: &Scanned, o: &InMemDicomObject) -> Result<(), NoSlice> {
     if !enhanced && whole(o, tags::NUMBER_OF_FRAMES).is_some_and(|n| n > 1) {
         return skip(Skip::MultiFrame);
     }
+    if let Some(other) = other_quantity(o) {
+        return skip(Skip::Object(other));
+    }
+    if enhanced && let Some(other) = technique(o) {
+        return skip(other);
+    }
     match image_kind(o) {
         ImageKind::Localizer => skip(Skip::Localizer),
         ImageKind::Projection(name) => skip(Skip::Projection(name)),
         ImageKind::Average | ImageKind::Slice => Ok(()),
+    }
+}
+
+/// What the values are where RescaleType says that they are no attenuation (PS3.3 C.11.1.1.2); other words of it mean nothing.
+fn other_quantity(o: &InMemDicomObject) -> Option<&'static str> {
+    match text(o, tags::RESCALE_TYPE)?.to_ascii_uppercase().as_str() {
+        "Z_EFF" => Some("a map of effective atomic numbers (Z_EFF)"),
+        "ED" | "EDW" => Some("a map of electron density"),
+        "MGML" => Some("a map of a material's concentration (MGML)"),
+        "OD" => Some("a map of optical density"),
+        "PCT" => Some("a map in per cent (PCT)"),
+        _ => None,
     }
 }
 
@@ -476,13 +431,13 @@ fn position(o: &InMemDicomObject) -> Option<[f64; 3]> {
 }
 
 /// Text of an element without padding.
-fn text(o: &InMemDicomObject, tag: Tag) -> Option<String> {
+pub(super) fn text(o: &InMemDicomObject, tag: Tag) -> Option<String> {
     let value = o.get(tag)?.to_str().ok()?;
     Some(value.trim_matches(|c: char| c == '\0' || c.is_whitespace()).to_owned())
 }
 
 /// One whole number.
-fn whole(o: &InMemDicomObject, tag: Tag) -> Option<i64> {
+pub(super) fn whole(o: &InMemDicomObject, tag: Tag) -> Option<i64> {
     let element = o.get(tag)?;
     element.to_int::<i64>().ok().or_else(|| text(o, tag)?.parse().ok())
 }

@@ -9,7 +9,8 @@
 
 use super::codec_guard::{Expected, Refusal, check_expansion, check_jpeg, check_jpeg2000, check_rle};
 use super::elements::{Encoding, PixelPlace, scan};
-use super::header::{FramePlace, PixelFormat, SliceHeader};
+use super::frames::FramePlace;
+use super::header::{PixelFormat, SliceHeader};
 use super::transfer_syntax::Codec;
 use crate::ReadError;
 use crate::guard::guarded;
@@ -17,7 +18,6 @@ use dicom_core::{DataElement, VR, value::PixelFragmentSequence};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
-use std::borrow::Cow;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
 /// What decoding a slice found.
@@ -35,65 +35,51 @@ pub(super) fn decode(bytes: &[u8], header: &SliceHeader, out: &mut [f32]) -> Res
         let scanned = scan(Cursor::new(bytes), bytes.len() as u64)
             .map_err(|_| wrong("it changed while it was read"))?;
         let data = scanned.inflated.as_deref().unwrap_or(bytes);
-        let slice = |at: u64, length: u64| {
-            let (from, to) = (
-                usize::try_from(at).unwrap_or(usize::MAX),
-                usize::try_from(at + length).unwrap_or(usize::MAX),
-            );
-            data.get(from..to).ok_or_else(|| wrong("its pixel data is truncated"))
-        };
-        let (syntax, encoding) = (scanned.transfer_syntax.as_str(), scanned.encoding);
-        let stored = match &scanned.pixels {
-            Some(PixelPlace::Native { at, length, words }) => {
-                Stored::Native { bytes: Cow::Borrowed(slice(*at, *length)?), words: *words, encoding }
-            }
-            Some(PixelPlace::Fragments(places)) => {
-                let mut stream = Vec::new();
-                for &(at, length) in places {
-                    stream.extend_from_slice(slice(at, length)?);
-                }
-                Stored::Compressed { stream, syntax }
-            }
-            _ => return Err(wrong("its pixel data is not stored as its transfer syntax says")),
-        };
-        Ok(to_values(&samples(stored, header)?, &header.format, out))
+        let place = scanned.pixels.as_ref().ok_or_else(|| wrong("its pixel data is truncated"))?;
+        let kind = (place, scanned.encoding, scanned.transfer_syntax.as_str());
+        decode_at(&mut Cursor::new(data), kind, header, out)
     });
     decoded.unwrap_or_else(|| Err(wrong("its pixel data is damaged")))
 }
 
-/// Decodes the pixels of one frame among several, reading no more of the file than these. Never panics, whatever the bytes are.
+/// Decodes the pixels of one frame, reading no more of the file than these. Never panics, whatever the bytes are.
 pub(super) fn decode_frame(
     reader: &mut (impl Read + Seek),
     place: &FramePlace,
     header: &SliceHeader,
     out: &mut [f32],
 ) -> Result<Decoded, ReadError> {
-    let decoded = guarded(move || {
-        let mut bytes = Vec::new();
-        let mut read = |at: u64, length: u64| -> Result<(), ReadError> {
-            reader.seek(SeekFrom::Start(at))?;
-            let more = (&mut *reader).take(length).read_to_end(&mut bytes)?;
-            if more as u64 == length { Ok(()) } else { Err(wrong("it changed while it was read")) }
-        };
-        let (syntax, encoding) = (place.transfer_syntax.as_str(), place.encoding);
-        let stored = match &place.pixels {
-            PixelPlace::Native { at, length, words } => {
-                read(*at, *length)?;
-                Stored::Native { bytes: Cow::Owned(bytes), words: *words, encoding }
+    let kind = (&place.pixels, place.encoding, place.transfer_syntax.as_str());
+    guarded(move || decode_at(reader, kind, header, out))
+        .unwrap_or_else(|| Err(wrong("its pixel data is damaged")))
+}
+
+fn decode_at(
+    reader: &mut (impl Read + Seek),
+    (place, encoding, syntax): (&PixelPlace, Encoding, &str),
+    header: &SliceHeader,
+    out: &mut [f32],
+) -> Result<Decoded, ReadError> {
+    let mut bytes = Vec::new();
+    let mut read = |at: u64, length: u64| -> Result<(), ReadError> {
+        reader.seek(SeekFrom::Start(at))?;
+        let more = (&mut *reader).take(length).read_to_end(&mut bytes)?;
+        if more as u64 == length { Ok(()) } else { Err(wrong("its pixel data is truncated")) }
+    };
+    let stored = match place {
+        PixelPlace::Native { at, length, words } => {
+            read(*at, *length)?;
+            Stored::Native { bytes, words: *words, encoding }
+        }
+        PixelPlace::Fragments(places) => {
+            for &(at, length) in places {
+                read(at, length)?;
             }
-            PixelPlace::Fragments(places) => {
-                for &(at, length) in places {
-                    read(at, length)?;
-                }
-                Stored::Compressed { stream: bytes, syntax }
-            }
-            PixelPlace::Float => {
-                return Err(wrong("its pixel data is not stored as its transfer syntax says"));
-            }
-        };
-        Ok(to_values(&samples(stored, header)?, &header.format, out))
-    });
-    decoded.unwrap_or_else(|| Err(wrong("its pixel data is damaged")))
+            Stored::Compressed { stream: bytes, syntax }
+        }
+        PixelPlace::Float => return Err(wrong("its pixel data is not stored as its transfer syntax says")),
+    };
+    Ok(to_values(&samples(stored, header)?, &header.format, out))
 }
 
 fn wrong(words: &str) -> ReadError {
@@ -101,20 +87,20 @@ fn wrong(words: &str) -> ReadError {
 }
 
 /// Samples as bytes, little endian, `width` bytes each.
-struct Samples<'a> {
-    bytes: Cow<'a, [u8]>,
+struct Samples {
+    bytes: Vec<u8>,
     width: usize,
 }
 
 /// The pixels of one image as they are stored.
 enum Stored<'a> {
     /// `words` says that they are 16-bit words even where samples are bytes.
-    Native { bytes: Cow<'a, [u8]>, words: bool, encoding: Encoding },
+    Native { bytes: Vec<u8>, words: bool, encoding: Encoding },
     /// With the UID of the transfer syntax.
     Compressed { stream: Vec<u8>, syntax: &'a str },
 }
 
-fn samples<'a>(stored: Stored<'a>, header: &SliceHeader) -> Result<Samples<'a>, ReadError> {
+fn samples(stored: Stored<'_>, header: &SliceHeader) -> Result<Samples, ReadError> {
     let width = usize::from(header.format.bits_allocated / 8);
     let expected = Expected { rows: header.rows, columns: header.columns, bytes_per_sample: width };
     let needed = header.rows * header.columns * width;
@@ -126,7 +112,7 @@ fn samples<'a>(stored: Stored<'a>, header: &SliceHeader) -> Result<Samples<'a>, 
                 return Err(short());
             }
             if encoding == Encoding::ExplicitBig && (width > 1 || words) {
-                bytes.to_mut().as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));
+                bytes.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));
             }
             Ok(Samples { bytes, width })
         }
@@ -138,7 +124,7 @@ fn samples<'a>(stored: Stored<'a>, header: &SliceHeader) -> Result<Samples<'a>, 
                     if stream.len() < needed {
                         return Err(short());
                     }
-                    return Ok(Samples { bytes: Cow::Owned(stream), width });
+                    return Ok(Samples { bytes: stream, width });
                 }
                 Codec::Rle => check_rle(&stream, expected).map(|()| width).map_err(refused)?,
                 // The decoder gives one byte for exactly 8 bits (lossless) or up to 8 bits (others), else two.
@@ -154,7 +140,7 @@ fn samples<'a>(stored: Stored<'a>, header: &SliceHeader) -> Result<Samples<'a>, 
             if bytes.len() < header.rows * header.columns * width {
                 return Err(wrong("its pixel data is damaged"));
             }
-            Ok(Samples { bytes: Cow::Owned(bytes), width })
+            Ok(Samples { bytes, width })
         }
         _ => Err(wrong("its pixel data is not stored as its transfer syntax says")),
     }
@@ -203,7 +189,7 @@ fn decompress(
     Ok(decoded.into_data())
 }
 
-fn to_values(samples: &Samples<'_>, format: &PixelFormat, out: &mut [f32]) -> Decoded {
+fn to_values(samples: &Samples, format: &PixelFormat, out: &mut [f32]) -> Decoded {
     if format.padding.is_none() && samples.width == 2 {
         let words = samples.bytes.as_chunks::<2>().0;
         let value = |raw: &[u8; 2]| {

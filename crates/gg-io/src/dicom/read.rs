@@ -6,6 +6,7 @@
 use super::find::{files_below, meant_as_slice};
 use super::geometry::{Layout, lay_out, same_positions, sort};
 use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_headers};
+use super::left_out::LeftOut;
 use super::pixels::{Decoded, decode, decode_frame};
 use super::remarks::{oddities, remarks, unread_objects, warn_lost};
 use super::rescale::rescale_jump;
@@ -17,7 +18,7 @@ use crate::scan::{Finished, Found, absurd_spacing, finish};
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary};
 use gg_volume::{SpacingTrust, Volume, Warned, Warning};
 use rayon::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,7 @@ pub(crate) fn read_dicom(path: &Path, options: &ReadOptions) -> Result<Warned<Sc
 /// As [`read_dicom`].
 pub(crate) fn read_dicom_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Warned<Scan>, ReadError> {
     let found = Headers::read(paths);
-    let Headers { slices, mut skipped, left_out, lost } = found.with_slices(paths)?;
+    let Headers { slices, mut left_out, skipped, lost } = found.with_slices(paths)?;
     let all = group(slices);
     let (count, in_all) = (all.len(), all.iter().map(|s| s.slices.len()).sum::<usize>());
     let series = choose(all, options.series.as_deref())?;
@@ -59,9 +60,9 @@ pub(crate) fn read_dicom_files(paths: &[PathBuf], options: &ReadOptions) -> Resu
         );
         warnings.push(Warning::new("other_series", message));
     }
-    warnings.extend(unread_objects(&left_out));
+    warnings.extend(unread_objects(&skipped));
     let lost = lost_of(&series, &lost);
-    let loaded = load(paths, series, lost, options, &mut skipped, &mut warnings)?;
+    let loaded = load(paths, series, lost, options, &mut left_out, &mut warnings)?;
     Ok(Warned::new(loaded, warnings))
 }
 
@@ -89,12 +90,13 @@ fn paths_of(path: &Path) -> Vec<PathBuf> {
 }
 
 /// What the headers of many files give.
+#[derive(Default)]
 struct Headers {
     slices: Vec<SliceHeader>,
-    skipped: Vec<(PathBuf, String)>,
-    /// Objects that were skipped on purpose.
-    left_out: Vec<Skip>,
-    /// Files that could not be read and may have been slices.
+    left_out: LeftOut,
+    /// Objects that were skipped on purpose, each reason of one once.
+    skipped: Vec<Skip>,
+    /// Slices that could not be read, or files that may have been some.
     lost: Vec<Lost>,
 }
 
@@ -107,36 +109,38 @@ fn lost_of(series: &Series, lost: &[Lost]) -> Vec<Lost> {
 impl Headers {
     fn read(paths: &[PathBuf]) -> Self {
         let headers: Vec<_> = paths.par_iter().enumerate().map(|(i, path)| read_headers(path, i)).collect();
-        let mut found =
-            Self { slices: Vec::new(), skipped: Vec::new(), left_out: Vec::new(), lost: Vec::new() };
-        for (path, header) in
-            paths.iter().zip(headers).flat_map(|(path, of)| of.into_iter().map(move |h| (path, h)))
-        {
-            let words = match header {
-                Ok(slice) => {
-                    found.slices.push(slice);
-                    continue;
-                }
-                Err(Rejected { why, lost }) => match why {
+        let mut found = Self::default();
+        for (file, headers) in headers.into_iter().enumerate() {
+            let mut skips: Vec<Skip> = Vec::new();
+            for header in headers {
+                let Rejected { why, lost } = match header {
+                    Ok(slice) => {
+                        found.slices.push(slice);
+                        continue;
+                    }
+                    Err(rejected) => rejected,
+                };
+                let frame = lost.frame;
+                let words = match why {
                     NoSlice::Skipped(skip) => {
                         let words = skip.words();
-                        found.left_out.push(skip);
+                        if !skips.contains(&skip) {
+                            skips.push(skip);
+                        }
                         words
                     }
                     NoSlice::NotDicom => {
-                        found.lost.extend(meant_as_slice(path).then_some(lost));
+                        found.lost.extend(meant_as_slice(&paths[file]).then_some(lost));
                         "not DICOM".to_owned()
                     }
                     NoSlice::Unreadable(words) => {
                         found.lost.push(lost);
                         words
                     }
-                },
-            };
-            // Frames of one file that are left out for one reason are told once.
-            if found.skipped.last().is_none_or(|(last, why)| last != path || *why != words) {
-                found.skipped.push((path.clone(), words));
+                };
+                found.left_out.add(file, frame, &words);
             }
+            found.skipped.append(&mut skips);
         }
         found
     }
@@ -146,29 +150,28 @@ impl Headers {
         if !self.slices.is_empty() {
             return Ok(self);
         }
-        if self.left_out.contains(&Skip::MultiFrame) {
-            return Err(ReadError::EnhancedMultiFrame);
+        if self.skipped.contains(&Skip::MultiFrame) {
+            return Err(ReadError::FramesWithoutPlace);
         }
         if let Some(name) =
-            self.left_out.iter().find_map(|s| if let Skip::Modality(m) = s { Some(*m) } else { None })
+            self.skipped.iter().find_map(|s| if let Skip::Modality(m) = s { Some(*m) } else { None })
         {
             return Err(ReadError::OtherModality(name));
         }
-        if self.left_out.contains(&Skip::Colour) {
+        if self.skipped.contains(&Skip::Colour) {
             return Err(ReadError::OtherModality("colour"));
         }
         let is_projection = |s: &&Skip| matches!(s, Skip::Projection(_));
-        if let Some(Skip::Projection(name)) = self.left_out.iter().find(is_projection) {
-            let images = self.left_out.iter().filter(is_projection).count();
+        if let Some(Skip::Projection(name)) = self.skipped.iter().find(is_projection) {
+            let images = self.skipped.iter().filter(is_projection).count();
             return Err(ReadError::Projections { images, first: name });
         }
-        let skipped = self.left_out.len();
-        Err(match (paths, self.skipped.as_slice()) {
-            ([], _) => ReadError::EmptyFolder,
-            _ if skipped > 0 => ReadError::NoImage { objects: skipped + self.lost.len(), skipped },
-            ([_], [(_, words)]) if words != "not DICOM" => ReadError::Dicom(words.clone()),
-            (_, [(_, first), ..]) if !self.lost.is_empty() => {
-                ReadError::AllFailed { count: paths.len(), first: first.clone() }
+        Err(match (paths, self.skipped.first(), self.left_out.first()) {
+            ([], ..) => ReadError::EmptyFolder,
+            (_, Some(first), _) => ReadError::NoImage { objects: self.left_out.len(), first: first.words() },
+            ([_], _, Some(words)) if words != "not DICOM" => ReadError::Dicom(words.to_owned()),
+            (_, _, Some(first)) if !self.lost.is_empty() => {
+                ReadError::AllFailed { count: paths.len(), first: first.to_owned() }
             }
             _ => ReadError::UnknownFormat { found: "no file is a DICOM object".to_owned() },
         })
@@ -181,15 +184,16 @@ fn load(
     series: Series,
     mut lost: Vec<Lost>,
     options: &ReadOptions,
-    skipped: &mut Vec<(PathBuf, String)>,
+    left_out: &mut LeftOut,
     warnings: &mut Vec<Warning>,
 ) -> Result<Scan, ReadError> {
     let mut slices = series.slices;
     if let Some(s) = slices.iter().find(|s| s.syntax.codec == Codec::Unsupported) {
         return Err(ReadError::TransferSyntax(s.syntax.name.to_owned()));
     }
+    drop_placeless(&mut slices, left_out, &mut lost);
     sort(&mut slices)?;
-    drop_repeats(paths, &mut slices, skipped, warnings)?;
+    drop_repeats(paths, &mut slices, left_out, warnings)?;
     lay_out(&slices, &lost, options)?; // refuse before decoding
     let [rows, columns] = series.summary.size;
     let size = rows * columns;
@@ -202,7 +206,7 @@ fn load(
         .map_err(|()| ReadError::Io(std::io::ErrorKind::OutOfMemory.into()))?;
     let results: Vec<_> =
         voxels.par_chunks_mut(size).zip(&slices).map(|(out, s)| load_slice(&paths[s.file], s, out)).collect();
-    let (kept, hashes, decoded) = keep_good(paths, slices, results, &mut voxels, size, skipped, &mut lost)?;
+    let (kept, hashes, decoded) = keep_good(slices, results, &mut voxels, size, left_out, &mut lost)?;
     voxels.truncate(kept.len() * size);
     let jump = rescale_jump(&kept, &voxels, size)?;
     fill_padding(&mut voxels, size, &decoded)?;
@@ -218,7 +222,7 @@ fn load(
     let one_each = kept.iter().all(|s| s.place.is_none());
     let slice_files = if one_each { kept.iter().map(|s| s.file).collect() } else { Vec::new() };
     let sha256 = together(&hashes_of_files(paths, &kept, hashes)?);
-    let (format, skipped) = (Format::DicomSeries, std::mem::take(skipped));
+    let (format, skipped) = (Format::DicomSeries, std::mem::take(left_out).named(paths));
     Ok(Scan { ct, format, sha256, skipped, slice_files, holes, labels })
 }
 
@@ -226,18 +230,47 @@ fn load(
 fn hashes_of_files(
     paths: &[PathBuf],
     slices: &[SliceHeader],
-    hashes: Vec<String>,
+    hashes: Vec<Option<String>>,
 ) -> Result<Vec<String>, ReadError> {
+    let mut files = FileHashes::default();
     let mut seen = BTreeSet::new();
     let mut found = Vec::with_capacity(hashes.len());
     for (slice, hash) in slices.iter().zip(hashes) {
-        match slice.place {
-            None => found.push(hash),
-            Some(_) if seen.insert(slice.file) => found.push(sha256_of_file(&paths[slice.file])?),
-            Some(_) => {}
+        match hash {
+            Some(hash) => found.push(hash),
+            None if seen.insert(slice.file) => found.push(files.of(paths, slice.file)?),
+            None => {}
         }
     }
     Ok(found)
+}
+
+/// Hashes of files that hold several slices, each worked out once.
+#[derive(Default)]
+struct FileHashes(BTreeMap<usize, String>);
+
+impl FileHashes {
+    fn of(&mut self, paths: &[PathBuf], file: usize) -> Result<String, ReadError> {
+        if let Some(hash) = self.0.get(&file) {
+            return Ok(hash.clone());
+        }
+        let hash = sha256_of_file(&paths[file])?;
+        self.0.insert(file, hash.clone());
+        Ok(hash)
+    }
+}
+
+/// Leaves out slices that do not say where they lie, where most of their series do: they are as lost as unreadable ones.
+fn drop_placeless(slices: &mut Vec<SliceHeader>, left_out: &mut LeftOut, lost: &mut Vec<Lost>) {
+    let placed = |s: &SliceHeader| s.position.is_some() && s.orientation.is_some();
+    let without = slices.iter().filter(|s| !placed(s)).count();
+    if without == 0 || 2 * without >= slices.len() {
+        return;
+    }
+    for slice in slices.extract_if(.., |s| !placed(s)) {
+        left_out.add_slice(&slice, "it does not say where it lies, as the others of its series do");
+        lost.push(Lost::of_slice(&slice));
+    }
 }
 
 /// The common end of reading; positions and PixelSpacing are trusted whatever the grey values turn out to be.
@@ -258,14 +291,18 @@ fn finish_dicom(
     Ok(finished)
 }
 
-/// The hash of the slice's file, which is left empty where it holds others too, and what its pixels hold.
-fn load_slice(path: &Path, slice: &SliceHeader, out: &mut [f32]) -> Result<(String, Decoded), ReadError> {
+/// The hash of the slice's file, where it holds no others, and what its pixels hold.
+fn load_slice(
+    path: &Path,
+    slice: &SliceHeader,
+    out: &mut [f32],
+) -> Result<(Option<String>, Decoded), ReadError> {
     if let Some(place) = &slice.place {
-        return Ok((String::new(), decode_frame(&mut File::open(path)?, place, slice, out)?));
+        return Ok((None, decode_frame(&mut File::open(path)?, place, slice, out)?));
     }
     let bytes = std::fs::read(path)?;
     let decoded = decode(&bytes, slice, out)?;
-    Ok((sha256_hex(&bytes), decoded))
+    Ok((Some(sha256_hex(&bytes)), decoded))
 }
 
 /// Closes the volume over slices whose pixels could not be decoded.
@@ -274,15 +311,15 @@ fn load_slice(path: &Path, slice: &SliceHeader, out: &mut [f32]) -> Result<(Stri
     reason = "three lists of one length, taken apart at once by the only caller"
 )]
 fn keep_good(
-    paths: &[PathBuf],
     slices: Vec<SliceHeader>,
-    results: Vec<Result<(String, Decoded), ReadError>>,
+    results: Vec<Result<(Option<String>, Decoded), ReadError>>,
     voxels: &mut [f32],
     size: usize,
-    skipped: &mut Vec<(PathBuf, String)>,
+    left_out: &mut LeftOut,
     lost: &mut Vec<Lost>,
-) -> Result<(Vec<SliceHeader>, Vec<String>, Vec<Decoded>), ReadError> {
+) -> Result<(Vec<SliceHeader>, Vec<Option<String>>, Vec<Decoded>), ReadError> {
     let count = slices.len();
+    let of_one_file = slices.iter().all(|s| s.place.is_some() && s.file == slices[0].file);
     let (mut kept, mut hashes, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
     let mut first_error = None;
     for (z, (slice, result)) in slices.into_iter().zip(results).enumerate() {
@@ -295,14 +332,17 @@ fn keep_good(
             }
             Err(e @ ReadError::TransferSyntax(_)) => return Err(e),
             Err(e) => {
-                skipped.push((paths[slice.file].clone(), e.to_string()));
-                lost.push(Lost { series: Some(slice.series), position: slice.position });
+                left_out.add_slice(&slice, &e.to_string());
+                lost.push(Lost::of_slice(&slice));
                 first_error.get_or_insert(e);
             }
         }
     }
     match first_error {
         Some(e) if kept.is_empty() && count == 1 => Err(e),
+        Some(e) if kept.is_empty() && of_one_file => {
+            Err(ReadError::Dicom(format!("none of its {count} frames could be read; the first: {e}")))
+        }
         Some(e) if kept.is_empty() => Err(ReadError::AllFailed { count, first: e.to_string() }),
         _ => Ok((kept, hashes, decoded)),
     }
@@ -323,36 +363,44 @@ fn fill_padding(voxels: &mut [f32], size: usize, decoded: &[Decoded]) -> Result<
     Ok(())
 }
 
-/// Where several files lie at one position: equal pixels are kept once, different ones refused.
+/// Where several slices lie at one position: equal pixels are kept once, different ones refused.
 fn drop_repeats(
     paths: &[PathBuf],
     slices: &mut Vec<SliceHeader>,
-    skipped: &mut Vec<(PathBuf, String)>,
+    left_out: &mut LeftOut,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), ReadError> {
-    let mut repeated = Vec::new();
-    for (from, to) in same_positions(slices) {
+    let mut repeated = BTreeSet::new();
+    let mut files = FileHashes::default();
+    let runs = same_positions(slices);
+    let positions = runs.len();
+    for (from, to) in runs {
         let pixels = |s: &SliceHeader| {
-            let mut out = vec![0.0; s.rows * s.columns];
-            load_slice(&paths[s.file], s, &mut out)
-                .map(|(hash, _)| (hash, out.into_iter().map(f32::to_bits).collect::<Vec<_>>()))
+            let mut out = vec![0.0f32; s.rows * s.columns];
+            let (hash, _) = load_slice(&paths[s.file], s, &mut out).ok()?;
+            Some((hash, out.into_iter().map(f32::to_bits).collect::<Vec<_>>()))
         };
-        // Damaged files are found again, and remarked on, when the volume is decoded.
-        let mut readable: Vec<_> =
-            (from..=to).filter_map(|i| pixels(&slices[i]).ok().map(|(hash, bits)| (i, hash, bits))).collect();
-        if readable.windows(2).any(|w| w[0].2 != w[1].2) {
-            return Err(ReadError::TwoSlicesAtOnePosition { slice: from - repeated.len() });
+        let mut first = None;
+        let mut readable = Vec::new();
+        for i in from..=to {
+            // Damaged files are found again, and remarked on, when the volume is decoded.
+            let Some((hash, bits)) = pixels(&slices[i]) else { continue };
+            if *first.get_or_insert_with(|| bits.clone()) != bits {
+                let slice = from - repeated.len();
+                return Err(ReadError::TwoSlicesAtOnePosition { slice, positions });
+            }
+            let hash = hash.map_or_else(|| files.of(paths, slices[i].file), Ok)?;
+            readable.push((slices[i].instance_number, hash, i));
         }
         // Which of equal slices stays is decided by content, so that names have no say in the hash.
-        readable
-            .sort_by(|a, b| (slices[a.0].instance_number, &a.1).cmp(&(slices[b.0].instance_number, &b.1)));
-        repeated.extend(readable.iter().skip(1).map(|r| r.0));
+        readable.sort();
+        repeated.extend(readable.iter().skip(1).map(|r| r.2));
     }
     if repeated.is_empty() {
         return Ok(());
     }
     for &i in &repeated {
-        skipped.push((paths[slices[i].file].clone(), "the same slice once more".to_owned()));
+        left_out.add_slice(&slices[i], "the same slice once more");
     }
     let mut i = 0;
     slices.retain(|_| {

@@ -7,6 +7,7 @@ use super::transfer_syntax::Codec;
 use crate::error::counted;
 use crate::{ReadError, ReadOptions};
 use gg_volume::Warning;
+use std::collections::BTreeSet;
 
 /// A remark on objects that may hold slices of the scan and are of a kind that is not read.
 pub(super) fn unread_objects(left_out: &[Skip]) -> Option<Warning> {
@@ -23,14 +24,26 @@ pub(super) fn unread_objects(left_out: &[Skip]) -> Option<Warning> {
 
 /// Remarks on files that could not be read, and where their slices belong.
 pub(super) fn warn_lost(slices: &[SliceHeader], lost: &[Lost], warnings: &mut Vec<Warning>) {
+    let what = match lost.iter().filter(|l| l.frame.is_some()).count() {
+        0 => "file",
+        n if n == lost.len() => "frame",
+        _ => "slice",
+    };
     let message = match lost {
         [] => return,
         [one] => {
             let place =
                 place_of(slices, one).map_or(String::new(), |place| format!("; its slice belongs {place}"));
-            format!("one file could not be read and was left out{place}")
+            format!("one {what} could not be read and was left out{place}")
         }
-        many => format!("{} files could not be read and were left out", many.len()),
+        many => {
+            let places: BTreeSet<_> = many.iter().map(|one| place_of(slices, one)).collect();
+            let place = match places.first() {
+                Some(Some(place)) if places.len() == 1 => format!("; their slices belong {place}"),
+                _ => String::new(),
+            };
+            format!("{} could not be read and were left out{place}", counted(many.len(), what))
+        }
     };
     warnings.push(Warning::new("unreadable_files", message));
 }

@@ -69,7 +69,8 @@ pub(super) fn one_person(series: &Series) -> Result<(), ReadError> {
 /// Refuses a series whose positions are in several frames of reference, which nothing relates to each other: an order and
 /// distances made of them would be invented. Slices that name none say nothing.
 pub(super) fn one_frame(series: &Series) -> Result<(), ReadError> {
-    let frames: BTreeSet<&str> = series.slices.iter().filter_map(|s| s.frame.as_deref()).collect();
+    let frames: BTreeSet<&str> =
+        series.slices.iter().filter_map(|s| s.frame_of_reference.as_deref()).collect();
     if frames.len() > 1 { Err(ReadError::SeveralFrames(frames.len())) } else { Ok(()) }
 }
 

@@ -15,10 +15,6 @@ pub(super) const NIFTI1_BYTES: usize = 348;
 pub(super) const NIFTI2_BYTES: usize = 540;
 /// Where the magic string lies in NIfTI-1.
 const MAGIC1_AT: usize = 344;
-/// The magic string of NIfTI-2 in one file, behind the first field: its last bytes betray a transfer as text.
-const MAGIC2: &[u8] = b"n+2\0\r\n\x1a\n";
-/// The same of one half of a pair.
-const MAGIC2_OF_PAIR: &[u8] = b"ni2\0\r\n\x1a\n";
 
 /// Which of the two a header is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,16 +145,21 @@ impl Fields {
 
     fn of_nifti2(header: &[u8], big_endian: bool) -> Result<Self, ReadError> {
         let bytes = Bytes { header, big_endian };
-        match &header[4..12] {
-            m if m == MAGIC2 => {}
-            m if m == MAGIC2_OF_PAIR => {
+        match header[4..12].split_at(4) {
+            // nibabel takes one without the four bytes that betray such a transfer, too.
+            (b"n+2\0", b"\r\n\x1a\n" | &[0, 0, 0, 0]) => {}
+            (b"ni2\0", _) => {
                 return Err(ReadError::NiftiFlavour("one half of a NIfTI-2 pair (.hdr and .img)"));
+            }
+            (b"n+2\0", _) => {
+                return contradiction(
+                    "the end of its magic string is damaged, as that of a file that was once transferred as text is"
+                        .to_owned(),
+                );
             }
             _ => {
                 return contradiction(
-                    "its first field is that of NIfTI-2 (540), and its magic string is not; a file that was once \
-                     transferred as text looks like that"
-                        .to_owned(),
+                    "its first field is that of NIfTI-2 (540), and its magic string is not".to_owned(),
                 );
             }
         }

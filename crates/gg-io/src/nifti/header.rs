@@ -129,7 +129,7 @@ pub(super) fn check(bytes: &[u8], max_voxels: usize) -> Result<Checked, ReadErro
     // 2^40 is far beyond any extension and keeps the sum with the data's length exact.
     if offset.fract() != 0.0 || !(first as f64..=(1u64 << 40) as f64).contains(&offset) {
         return contradiction(format!(
-            "vox_offset is {offset}; in one file it is a whole number from {first}"
+            "vox_offset is {offset}; in one file it is a whole number from {first} to 2^40"
         ));
     }
     let scaling = scaling_of(&fields)?;

@@ -131,7 +131,10 @@ fn header(shape: [usize; 3], stored: Stored, grid: &Grid) -> Result<[u8; FIRST_V
     dim[0] = 3;
     for (slot, n) in dim[1..4].iter_mut().zip([x, y, z]) {
         *slot = i16::try_from(n).ok().filter(|&n| n > 0).ok_or_else(|| {
-            WriteError::Unfit(format!("an axis of {n} voxels; NIfTI-1 holds 1 to {}", i16::MAX))
+            WriteError::Unfit(format!(
+                "an axis of {n} voxels; groundglass writes NIfTI-1, which holds 1 to {}",
+                i16::MAX
+            ))
         })?;
     }
     fields.put_all(40, dim.map(i16::to_le_bytes));

@@ -140,7 +140,7 @@ fn one_of_several_series_is_chosen_by_its_number_in_the_table() {
     let words = refusal(series.read());
     assert_eq!(
         words,
-        "the folder holds 2 CT series; choose one with --series:\n  1: 5 slices of 8 x 6, 2.500 mm apart\n  \
+        "there are 2 CT series; choose one with --series:\n  1: 5 slices of 8 x 6, 2.500 mm apart\n  \
          2: 3 slices of 8 x 6, 2.500 mm apart"
     );
     for (choice, slices) in [("1", 5), ("2", 3)] {
@@ -164,7 +164,7 @@ fn a_series_whose_slices_differ_in_size_direction_or_spacing_is_several() {
     for edit in edits {
         let series = Series::new();
         series.add("odd", 1, edit);
-        assert!(refusal(series.read()).starts_with("the folder holds 2 CT series"));
+        assert!(refusal(series.read()).starts_with("there are 2 CT series"));
     }
 }
 

@@ -31,9 +31,9 @@ fn colour_is_refused_by_name() {
 #[test]
 fn no_image_of_a_ct() {
     let series = Series::edited(|_, o| set(o, tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\LOCALIZER"));
-    check(&series, "no CT image among the 5 DICOM files (5 localizers or objects without an image)");
+    check(&series, "no CT image in 5 DICOM objects; the first is a localizer, not a slice");
     let series = Series::edited(|_, o| set(o, tags::SOP_CLASS_UID, VR::UI, uids::BASIC_TEXT_SR_STORAGE));
-    check(&series, "no CT image among the 5 DICOM files");
+    check(&series, "no CT image in 5 DICOM objects; the first is a structured report, not a CT image");
     let series = Series::edited(|_, o| {
         o.remove_element(tags::PIXEL_DATA);
     });
@@ -179,7 +179,7 @@ fn twelve_bit_jpeg_by_its_name() {
 
 #[test]
 fn objects_of_many_frames_without_a_place_for_each() {
-    let words = "the file is an object of many frames that does not say where each of them lies";
+    let words = "the file is an object of many frames that does not say, in a form that is read, where each of them lies";
     check(
         &Series::edited(|_, o| set(o, tags::SOP_CLASS_UID, VR::UI, uids::ENHANCED_CT_IMAGE_STORAGE)),
         words,
@@ -270,11 +270,27 @@ fn a_truncated_file_alone() {
 
 #[test]
 fn one_spoilt_position_does_not_invent_a_place() {
-    // Without a position, numbers decide for the whole series: no affine, nothing in millimetres.
+    // It is left out as an unreadable one would be: the others lie where they say, and nothing is measured across the gap.
     let series = Series::new();
     series.edit(1, |o| set(o, tags::IMAGE_POSITION_PATIENT, VR::DS, "a\\b\\c"));
     let read = series.read().unwrap();
-    assert_eq!(read.value.ct.grid.affine, None);
+    assert_eq!(read.value.ct.voxels.shape()[0], SHAPE[0] - 1);
+    assert_eq!(read.value.ct.grid.trusted_spacing_mm(), None);
+    let [(_, words)] = &read.value.skipped[..] else { panic!("{:?}", read.value.skipped) };
+    assert!(words.starts_with("it does not say where it lies"), "{words}");
+    // Where half of them say nothing, the order is that of their numbers, without any place.
+    let half = Series::edited(|z, o| {
+        if z > 1 {
+            set(o, tags::IMAGE_POSITION_PATIENT, VR::DS, "a\\b\\c");
+        }
+    });
+    let half = half.read().unwrap();
+    assert_eq!((half.value.ct.voxels.shape()[0], half.value.ct.grid.affine), (SHAPE[0], None));
+    let said = &half.warnings.iter().find(|w| w.code == "no_position").unwrap().message;
+    assert!(
+        said.starts_with("3 slices state no position or orientation; they are in the order of their numbers"),
+        "{said}"
+    );
     series.edit(1, |o| set_position(o, [-10.0, -20.0, 1e300]));
     assert!(series.read().is_err());
 }

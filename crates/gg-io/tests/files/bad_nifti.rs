@@ -1,6 +1,6 @@
 //! NIfTI files that must be refused, each with one clear sentence.
 
-use crate::raw::{Raw, gzip, read, read_as, second};
+use crate::raw::{Raw, gzip, nifti2, read, read_as};
 use gg_io::{ReadOptions, read_labels};
 use std::time::Instant;
 
@@ -32,7 +32,7 @@ fn the_header_of_these_tests_is_sound() {
 
 #[test]
 fn other_members_of_the_family_are_refused_by_name() {
-    let mut pair = second();
+    let mut pair = nifti2();
     pair[4..8].copy_from_slice(b"ni2\0");
     refused(&pair, "NIfTI-2 pair");
     header(|r| r.header[344..348].fill(0), "Analyze 7.5");
@@ -41,14 +41,18 @@ fn other_members_of_the_family_are_refused_by_name() {
 
 #[test]
 fn what_a_nifti_2_header_gets_wrong_is_refused_in_its_own_numbers() {
-    assert_eq!(read(&second()).unwrap().value.ct.voxels.shape(), [2, 3, 4]);
+    let sound = read(&nifti2()).unwrap().value;
+    assert_eq!(sound.ct.voxels.shape(), [2, 3, 4]);
+    let mut unmarked = nifti2();
+    unmarked[8..12].fill(0);
+    assert_eq!(read(&unmarked).unwrap().value.ct, sound.ct, "as nibabel reads it");
     let edited = |at: usize, value: &[u8], message: &str| {
-        let mut bytes = second();
+        let mut bytes = nifti2();
         bytes[at..at + value.len()].copy_from_slice(value);
         refused(&bytes, message);
     };
     edited(8, b"\n\n\x1a\n", "transferred as text");
-    edited(4, b"n+1\0", "magic string");
+    edited(4, b"n+1\0", "its magic string is not");
     edited(14, &8i16.to_le_bytes(), "bitpix is 8 for data of type int16");
     edited(16, &0i64.to_le_bytes(), "dim[0] is 0");
     edited(24, &(-4i64).to_le_bytes(), "dim[1] is -4");
@@ -58,7 +62,7 @@ fn what_a_nifti_2_header_gets_wrong_is_refused_in_its_own_numbers() {
     edited(168, &352i64.to_le_bytes(), "a whole number from 544");
     edited(168, &i64::MIN.to_le_bytes(), "a whole number from 544");
     edited(112, &f64::NAN.to_le_bytes(), "spacing along x is NaN mm");
-    let [whole, mut several] = [second(), second()];
+    let [whole, mut several] = [nifti2(), nifti2()];
     several[16..24].copy_from_slice(&4i64.to_le_bytes());
     several[48..56].copy_from_slice(&5i64.to_le_bytes());
     refused(&several, "5 volumes");

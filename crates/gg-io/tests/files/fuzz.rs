@@ -1,6 +1,6 @@
 //! The fuzz target, replayed: seeds, what the seeds become under a repeatable mutator, and past crashes.
 
-use crate::raw::{Raw, gzip, second};
+use crate::raw::{Raw, gzip, nifti2};
 use gg_io::fuzzing::{fuzz_nifti, fuzz_picture};
 use gg_testkit::{Random, bend};
 use std::path::Path;
@@ -86,7 +86,7 @@ fn seeds() -> Vec<Vec<u8>> {
     swapped[344..348].copy_from_slice(b"n+1\0");
     let mut seeds = vec![small.bytes(), float.bytes(), quaternion.bytes(), swapped];
     seeds.push(gzip(&seeds[0]));
-    seeds.push(second());
+    seeds.push(nifti2());
     seeds.push(Vec::new());
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz_seeds/nifti");
     seeds.extend(gg_testkit::seeds(&folder).into_iter().map(|(_, bytes)| bytes));
@@ -124,7 +124,7 @@ fn every_field_of_nifti_2_at_every_extreme_is_survived() {
     let mut read = 0;
     for at in (4..544).step_by(4) {
         for extreme in EXTREMES {
-            let mut bytes = second();
+            let mut bytes = nifti2();
             bytes[at..at + 4].copy_from_slice(&extreme.to_le_bytes());
             read += usize::from(fuzz_nifti(&bytes));
         }

@@ -55,7 +55,7 @@ impl Raw {
 }
 
 /// A sound NIfTI-2 file of 4 x 3 x 2 voxels, little-endian, without any form.
-pub(crate) fn second() -> Vec<u8> {
+pub(crate) fn nifti2() -> Vec<u8> {
     let mut bytes = vec![0u8; 544 + 48];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
     put(0, &540i32.to_le_bytes());

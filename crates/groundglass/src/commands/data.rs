@@ -190,7 +190,7 @@ pub(crate) fn say_left_out(context: &Context, skipped: &[(PathBuf, String)]) {
         context.console.say(format!("left out: {}: {reason}", path.display()));
     }
     if skipped.len() > SHOWN {
-        context.console.say(format!("left out: {} more files", skipped.len() - SHOWN));
+        context.console.say(format!("left out: {} more", skipped.len() - SHOWN));
     }
 }
 

@@ -156,7 +156,8 @@ fn scan_text(found: &Inspection) -> String {
         volume_text(&mut text, volume);
     }
     if found.skipped_files > 0 {
-        let _ = writeln!(text, "left out      {} file{}", found.skipped_files, plural(found.skipped_files));
+        let n = found.skipped_files;
+        let _ = writeln!(text, "left out      {n} file{}, or frames of them", plural(n));
     }
     oddities_text(&mut text, &found.oddities);
     text.trim_end().to_owned()

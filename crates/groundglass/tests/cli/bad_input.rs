@@ -188,7 +188,7 @@ fn dicom_without_an_image_of_a_ct_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (series, files) = dicom_edit::series(dir.path());
     files.iter().for_each(|f| dicom_edit::set(f, IMAGE_TYPE, "ORIGINAL\\PRIMARY\\LOCALIZER"));
-    refused(&series, &["no CT image", "16 localizers"]);
+    refused(&series, &["no CT image in 16 DICOM objects", "a localizer, not a slice"]);
 }
 
 #[test]
