@@ -226,6 +226,7 @@ mod tests {
     #[test]
     fn singular_and_non_finite_affines_are_refused() {
         assert!(Affine::new([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 1.0]], [0.0; 3]).is_err());
+        assert!(Affine::new([[1e200, 0.0, 0.0], [0.0, 1e200, 0.0], [0.0, 0.0, 1e200]], [0.0; 3]).is_err());
         assert!(Affine::new([[f64::NAN, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]], [0.0; 3]).is_err());
     }
 }

@@ -72,6 +72,16 @@ pub(super) fn sort(slices: &mut [SliceHeader]) -> Result<(), ReadError> {
     Err(ReadError::MixedSlices(words.to_owned()))
 }
 
+/// Takes away slices that do not say where they lie, where most of their series do.
+pub(super) fn take_placeless(slices: &mut Vec<SliceHeader>) -> Vec<SliceHeader> {
+    let placeless = |s: &SliceHeader| s.position.is_none() || s.orientation.is_none();
+    let without = slices.iter().filter(|s| placeless(s)).count();
+    if 2 * without >= slices.len() {
+        return Vec::new();
+    }
+    slices.extract_if(.., |s| placeless(s)).collect()
+}
+
 /// Runs of slices (first and last index) that lie at one position, in sorted order.
 pub(super) fn same_positions(slices: &[SliceHeader]) -> Vec<(usize, usize)> {
     let Ok(Some(normal)) = normal(slices) else { return Vec::new() };

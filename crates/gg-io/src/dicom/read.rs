@@ -4,7 +4,7 @@
 //! that volume and the few files that are being decoded.
 
 use super::find::{files_below, meant_as_slice};
-use super::geometry::{Layout, lay_out, same_positions, sort};
+use super::geometry::{Layout, lay_out, same_positions, sort, take_placeless};
 use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_headers};
 use super::left_out::LeftOut;
 use super::pixels::{Decoded, decode, decode_frame};
@@ -191,7 +191,10 @@ fn load(
     if let Some(s) = slices.iter().find(|s| s.syntax.codec == Codec::Unsupported) {
         return Err(ReadError::TransferSyntax(s.syntax.name.to_owned()));
     }
-    drop_placeless(&mut slices, left_out, &mut lost);
+    for slice in take_placeless(&mut slices) {
+        left_out.add_slice(&slice, "it does not say where it lies, as the others of its series do");
+        lost.push(Lost::of_slice(&slice));
+    }
     sort(&mut slices)?;
     drop_repeats(paths, &mut slices, left_out, warnings)?;
     lay_out(&slices, &lost, options)?; // refuse before decoding
@@ -260,19 +263,6 @@ impl FileHashes {
     }
 }
 
-/// Leaves out slices that do not say where they lie, where most of their series do: they are as lost as unreadable ones.
-fn drop_placeless(slices: &mut Vec<SliceHeader>, left_out: &mut LeftOut, lost: &mut Vec<Lost>) {
-    let placed = |s: &SliceHeader| s.position.is_some() && s.orientation.is_some();
-    let without = slices.iter().filter(|s| !placed(s)).count();
-    if without == 0 || 2 * without >= slices.len() {
-        return;
-    }
-    for slice in slices.extract_if(.., |s| !placed(s)) {
-        left_out.add_slice(&slice, "it does not say where it lies, as the others of its series do");
-        lost.push(Lost::of_slice(&slice));
-    }
-}
-
 /// The common end of reading; positions and PixelSpacing are trusted whatever the grey values turn out to be.
 fn finish_dicom(
     voxels: Volume<f32>,
@@ -332,7 +322,7 @@ fn keep_good(
             }
             Err(e @ ReadError::TransferSyntax(_)) => return Err(e),
             Err(e) => {
-                left_out.add_slice(&slice, &e.to_string());
+                left_out.add_slice(&slice, &words_of(&e));
                 lost.push(Lost::of_slice(&slice));
                 first_error.get_or_insert(e);
             }
@@ -340,11 +330,20 @@ fn keep_good(
     }
     match first_error {
         Some(e) if kept.is_empty() && count == 1 => Err(e),
-        Some(e) if kept.is_empty() && of_one_file => {
-            Err(ReadError::Dicom(format!("none of its {count} frames could be read; the first: {e}")))
-        }
-        Some(e) if kept.is_empty() => Err(ReadError::AllFailed { count, first: e.to_string() }),
+        Some(e) if kept.is_empty() && of_one_file => Err(ReadError::Dicom(format!(
+            "none of its {count} frames could be read; the first: {}",
+            words_of(&e)
+        ))),
+        Some(e) if kept.is_empty() => Err(ReadError::AllFailed { count, first: words_of(&e) }),
         _ => Ok((kept, hashes, decoded)),
+    }
+}
+
+/// Why a slice gave no pixels, as a clause about "it" where it is one.
+fn words_of(error: &ReadError) -> String {
+    match error {
+        ReadError::Dicom(clause) => clause.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is odd about a series, in words: of its pixels, of files that could not be read, and all of it for `inspect`.
 
-use super::geometry::{lay_out, place_of, same_positions, sort};
+use super::geometry::{lay_out, place_of, same_positions, sort, take_placeless};
 use super::header::{Lost, Skip, SliceHeader};
 use super::series::{Series, one_frame, one_person};
 use super::transfer_syntax::Codec;
@@ -103,6 +103,8 @@ fn other_intercepts(slices: &[SliceHeader]) -> Option<Warning> {
 pub(super) fn oddities(series: &Series, lost: &[Lost]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut slices = series.slices.clone();
+    let placeless = take_placeless(&mut slices);
+    let lost = &[lost, &placeless.iter().map(Lost::of_slice).collect::<Vec<_>>()].concat()[..];
     let note = |code: &str, e: ReadError| Warning::new(code, e.to_string());
     if let Err(e) = sort(&mut slices) {
         return vec![note("refused", e)];
