@@ -381,14 +381,14 @@ fn drop_repeats(
         };
         let mut first = None;
         let mut readable = Vec::new();
-        for i in from..=to {
+        for (i, one) in slices.iter().enumerate().take(to + 1).skip(from) {
             // Damaged files are found again, and remarked on, when the volume is decoded.
-            let Some((hash, bits)) = pixels(&slices[i]) else { continue };
+            let Some((hash, bits)) = pixels(one) else { continue };
             if *first.get_or_insert_with(|| bits.clone()) != bits {
                 let slice = from - repeated.len();
                 return Err(ReadError::TwoSlicesAtOnePosition { slice, positions });
             }
-            let hash = hash.map_or_else(|| files.of(paths, slices[i].file), Ok)?;
+            let hash = hash.map_or_else(|| files.of(paths, one.file), Ok)?;
             readable.push((slices[i].instance_number, hash, i));
         }
         // Which of equal slices stays is decided by content, so that names have no say in the hash.
