@@ -20,7 +20,7 @@ use gg_eval::{
 };
 use gg_io::{Format, Scan};
 use gg_report::SlicePicture;
-use gg_volume::{AxisMap, Grid, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
+use gg_volume::{AxisMap, CtVolume, Grid, Intensity, IntensityKind, LabelVolume, Orientation, Warning};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -206,20 +206,7 @@ pub(crate) fn analyse(
     let ct = &scan.ct;
     let sides =
         stated.map(AxisMap::from_orientation).or_else(|| ct.grid.affine.as_ref().map(|_| ct.grid.axis_map()));
-    if sides.is_none() {
-        warnings.push(Warning::new(
-            "orientation_unknown",
-            "it is not known how the CT is oriented: no right and left, no zones, no severity; --orientation states it",
-        ));
-    }
-    if let (Some(stated), Some(known)) = (stated, ct.grid.orientation())
-        && stated != known
-    {
-        warnings.push(Warning::new(
-            "orientation_overridden",
-            format!("the file says {known}, the user {stated}: sides and zones follow the user, the masks lie as the file says"),
-        ));
-    }
+    warnings.extend(orientation_remark(sides.as_ref(), stated, ct));
     if seen::leaking(&seen::trainings(models)) {
         warnings.push(Warning::new(PATIENTS_LEAK, LEAK));
     }
@@ -246,10 +233,7 @@ pub(crate) fn analyse(
     let mut burden =
         burden(&lung, &infection, &ct.grid, sides.as_ref(), blank.at_ends()).drain_into(&mut measured);
     if spine.is_some() {
-        (burden.sides, burden.zones, burden.severity.score) = (None, None, None);
-        for reason in [&mut burden.sides_reason, &mut burden.zones_reason, &mut burden.severity.reason] {
-            *reason = Some("the spine lies where the orientation of the CT has the front".to_owned());
-        }
+        forget_sides(&mut burden, "the spine lies where the orientation of the CT has the front");
     }
     measured.extend(spine);
     if burden.sides.is_none() {
@@ -289,15 +273,7 @@ pub(crate) fn analyse(
         input: Input::of(scan, stated),
         classification,
         patient,
-        slices: Slices {
-            kept: rows.iter().filter(|r| r.kept).count(),
-            dropped: rows
-                .iter()
-                .filter(|r| !r.kept)
-                .map(|r| Dropped { slice: r.slice, reason: r.reason.clone() })
-                .collect(),
-            without_lung_region: rows.iter().filter(|r| r.kept && !r.lung_region_found).count(),
-        },
+        slices: slices_part(&rows),
         lung: lung_part(&burden),
         attenuation: (ct.intensity.kind == IntensityKind::Hu)
             .then(|| gg_eval::attenuation(&ct.voxels, &lung, &infection, &map)),
@@ -311,6 +287,35 @@ pub(crate) fn analyse(
         compute: models.compute(),
     };
     Ok(Outcome { analysis, lung, infection, rows, montage, coronal, secs: found.secs })
+}
+
+/// What is to be said of how the CT is oriented, by its file or by the user.
+fn orientation_remark(
+    sides: Option<&AxisMap>,
+    stated: Option<Orientation>,
+    ct: &CtVolume,
+) -> Option<Warning> {
+    if sides.is_none() {
+        return Some(Warning::new(
+            "orientation_unknown",
+            "it is not known how the CT is oriented: no right and left, no zones, no severity; --orientation states it",
+        ));
+    }
+    let (stated, known) = stated.zip(ct.grid.orientation()).filter(|(stated, known)| stated != known)?;
+    Some(Warning::new(
+        "orientation_overridden",
+        format!(
+            "the file says {known}, the user {stated}: sides and zones follow the user, the masks lie as the file says"
+        ),
+    ))
+}
+
+/// Takes away all that hangs on knowing right from left.
+fn forget_sides(burden: &mut Burden, why: &str) {
+    (burden.sides, burden.zones, burden.severity.score) = (None, None, None);
+    for reason in [&mut burden.sides_reason, &mut burden.zones_reason, &mut burden.severity.reason] {
+        *reason = Some(why.to_owned());
+    }
 }
 
 /// The result that lies in a folder, if it is whole and what [`analyse`] would give again: of the same CT, under the same name,
@@ -403,6 +408,15 @@ fn classification(found: &Findings, models: &Models) -> Option<Classification> {
         classified_slices: known.count(),
         probability_per_slice,
     })
+}
+
+fn slices_part(rows: &[SliceRow]) -> Slices {
+    let dropped = rows.iter().filter(|r| !r.kept);
+    Slices {
+        kept: rows.iter().filter(|r| r.kept).count(),
+        dropped: dropped.map(|r| Dropped { slice: r.slice, reason: r.reason.clone() }).collect(),
+        without_lung_region: rows.iter().filter(|r| r.kept && !r.lung_region_found).count(),
+    }
 }
 
 fn lung_part(burden: &Burden) -> Lung {
