@@ -234,8 +234,8 @@ pub enum ReadError {
         "two different slices lie at one position (slice {slice} along the normal, counted from 0{}",
         if *.positions > 1 {
             format!(
-                "), and so they do at {} others: right would be one time point or reconstruction",
-                .positions - 1
+                "), and several slices lie at {} too: right would be one time point or reconstruction",
+                counted(*.positions - 1, "other position")
             )
         } else {
             "); one of them belongs elsewhere".to_owned()

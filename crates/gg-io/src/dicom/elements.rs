@@ -75,13 +75,10 @@ const WANTED_OF_FRAME: [Tag; 8] = [
     tags::RESCALE_TYPE,
 ];
 /// Most frames of one object: twice what a dynamic CT of 26 phases with 320 slices each has.
-const MAX_FRAMES: usize = 1 << 14;
-/// Most bytes that are kept of an object, of what its frames share, and of each of them; a real one has a tenth of it. Every frame is
-/// parsed with the first two again.
-const MAX_KEPT_BYTES: usize = 1 << 14;
+pub(super) const MAX_FRAMES: usize = 1 << 14;
 
 /// Longest value of a wanted element; the longest legal one (ImageType) has a few dozen bytes.
-const MAX_VALUE_BYTES: u32 = 4096;
+const MAX_VALUE_BYTES: u32 = 1024;
 /// Deepest nesting of sequences that is followed.
 const MAX_DEPTH: usize = 32;
 /// Most bytes that a deflated data set may inflate to.
@@ -269,12 +266,19 @@ struct Item {
     end: Option<u64>,
 }
 
-/// What the walk keeps: wanted elements one after the other, each as implicit little endian.
+/// Wanted elements one after the other, each once and as implicit little endian.
+#[derive(Debug, Default)]
+struct Elements {
+    bytes: Vec<u8>,
+    tags: Vec<Tag>,
+}
+
+/// What the walk keeps.
 #[derive(Default)]
 struct Kept {
-    object: Vec<u8>,
+    object: Elements,
     /// Of the functional groups that all frames share.
-    shared: Vec<u8>,
+    shared: Elements,
     /// Of those of each frame.
     frames: Vec<Vec<u8>>,
     has_modality_lut: bool,
@@ -417,9 +421,10 @@ impl<R: Read + Seek> Walker<R> {
         let pixels = match self.up_to_pixels(&mut kept, is_enhanced(&meta.media_class)) {
             Ok(pixels) => pixels,
             Err(ScanError::Damaged(words)) => {
-                return Err(match parse(&kept.object) {
+                return Err(match parse(&kept.object.bytes) {
                     Ok(object) => {
-                        let frames = Frames { all: [kept.object, kept.shared].concat(), own: kept.frames };
+                        let frames =
+                            Frames { all: [kept.object.bytes, kept.shared.bytes].concat(), own: kept.frames };
                         ScanError::Cut(words, Box::new(Before { object, frames }))
                     }
                     Err(_) => ScanError::Damaged(words),
@@ -428,13 +433,13 @@ impl<R: Read + Seek> Walker<R> {
             Err(e) => return Err(e),
         };
         Ok(Scanned {
-            object: parse(&kept.object)?,
+            object: parse(&kept.object.bytes)?,
             transfer_syntax: meta.transfer_syntax,
             media_class: meta.media_class,
             encoding: self.encoding,
             pixels,
             has_modality_lut: kept.has_modality_lut,
-            frames: Frames { all: [kept.object, kept.shared].concat(), own: kept.frames },
+            frames: Frames { all: [kept.object.bytes, kept.shared.bytes].concat(), own: kept.frames },
             frame_starts: kept.frame_starts,
             inflated: None,
         })
@@ -456,30 +461,34 @@ impl<R: Read + Seek> Walker<R> {
                 }
                 tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE if enhanced && element.is_sequence() => {
                     let (shared, mut first) = (&mut kept.shared, true);
-                    self.each_item(&element, 0, &mut |walker, item| {
-                        let mut others = Vec::new();
+                    self.each_item(&element, &mut |walker, item| {
+                        let mut others = Elements::default();
                         let counts = std::mem::take(&mut first);
                         walker.functional_groups(item, if counts { &mut *shared } else { &mut others })
                     })?;
                 }
                 tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE if enhanced && element.is_sequence() => {
                     let frames = &mut kept.frames;
-                    self.each_item(&element, 0, &mut |walker, item| {
+                    self.each_item(&element, &mut |walker, item| {
                         if frames.len() == MAX_FRAMES {
                             return damaged("it describes more than 16384 frames, and no more are read");
                         }
-                        let mut own = Vec::new();
+                        let mut own = Elements::default();
                         walker.functional_groups(item, &mut own)?;
-                        frames.push(own);
+                        frames.push(own.bytes);
                         Ok(())
                     })?;
                 }
                 tag if WANTED.contains(&tag) && element.length <= MAX_VALUE_BYTES => {
-                    let from = kept.object.len();
+                    let from = kept.object.bytes.len();
                     self.keep(&element, element.tag, &mut kept.object)?;
                     if element.tag == tags::SOP_CLASS_UID {
-                        let class = String::from_utf8_lossy(&kept.object[from + 8..]);
-                        enhanced = is_enhanced(class.trim_end_matches(['\0', ' ']));
+                        let class = kept.object.bytes.get(from + 8..).unwrap_or_default();
+                        let class = String::from_utf8_lossy(class);
+                        let class = class.trim_matches(|c: char| c == '\0' || c.is_whitespace());
+                        if !class.is_empty() {
+                            enhanced = is_enhanced(class);
+                        }
                     }
                 }
                 _ => self.skip_value(&element, 0)?,
@@ -489,13 +498,13 @@ impl<R: Read + Seek> Walker<R> {
     }
 
     /// Keeps the wanted elements of an item of functional groups, as if they stood side by side.
-    fn functional_groups(&mut self, item: Item, kept: &mut Vec<u8>) -> Result<(), ScanError> {
+    fn functional_groups(&mut self, item: Item, kept: &mut Elements) -> Result<(), ScanError> {
         self.each_element(item, &mut |walker, group| {
             if !FRAME_GROUPS.contains(&group.tag) || !group.is_sequence() {
                 return walker.skip_value(&group, 1);
             }
             let mut first = true;
-            walker.each_item(&group, 1, &mut |walker, item| {
+            walker.each_item(&group, &mut |walker, item| {
                 let counts = std::mem::take(&mut first);
                 walker.each_element(item, &mut |walker, element| {
                     if counts && WANTED_OF_FRAME.contains(&element.tag) && element.length <= MAX_VALUE_BYTES {
@@ -515,12 +524,8 @@ impl<R: Read + Seek> Walker<R> {
     fn each_item(
         &mut self,
         sequence: &Element,
-        depth: usize,
         each: &mut dyn FnMut(&mut Self, Item) -> Result<(), ScanError>,
     ) -> Result<(), ScanError> {
-        if depth > MAX_DEPTH {
-            return damaged("its sequences are nested too deeply");
-        }
         let outer = self.encoding;
         if &sequence.vr == b"UN" {
             self.encoding = Encoding::ImplicitLittle;
@@ -572,18 +577,20 @@ impl<R: Read + Seek> Walker<R> {
 
     /// Rewrites an element as implicit little endian: its type then comes from the dictionary, even where the file
     /// says UN, and the parser cannot take the file's lengths in another way than they were checked here.
-    fn keep(&mut self, element: &Element, tag: Tag, kept: &mut Vec<u8>) -> Result<(), ScanError> {
-        if kept.len() > MAX_KEPT_BYTES {
-            return damaged("it repeats elements that may stand once");
+    fn keep(&mut self, element: &Element, tag: Tag, kept: &mut Elements) -> Result<(), ScanError> {
+        if kept.tags.contains(&tag) {
+            return self.skip(u64::from(element.length)); // an element stands once; the first counts
         }
         let mut value = self.take_vec(element.length)?;
         if self.encoding == Encoding::ExplicitBig && matches!(&element.vr, b"US" | b"SS") {
             value.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.swap(0, 1));
         }
-        kept.extend_from_slice(&tag.0.to_le_bytes());
-        kept.extend_from_slice(&tag.1.to_le_bytes());
-        kept.extend_from_slice(&element.length.to_le_bytes());
-        kept.extend_from_slice(&value);
+        kept.tags.push(tag);
+        let bytes = &mut kept.bytes;
+        bytes.extend_from_slice(&tag.0.to_le_bytes());
+        bytes.extend_from_slice(&tag.1.to_le_bytes());
+        bytes.extend_from_slice(&element.length.to_le_bytes());
+        bytes.extend_from_slice(&value);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! stands in an element of its own (VolumeBasedCalculationTechnique), where single images have it in their ImageType.
 //!
 //! Source: DICOM PS3.3 A.38 and A.70 (enhanced and legacy converted enhanced CT), C.7.6.16 (functional groups), C.8.15.3.3 and C.8.16.2 (frame
-//! type); PS3.5 A.4 (fragments and the basic offset table).
+//! type, table C.8-130); PS3.5 A.4 (fragments and the basic offset table).
 
 use super::elements::{Encoding, PixelPlace, Scanned};
 use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, slice_header, text, whole};
@@ -61,13 +61,10 @@ pub(super) fn frames(scanned: &Scanned, file: usize) -> Result<Vec<Result<SliceH
     {
         return Err(first.why.clone());
     }
-    let Some(pixels) = &scanned.pixels else {
-        return bad("it has no pixel data; the file may be truncated".to_owned());
+    // Rows, columns and bits are those of the object.
+    let (Some(pixels), Some(bytes)) = (&scanned.pixels, found.iter().flatten().map(bytes_of).next()) else {
+        return Ok(found);
     };
-    let bytes = found.iter().flatten().map(bytes_of).next().unwrap_or(0);
-    if found.iter().flatten().any(|header| bytes_of(header) != bytes) {
-        return bad("its frames differ in size".to_owned());
-    }
     let places = places(pixels, scanned, (count, bytes))?;
     // Objects of one series are told apart by their numbers, and their frames by the order in them.
     let object_number = whole(o, tags::INSTANCE_NUMBER).unwrap_or(0);
@@ -110,8 +107,8 @@ fn places(
                 }
                 Some(_) => {}
             }
-            if *words && scanned.encoding == Encoding::ExplicitBig && bytes % 2 == 1 && count > 1 {
-                return bad("its frames begin in the middle of 16-bit words with the larger byte first");
+            if *words && scanned.encoding == Encoding::ExplicitBig && bytes % 2 == 1 {
+                return bad("its frames end in the middle of 16-bit words with the larger byte first");
             }
             let place = |i| PixelPlace::Native { at: at + i * bytes, length: bytes, words: *words };
             Ok((0..count as u64).map(place).collect())
@@ -150,9 +147,10 @@ pub(super) fn technique(o: &InMemDicomObject) -> Option<Skip> {
     let kind = text(o, tags::IMAGE_TYPE).unwrap_or_default().to_ascii_uppercase();
     let derived = kind.split('\\').nth(3).map(str::trim);
     match derived {
-        Some("ADDITION" | "SUBTRACTION" | "MULTIPLICATION" | "DIVISION" | "STD_DEVIATION" | "Z_SCORE") => {
-            Some(Skip::Object("a picture calculated out of others, as its frame type says"))
-        }
+        Some(
+            "ADDITION" | "SUBTRACTION" | "MULTIPLICATION" | "DIVISION" | "STD_DEVIATION" | "Z_SCORE"
+            | "T_TEST" | "MTT" | "TTP" | "RCBF" | "RCBV",
+        ) => Some(Skip::Object("a picture calculated out of others, as its frame type says")),
         _ => None,
     }
 }

@@ -51,7 +51,7 @@ impl Layout {
     }
 }
 
-/// Puts slices in order along the normal, or by number where a position is missing.
+/// Puts slices in order along the normal, or by number where positions are missing (see [`take_placeless`])
 ///
 /// # Errors
 /// Directions that are none, or no order at all.
@@ -127,25 +127,30 @@ pub(super) fn lay_out(
     }
     let Some(normal) = normal(slices)? else {
         let placeless = slices.iter().filter(|s| s.position.is_none() || s.orientation.is_none()).count();
-        let which =
-            if placeless == slices.len() { "the slices".to_owned() } else { counted(placeless, "slice") };
+        let (which, state) = match placeless {
+            n if n == slices.len() => ("the slices".to_owned(), "state"),
+            1 => ("1 slice".to_owned(), "states"),
+            n => (counted(n, "slice"), "state"),
+        };
         let order = if slices.iter().all(|s| s.place.is_some()) {
             "in the order in which they are stored"
         } else {
             "in the order of their numbers"
         };
-        let state = if placeless == 1 { "states" } else { "state" };
         layout.doubt = Some(format!("{which} {state} no position or orientation"));
         layout.warn(
             "no_position",
             format!(
-                "{which} {state} no position or orientation; they are {order}, and neither the distance between them nor the \
+                "{which} {state} no position or orientation; all are {order}, and neither the distance between them nor the \
                  patient's sides are known"
             ),
         );
         return Ok(layout);
     };
     let step = step(slices, normal, lost, options, &mut layout)?;
+    if lost.iter().any(|l| l.placeless) && layout.doubt.is_none() {
+        layout.doubt = Some("slices of the series do not say where they lie".to_owned());
+    }
     if first.pixel_spacing.is_none() {
         layout.doubt = Some("the slices state no PixelSpacing".to_owned());
         layout
@@ -247,8 +252,9 @@ pub(super) fn count_from_feet(slices: &[SliceHeader], stored: usize) -> usize {
 
 /// Where the slice of a file that could not be read belongs, as far as its header says it.
 pub(super) fn place_of(slices: &[SliceHeader], lost: &Lost) -> Option<String> {
+    let position = lost.position?;
     let normal = normal(slices).ok().flatten()?;
-    let height = dot(lost.position?, normal);
+    let height = dot(position, normal);
     let below = slices.iter().filter(|s| along(s, normal) < height).count();
     let down = runs_down(normal);
     Some(match below {

@@ -4,7 +4,7 @@
 //!
 //! Source: DICOM PS3.3 A.38 (enhanced CT), C.7.6.2 (image plane), C.7.6.3 (image pixel), C.8.2 (CT image), C.11.1 (rescale).
 
-use super::elements::{Frames, PixelPlace, ScanError, Scanned, scan};
+use super::elements::{Frames, MAX_FRAMES, PixelPlace, ScanError, Scanned, scan};
 use super::frames::{FramePlace, frames, is_enhanced, technique};
 use super::transfer_syntax::{Codec, Syntax, syntax};
 use crate::guard::guarded;
@@ -31,7 +31,7 @@ pub(super) enum NoSlice {
     Skipped(Skip),
 }
 
-/// A file that gives no slice, and where its slice belonged as far as its header says so.
+/// A file or a frame that gives no slice, and where its slice belonged as far as its header says so.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Rejected {
     pub why: NoSlice,
@@ -45,8 +45,10 @@ pub(super) struct Lost {
     pub series: Option<String>,
     /// Centre of the first voxel, LPS+ mm.
     pub position: Option<[f64; 3]>,
-    /// Its number in its object, from 1, where it is a frame of one that could be read.
+    /// Its number in its object, from 1, where it is a frame.
     pub frame: Option<usize>,
+    /// Whether it could be read, and does not say where it lies.
+    pub placeless: bool,
 }
 
 impl Lost {
@@ -56,12 +58,14 @@ impl Lost {
             series: Some(slice.series.clone()),
             position: slice.position,
             frame: slice.place.as_ref().map(|p| p.number),
+            placeless: false,
         }
     }
 
     pub(super) fn of(object: &InMemDicomObject) -> Self {
         Self {
             frame: None,
+            placeless: false,
             series: text(object, tags::SERIES_INSTANCE_UID).filter(|uid| !uid.is_empty()),
             position: position(object),
         }
@@ -190,7 +194,10 @@ pub(super) fn parse_headers<R: Read + Seek>(
 fn all_lost(why: &NoSlice, object: &InMemDicomObject, frames: &Frames) -> Vec<Result<SliceHeader, Rejected>> {
     let rejected = |lost: Lost| Err(Rejected { why: why.clone(), lost });
     if frames.count() == 0 {
-        return vec![rejected(Lost::of(object))];
+        // Cut in front of what it says of its frames: as many slices as it states, wherever they lie.
+        let stated = whole(object, tags::NUMBER_OF_FRAMES).and_then(|n| usize::try_from(n).ok());
+        let count = stated.unwrap_or(1).clamp(1, MAX_FRAMES);
+        return (0..count).map(|_| rejected(Lost::of(object))).collect();
     }
     let of_frame = |i| {
         let lost = frames.object(i).map_or_else(|_| Lost::of(object), |frame| Lost::of(&frame));
@@ -269,7 +276,7 @@ fn is_ct_image(scanned: &Scanned, o: &InMemDicomObject) -> Result<(), NoSlice> {
     }
     match scanned.pixels {
         None if class.is_empty() && modality.is_empty() => return Err(NoSlice::NotDicom),
-        None if class == uids::CT_IMAGE_STORAGE => {
+        None if enhanced || class == uids::CT_IMAGE_STORAGE => {
             return Err(NoSlice::Unreadable("it has no pixel data; the file may be truncated".to_owned()));
         }
         None => return skip(Skip::Object("an object without an image")),
@@ -279,16 +286,16 @@ fn is_ct_image(scanned: &Scanned, o: &InMemDicomObject) -> Result<(), NoSlice> {
     if !enhanced && whole(o, tags::NUMBER_OF_FRAMES).is_some_and(|n| n > 1) {
         return skip(Skip::MultiFrame);
     }
-    if let Some(other) = other_quantity(o) {
-        return skip(Skip::Object(other));
-    }
     if enhanced && let Some(other) = technique(o) {
         return skip(other);
     }
     match image_kind(o) {
         ImageKind::Localizer => skip(Skip::Localizer),
         ImageKind::Projection(name) => skip(Skip::Projection(name)),
-        ImageKind::Average | ImageKind::Slice => Ok(()),
+        ImageKind::Average | ImageKind::Slice => match other_quantity(o) {
+            Some(other) => skip(Skip::Object(other)),
+            None => Ok(()),
+        },
     }
 }
 

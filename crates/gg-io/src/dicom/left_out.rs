@@ -1,7 +1,11 @@
 //! Files, and frames of files, that gave no slice, each with the reason.
 
 use super::header::SliceHeader;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+
+/// Why a file that is no DICOM object was left out.
+pub(super) const NOT_DICOM: &str = "not DICOM";
 
 /// In the order in which they were found.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +23,8 @@ struct Entry {
 impl LeftOut {
     /// Adds a file, or one of its frames; what is said of several frames of a file is said once.
     pub(super) fn add(&mut self, file: usize, frame: Option<usize>, why: &str) {
-        match self.0.iter_mut().rev().find(|e| e.file == file && e.why == why) {
+        let there = frame.and_then(|_| self.0.iter_mut().rev().find(|e| e.file == file && e.why == why));
+        match there {
             Some(there) => there.frames.extend(frame),
             None => self.0.push(Entry { file, frames: frame.into_iter().collect(), why: why.to_owned() }),
         }
@@ -34,8 +39,10 @@ impl LeftOut {
         self.0.first().map(|e| e.why.as_str())
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    /// How many of the files are DICOM objects.
+    pub(super) fn objects(&self) -> usize {
+        let objects = self.0.iter().filter(|e| e.why != NOT_DICOM).map(|e| e.file);
+        objects.collect::<BTreeSet<_>>().len()
     }
 
     /// Each with the path of its file.

@@ -20,6 +20,9 @@ use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_pixeldata::PixelDecoder;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
+/// Bytes that are reserved for a slice before any was read.
+const MOST_AT_ONCE: usize = 1 << 20;
+
 /// What decoding a slice found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Decoded {
@@ -60,7 +63,8 @@ fn decode_at(
     header: &SliceHeader,
     out: &mut [f32],
 ) -> Result<Decoded, ReadError> {
-    let mut bytes = Vec::new();
+    let needed = header.rows.saturating_mul(header.columns).saturating_mul(2);
+    let mut bytes = Vec::with_capacity(needed.min(MOST_AT_ONCE));
     let mut read = |at: u64, length: u64| -> Result<(), ReadError> {
         reader.seek(SeekFrom::Start(at))?;
         let more = (&mut *reader).take(length).read_to_end(&mut bytes)?;

@@ -6,7 +6,7 @@
 use super::find::{files_below, meant_as_slice};
 use super::geometry::{Layout, lay_out, same_positions, sort, take_placeless};
 use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, read_headers};
-use super::left_out::LeftOut;
+use super::left_out::{LeftOut, NOT_DICOM};
 use super::pixels::{Decoded, decode, decode_frame};
 use super::remarks::{oddities, remarks, unread_objects, warn_lost};
 use super::rescale::rescale_jump;
@@ -131,7 +131,7 @@ impl Headers {
                     }
                     NoSlice::NotDicom => {
                         found.lost.extend(meant_as_slice(&paths[file]).then_some(lost));
-                        "not DICOM".to_owned()
+                        NOT_DICOM.to_owned()
                     }
                     NoSlice::Unreadable(words) => {
                         found.lost.push(lost);
@@ -168,8 +168,10 @@ impl Headers {
         }
         Err(match (paths, self.skipped.first(), self.left_out.first()) {
             ([], ..) => ReadError::EmptyFolder,
-            (_, Some(first), _) => ReadError::NoImage { objects: self.left_out.len(), first: first.words() },
-            ([_], _, Some(words)) if words != "not DICOM" => ReadError::Dicom(words.to_owned()),
+            (_, Some(first), _) => {
+                ReadError::NoImage { objects: self.left_out.objects(), first: first.words() }
+            }
+            ([_], _, Some(words)) if words != NOT_DICOM => ReadError::Dicom(words.to_owned()),
             (_, _, Some(first)) if !self.lost.is_empty() => {
                 ReadError::AllFailed { count: paths.len(), first: first.to_owned() }
             }
@@ -193,7 +195,7 @@ fn load(
     }
     for slice in take_placeless(&mut slices) {
         left_out.add_slice(&slice, "it does not say where it lies, as the others of its series do");
-        lost.push(Lost::of_slice(&slice));
+        lost.push(Lost { placeless: true, ..Lost::of_slice(&slice) });
     }
     sort(&mut slices)?;
     drop_repeats(paths, &mut slices, left_out, warnings)?;

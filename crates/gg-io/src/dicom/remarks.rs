@@ -10,8 +10,8 @@ use gg_volume::Warning;
 use std::collections::BTreeSet;
 
 /// A remark on objects that may hold slices of the scan and are of a kind that is not read.
-pub(super) fn unread_objects(left_out: &[Skip]) -> Option<Warning> {
-    let n = left_out.iter().filter(|s| matches!(s, Skip::MultiFrame | Skip::Colour)).count();
+pub(super) fn unread_objects(skipped: &[Skip]) -> Option<Warning> {
+    let n = skipped.iter().filter(|s| matches!(s, Skip::MultiFrame | Skip::Colour)).count();
     let message = || {
         let were = if n == 1 { "was" } else { "were" };
         format!(
@@ -22,14 +22,24 @@ pub(super) fn unread_objects(left_out: &[Skip]) -> Option<Warning> {
     (n > 0).then(|| Warning::new("objects_left_out", message()))
 }
 
-/// Remarks on files that could not be read, and where their slices belong.
+/// Remarks on files and frames that could not be read, and where their slices belong.
 pub(super) fn warn_lost(slices: &[SliceHeader], lost: &[Lost], warnings: &mut Vec<Warning>) {
+    let (placeless, lost): (Vec<&Lost>, Vec<&Lost>) = lost.iter().partition(|l| l.placeless);
+    if !placeless.is_empty() {
+        let (do_not, were) = if placeless.len() == 1 { ("does not", "was") } else { ("do not", "were") };
+        let message = format!(
+            "{} {do_not} say where it lies, as the others do, and {were} left out: no millilitres are reported",
+            counted(placeless.len(), "slice")
+        );
+        let message = if placeless.len() == 1 { message } else { message.replacen("it lies", "they lie", 1) };
+        warnings.push(Warning::new("slices_without_place", message));
+    }
     let what = match lost.iter().filter(|l| l.frame.is_some()).count() {
         0 => "file",
         n if n == lost.len() => "frame",
         _ => "slice",
     };
-    let message = match lost {
+    let message = match &lost[..] {
         [] => return,
         [one] => {
             let place =
@@ -104,7 +114,9 @@ pub(super) fn oddities(series: &Series, lost: &[Lost]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut slices = series.slices.clone();
     let placeless = take_placeless(&mut slices);
-    let lost = &[lost, &placeless.iter().map(Lost::of_slice).collect::<Vec<_>>()].concat()[..];
+    let lost =
+        &[lost, &placeless.iter().map(|s| Lost { placeless: true, ..Lost::of_slice(s) }).collect::<Vec<_>>()]
+            .concat()[..];
     let note = |code: &str, e: ReadError| Warning::new(code, e.to_string());
     if let Err(e) = sort(&mut slices) {
         return vec![note("refused", e)];

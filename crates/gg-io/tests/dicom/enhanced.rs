@@ -27,7 +27,7 @@ fn edited(name: &str, edit: impl FnOnce(&mut InMemDicomObject)) -> TempDir {
     dir
 }
 
-/// Changes a group of a frame, or takes it away where `edit` says so.
+/// Changes the groups of a frame.
 fn in_frame(object: &mut InMemDicomObject, frame: usize, edit: impl FnOnce(&mut InMemDicomObject)) {
     let mut edit = Some(edit);
     object.update_value(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, |frames| {
@@ -122,6 +122,11 @@ fn frames_that_are_no_slices_are_left_out() {
         (tags::FRAME_TYPE, "DERIVED\\PRIMARY\\LOCALIZER\\NONE", "a localizer, not a slice"),
         (
             tags::FRAME_TYPE,
+            "DERIVED\\PRIMARY\\PERFUSION\\RCBV",
+            "a picture calculated out of others, as its frame type says, not a CT image",
+        ),
+        (
+            tags::FRAME_TYPE,
             "DERIVED\\PRIMARY\\VOLUME\\SUBTRACTION",
             "a picture calculated out of others, as its frame type says, not a CT image",
         ),
@@ -139,6 +144,29 @@ fn frames_that_are_no_slices_are_left_out() {
     {
         assert_eq!(read(&made(true, tag, value)).unwrap().value.ct.voxels.shape()[0], FRAMES, "{value}");
     }
+}
+
+#[test]
+fn frames_that_are_left_out_for_different_reasons_are_told_apart() {
+    let dir = edited("enhanced_per_frame", |o| {
+        for frame in 0..FRAMES {
+            in_group(o, frame, tags::CT_IMAGE_FRAME_TYPE_SEQUENCE, |group| {
+                let value = if frame < 2 { "MAX_IP" } else { "MIN_IP" };
+                set(group, tags::VOLUME_BASED_CALCULATION_TECHNIQUE, VR::CS, value);
+            });
+        }
+    });
+    let refused = refusal(read(&dir));
+    assert!(refused.starts_with("no CT slice: 2 projections, the first is a maximum"), "{refused}");
+}
+
+#[test]
+fn an_object_that_ends_before_its_pixels_is_damaged() {
+    let dir = edited("enhanced", |o| {
+        o.remove_element(tags::PIXEL_DATA);
+    });
+    let refused = refusal(read(&dir));
+    assert!(refused.contains("it has no pixel data; the file may be truncated"), "{refused}");
 }
 
 #[test]
@@ -226,6 +254,7 @@ fn a_frame_without_a_position_is_as_lost_as_a_damaged_one() {
     assert_eq!(read.value.ct.voxels.slice(0), whole.ct.voxels.slice(0));
     assert_eq!(read.value.ct.voxels.slice(1), whole.ct.voxels.slice(2));
     assert!(codes(&read).contains(&"gap_in_z"), "{:?}", codes(&read));
+    assert!(!codes(&read).contains(&"unreadable_files"), "it was read");
     assert_eq!(read.value.ct.grid.trusted_spacing_mm(), None);
     let words = "frame 4 of it: it does not say where it lies, as the others of its series do";
     assert_eq!(read.value.skipped[0].1, words);
@@ -272,7 +301,7 @@ fn without_positions_nothing_is_known_of_the_place() {
     let read = read(&dir).unwrap();
     assert_eq!(read.value.ct.grid.affine, None);
     let said = &read.warnings.iter().find(|w| w.code == "no_position").unwrap().message;
-    assert!(said.contains("they are in the order in which they are stored"), "{said}");
+    assert!(said.contains("all are in the order in which they are stored"), "{said}");
 }
 
 #[test]
@@ -328,7 +357,10 @@ fn contradictions_are_refused() {
             });
         }
     });
-    says(&phases, "and so they do at 1 others: right would be one time point or reconstruction");
+    says(
+        &phases,
+        "and several slices lie at 1 other position too: right would be one time point or reconstruction",
+    );
 }
 
 #[test]

@@ -32,6 +32,8 @@ fn colour_is_refused_by_name() {
 fn no_image_of_a_ct() {
     let series = Series::edited(|_, o| set(o, tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\LOCALIZER"));
     check(&series, "no CT image in 5 DICOM objects; the first is a localizer, not a slice");
+    fs::write(series.folder().join("notes.txt"), "none of them is an object").unwrap();
+    check(&series, "no CT image in 5 DICOM objects;");
     let series = Series::edited(|_, o| set(o, tags::SOP_CLASS_UID, VR::UI, uids::BASIC_TEXT_SR_STORAGE));
     check(&series, "no CT image in 5 DICOM objects; the first is a structured report, not a CT image");
     let series = Series::edited(|_, o| {
@@ -278,6 +280,23 @@ fn one_spoilt_position_does_not_invent_a_place() {
     assert_eq!(read.value.ct.grid.trusted_spacing_mm(), None);
     let [(_, words)] = &read.value.skipped[..] else { panic!("{:?}", read.value.skipped) };
     assert!(words.starts_with("it does not say where it lies"), "{words}");
+    // Also where what is left is evenly spaced.
+    for without in [&[0][..], &[4], &[1, 3]] {
+        let series = Series::edited(|z, o| {
+            if without.contains(&z) {
+                o.remove_element(tags::IMAGE_POSITION_PATIENT);
+            }
+        });
+        let read = series.read().unwrap();
+        assert_eq!(read.value.ct.voxels.shape()[0], SHAPE[0] - without.len());
+        assert_eq!(read.value.ct.grid.trusted_spacing_mm(), None, "{without:?}");
+        let said = &read.warnings.iter().find(|w| w.code == "slices_without_place").unwrap().message;
+        let right = match without.len() {
+            1 => "1 slice does not say where it lies, as the others do, and was left out",
+            _ => "2 slices do not say where they lie, as the others do, and were left out",
+        };
+        assert!(said.starts_with(right), "{said}");
+    }
     // Where half of them say nothing, the order is that of their numbers, without any place.
     let half = Series::edited(|z, o| {
         if z > 1 {
@@ -288,11 +307,28 @@ fn one_spoilt_position_does_not_invent_a_place() {
     assert_eq!((half.value.ct.voxels.shape()[0], half.value.ct.grid.affine), (SHAPE[0], None));
     let said = &half.warnings.iter().find(|w| w.code == "no_position").unwrap().message;
     assert!(
-        said.starts_with("3 slices state no position or orientation; they are in the order of their numbers"),
+        said.starts_with("3 slices state no position or orientation; all are in the order of their numbers"),
         "{said}"
     );
     series.edit(1, |o| set_position(o, [-10.0, -20.0, 1e300]));
     assert!(series.read().is_err());
+}
+
+#[test]
+fn maps_of_another_quantity() {
+    for (value, words) in [
+        ("Z_EFF", "a map of effective atomic numbers"),
+        ("ED", "a map of electron density"),
+        ("edw ", "a map of electron density"),
+        ("MGML", "a map of a material's concentration"),
+        ("OD", "a map of optical density"),
+        ("PCT", "a map in per cent"),
+    ] {
+        check(&Series::edited(|_, o| set(o, tags::RESCALE_TYPE, VR::LO, value)), words);
+    }
+    for value in ["HU", "US", "HU_MOD", "hounsfield units", ""] {
+        assert!(Series::edited(|_, o| set(o, tags::RESCALE_TYPE, VR::LO, value)).read().is_ok(), "{value}");
+    }
 }
 
 #[test]

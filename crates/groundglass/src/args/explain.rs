@@ -14,7 +14,7 @@ use std::path::PathBuf;
     group = ArgGroup::new("what").args(["ct", "table"]).required(true)
 )]
 pub(crate) struct ExplainArgs {
-    /// CT: NIfTI file, DICOM folder, folder of slices
+    /// CT: NIfTI file, DICOM file or folder, folder of slices
     #[arg(requires = "slice")]
     pub(crate) ct: Option<PathBuf>,
     /// Slice to explain, counted from 0 at the feet as in slices.csv

@@ -18,7 +18,7 @@ pub(crate) struct InspectArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  groundglass convert scans/patient7/ patient7.nii.gz")]
 pub(crate) struct ConvertArgs {
-    /// DICOM folder, slice pictures or NIfTI
+    /// DICOM file or folder, slice pictures or NIfTI
     pub(crate) ct: PathBuf,
     /// NIfTI file to write, .nii or .nii.gz
     pub(crate) out: PathBuf,
@@ -36,7 +36,7 @@ pub(crate) struct ConvertArgs {
     --out batch\n  groundglass analyze cohort/*.nii.gz --out batch --resume\n  groundglass analyze ct.nii.gz --out result --device gpu\n\nOf several CTs each result is replaced by itself when --force is given; summary.csv says which are of this run."
 )]
 pub(crate) struct AnalyzeArgs {
-    /// CTs: NIfTI files, DICOM folders, folders of slices
+    /// CTs: NIfTI files, DICOM files or folders, folders of slices
     #[arg(required = true)]
     pub(crate) ct: Vec<PathBuf>,
     #[command(flatten)]

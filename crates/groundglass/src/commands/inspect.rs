@@ -157,7 +157,7 @@ fn scan_text(found: &Inspection) -> String {
     }
     if found.skipped_files > 0 {
         let n = found.skipped_files;
-        let _ = writeln!(text, "left out      {n} file{}, or frames of them", plural(n));
+        let _ = writeln!(text, "left out      {n} file{} (or frames of one)", plural(n));
     }
     oddities_text(&mut text, &found.oddities);
     text.trim_end().to_owned()
