@@ -1,7 +1,7 @@
 //! Walks the elements of a DICOM data set without reading their values, and keeps those of a fixed list.
 //!
 //! Two reasons to look before parsing. Lengths: the parser allocates what a length field claims (up to 4 GiB) before
-//! it finds out that the file is shorter; here every length is held against the bytes that are there. Privacy: only
+//! it finds out that the file is shorter; `walk` holds every length against the bytes that are there. Privacy: only
 //! the elements in [`WANTED`] are handed to the parser, so that no attribute of the patient is ever in memory as one;
 //! the patient's id is the exception, and the header that is made keeps its hash alone.
 //!
@@ -12,6 +12,8 @@
 //! group); PS3.3 C.7.6.16 (functional groups).
 
 use super::frames::is_enhanced;
+pub(super) use super::walk::Encoding;
+use super::walk::{Element, ITEM, Item, SEQUENCE_END, UNDEFINED, Walker, damaged, unreadable};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
@@ -74,25 +76,13 @@ const WANTED_OF_FRAME: [Tag; 8] = [
     tags::RESCALE_SLOPE,
     tags::RESCALE_TYPE,
 ];
+
 /// Most frames of one object: twice what a dynamic CT of 26 phases with 320 slices each has.
 pub(super) const MAX_FRAMES: usize = 1 << 14;
 
 /// Longest value of a wanted element; the longest legal one (ImageType) has a few dozen bytes.
 const MAX_VALUE_BYTES: u32 = 1024;
-/// Deepest nesting of sequences that is followed.
-const MAX_DEPTH: usize = 32;
-/// Most bytes that a deflated data set may inflate to.
-const MAX_INFLATED_BYTES: u64 = 1 << 28;
-/// Length field of a value whose end is marked by a delimiter.
-const UNDEFINED: u32 = u32::MAX;
 const PREAMBLE_BYTES: u64 = 128;
-const ITEM: Tag = Tag(0xFFFE, 0xE000);
-const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
-const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
-
-/// Value representations whose length field has 32 bits in explicit encodings.
-const LONG_VR: [&[u8; 2]; 13] =
-    [b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"];
 
 /// Why a file gives no object.
 #[derive(Debug)]
@@ -110,14 +100,6 @@ pub(super) enum ScanError {
 pub(super) struct Before {
     pub object: InMemDicomObject,
     pub frames: Frames,
-}
-
-/// How elements are written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encoding {
-    ImplicitLittle,
-    ExplicitLittle,
-    ExplicitBig,
 }
 
 /// Where the pixels lie in the file (or in the inflated data set).
@@ -225,10 +207,6 @@ fn implicit_length(head: &[u8]) -> Option<u64> {
     head.get(4..8)?.try_into().ok().map(|b| u64::from(u32::from_le_bytes(b)))
 }
 
-fn unreadable(error: std::io::Error) -> ScanError {
-    ScanError::Damaged(format!("it cannot be read: {}", crate::io_words(&error)))
-}
-
 /// Parses the elements that were kept.
 fn parse(kept: &[u8]) -> Result<InMemDicomObject, ScanError> {
     let syntax = entries::IMPLICIT_VR_LITTLE_ENDIAN.erased();
@@ -236,34 +214,10 @@ fn parse(kept: &[u8]) -> Result<InMemDicomObject, ScanError> {
         .map_err(|_| ScanError::Damaged("its elements cannot be parsed".to_owned()))
 }
 
-fn damaged<T>(words: &str) -> Result<T, ScanError> {
-    Err(ScanError::Damaged(words.to_owned()))
-}
-
 #[derive(Default)]
 struct Meta {
     transfer_syntax: String,
     media_class: String,
-}
-
-struct Element {
-    tag: Tag,
-    vr: [u8; 2],
-    length: u32,
-}
-
-impl Element {
-    /// Whether it may be a sequence: one of unknown type (UN) is written in implicit VR (PS3.5 section 6.2.2).
-    fn is_sequence(&self) -> bool {
-        matches!(&self.vr, b"SQ" | b"UN" | b"  ")
-    }
-}
-
-/// An item of a sequence that is being walked.
-#[derive(Clone, Copy)]
-struct Item {
-    /// Where it ends; `None` where a delimiter says it.
-    end: Option<u64>,
 }
 
 /// Wanted elements one after the other, each once and as implicit little endian.
@@ -285,87 +239,7 @@ struct Kept {
     frame_starts: Vec<usize>,
 }
 
-struct Walker<R> {
-    reader: R,
-    at: u64,
-    end: u64,
-    encoding: Encoding,
-}
-
 impl<R: Read + Seek> Walker<R> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], ScanError> {
-        if self.end - self.at < N as u64 {
-            return damaged("it ends in the middle of an element");
-        }
-        let mut bytes = [0; N];
-        self.reader.read_exact(&mut bytes).map_err(unreadable)?;
-        self.at += N as u64;
-        Ok(bytes)
-    }
-
-    fn take_vec(&mut self, length: u32) -> Result<Vec<u8>, ScanError> {
-        if u64::from(length) > self.end - self.at {
-            return damaged("it is truncated");
-        }
-        let mut bytes = vec![0; length as usize];
-        self.reader.read_exact(&mut bytes).map_err(unreadable)?;
-        self.at += u64::from(length);
-        Ok(bytes)
-    }
-
-    fn skip(&mut self, length: u64) -> Result<(), ScanError> {
-        if length > self.end - self.at {
-            return damaged("it is truncated");
-        }
-        let step = i64::try_from(length).map_err(|_| ScanError::Damaged("a length is absurd".to_owned()))?;
-        self.reader.seek_relative(step).map_err(unreadable)?;
-        self.at += length;
-        Ok(())
-    }
-
-    fn back(&mut self, length: u64) -> Result<(), ScanError> {
-        self.at -= length;
-        self.reader.seek(SeekFrom::Start(self.at)).map(|_| ()).map_err(unreadable)
-    }
-
-    fn peek_group(&mut self) -> Result<Option<u16>, ScanError> {
-        if self.end - self.at < 8 {
-            return Ok(None);
-        }
-        let bytes = self.take::<2>()?;
-        self.back(2)?;
-        Ok(Some(u16::from_le_bytes(bytes)))
-    }
-
-    fn u16(&self, b: [u8; 2]) -> u16 {
-        if self.encoding == Encoding::ExplicitBig { u16::from_be_bytes(b) } else { u16::from_le_bytes(b) }
-    }
-
-    fn u32(&self, b: [u8; 4]) -> u32 {
-        if self.encoding == Encoding::ExplicitBig { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) }
-    }
-
-    /// The next element's header, or `None` at the end. Fewer than 8 bytes left over count as padding.
-    fn element(&mut self) -> Result<Option<Element>, ScanError> {
-        if self.end - self.at < 8 {
-            return Ok(None);
-        }
-        let [a, b, c, d, e, f, g, h] = self.take::<8>()?;
-        let tag = Tag(self.u16([a, b]), self.u16([c, d]));
-        if tag.0 == 0xFFFE || self.encoding == Encoding::ImplicitLittle {
-            return Ok(Some(Element { tag, vr: *b"  ", length: self.u32([e, f, g, h]) }));
-        }
-        let vr = [e, f];
-        if LONG_VR.contains(&&vr) {
-            let bytes = self.take::<4>()?;
-            return Ok(Some(Element { tag, vr, length: self.u32(bytes) }));
-        }
-        if !vr.iter().all(u8::is_ascii_uppercase) {
-            return damaged("an element has no type (VR)");
-        }
-        Ok(Some(Element { tag, vr, length: u32::from(self.u16([g, h])) }))
-    }
-
     /// The file meta group: always explicit little endian, ends where the group number changes.
     fn meta_group(&mut self) -> Result<Meta, ScanError> {
         let mut meta = Meta::default();
@@ -383,19 +257,6 @@ impl<R: Read + Seek> Walker<R> {
             }
         }
         Ok(meta)
-    }
-
-    fn inflate(&mut self) -> Result<Vec<u8>, ScanError> {
-        let mut out = Vec::new();
-        let decoder = flate2::read::DeflateDecoder::new(&mut self.reader);
-        let read = decoder.take(MAX_INFLATED_BYTES + 1).read_to_end(&mut out);
-        if read.is_err() {
-            return damaged("its deflated data set is damaged");
-        }
-        if out.len() as u64 > MAX_INFLATED_BYTES {
-            return damaged("its deflated data set inflates to far more than one slice holds");
-        }
-        Ok(out)
     }
 
     /// The encoding that the transfer syntax names; implicit and explicit are told apart by the first element,
@@ -520,61 +381,6 @@ impl<R: Read + Seek> Walker<R> {
         })
     }
 
-    /// Hands the items of a sequence over, one after the other; `each` must take all of an item.
-    fn each_item(
-        &mut self,
-        sequence: &Element,
-        each: &mut dyn FnMut(&mut Self, Item) -> Result<(), ScanError>,
-    ) -> Result<(), ScanError> {
-        let outer = self.encoding;
-        if &sequence.vr == b"UN" {
-            self.encoding = Encoding::ImplicitLittle;
-        }
-        let end = self.end_of(sequence.length)?;
-        while end.is_none_or(|end| self.at < end) {
-            match self.element()? {
-                Some(Element { tag: SEQUENCE_END, .. }) if end.is_none() => break,
-                Some(Element { tag: ITEM, length, .. }) => {
-                    let item = Item { end: self.end_of(length)? };
-                    each(self, item)?;
-                }
-                Some(_) => return damaged("a sequence holds something that is no item"),
-                None => return damaged("it ends inside a sequence"),
-            }
-        }
-        self.encoding = outer;
-        if end.is_none_or(|end| end == self.at) {
-            Ok(())
-        } else {
-            damaged("an item is longer than its sequence")
-        }
-    }
-
-    /// Hands the elements of an item over, one after the other; `each` must take the value of each.
-    fn each_element(
-        &mut self,
-        item: Item,
-        each: &mut dyn FnMut(&mut Self, Element) -> Result<(), ScanError>,
-    ) -> Result<(), ScanError> {
-        while item.end.is_none_or(|end| self.at < end) {
-            match self.element()? {
-                Some(Element { tag: ITEM_END, .. }) if item.end.is_none() => return Ok(()),
-                Some(element) => each(self, element)?,
-                None => return damaged("it ends inside a sequence"),
-            }
-        }
-        if item.end == Some(self.at) { Ok(()) } else { damaged("an element is longer than its item") }
-    }
-
-    /// Where a value of this length ends; `None` where a delimiter says it.
-    fn end_of(&self, length: u32) -> Result<Option<u64>, ScanError> {
-        match length {
-            UNDEFINED => Ok(None),
-            length if u64::from(length) <= self.end - self.at => Ok(Some(self.at + u64::from(length))),
-            _ => damaged("it is truncated"),
-        }
-    }
-
     /// Rewrites an element as implicit little endian: its type then comes from the dictionary, even where the file
     /// says UN, and the parser cannot take the file's lengths in another way than they were checked here.
     fn keep(&mut self, element: &Element, tag: Tag, kept: &mut Elements) -> Result<(), ScanError> {
@@ -592,41 +398,6 @@ impl<R: Read + Seek> Walker<R> {
         bytes.extend_from_slice(&element.length.to_le_bytes());
         bytes.extend_from_slice(&value);
         Ok(())
-    }
-
-    fn skip_value(&mut self, element: &Element, depth: usize) -> Result<(), ScanError> {
-        if element.length != UNDEFINED {
-            return self.skip(u64::from(element.length));
-        }
-        // An unknown element of undefined length is a sequence in implicit VR (PS3.5 section 6.2.2 note).
-        let outer = self.encoding;
-        if &element.vr == b"UN" {
-            self.encoding = Encoding::ImplicitLittle;
-        }
-        self.skip_items(depth + 1)?;
-        self.encoding = outer;
-        Ok(())
-    }
-
-    fn skip_items(&mut self, depth: usize) -> Result<(), ScanError> {
-        if depth > MAX_DEPTH {
-            return damaged("its sequences are nested too deeply");
-        }
-        loop {
-            match self.element()? {
-                Some(Element { tag: SEQUENCE_END, .. }) => return Ok(()),
-                Some(Element { tag: ITEM, length: UNDEFINED, .. }) => loop {
-                    match self.element()? {
-                        Some(Element { tag: ITEM_END, .. }) => break,
-                        Some(element) => self.skip_value(&element, depth)?,
-                        None => return damaged("it ends inside a sequence"),
-                    }
-                },
-                Some(Element { tag: ITEM, length, .. }) => self.skip(u64::from(length))?,
-                Some(_) => return damaged("a sequence holds something that is no item"),
-                None => return damaged("it ends inside a sequence"),
-            }
-        }
     }
 
     /// Where the pixels lie, and which fragments begin a frame as far as the basic offset table says.

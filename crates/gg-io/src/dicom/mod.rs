@@ -28,6 +28,7 @@ mod remarks;
 mod rescale;
 mod series;
 mod transfer_syntax;
+mod walk;
 mod write;
 
 pub(crate) use find::looks_like_dicom;
