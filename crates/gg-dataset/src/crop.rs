@@ -1,8 +1,8 @@
 //! A mask of a part of its CT, laid where the two headers say.
 //!
-//! Voxel `i` of the mask lies at `A_mask i` in the patient, that is at index `A_ct^-1 A_mask i` of the CT. Where this map only
-//! renames and reverses axes and adds a whole number of voxels, every voxel of the mask is one of the CT; what the mask
-//! does not cover is 0. Nothing is resampled.
+//! Voxel `i` of the mask lies at `A_mask i` in the patient, that is at index `A_ct^-1 A_mask i` of the CT. Where this
+//! map only renames and reverses axes and adds a whole number of voxels, every voxel of the mask is one of the CT; what
+//! the mask does not cover is 0. Nothing is resampled.
 
 use gg_volume::{Grid, LabelVolume, Volume};
 

@@ -10,7 +10,8 @@ const BORDER: usize = 100;
 /// Slices with lung of which at least this share is cut are no accident.
 const CUT_SLICES: f64 = 0.1;
 
-/// Height of the lungs as a multiple of their depth from front to back, which one lung alone has too: `P001` 1.3, `normal001` 1.6.
+/// Height of the lungs as a multiple of their depth from front to back, which one lung alone has too: `P001` 1.3,
+/// `normal001` 1.6.
 const PROPORTIONS: std::ops::RangeInclusive<f64> = 0.5..=2.4;
 /// Fewer slices show no whole lung.
 const FEWEST_SLICES: usize = 3;
@@ -49,8 +50,8 @@ pub fn check_field_of_view(lung: &LabelVolume, map: &AxisMap) -> Option<Warning>
     })
 }
 
-/// A warning (`lung_shape_unlikely`) where the lungs of a CT that shows them whole are much lower or higher than deep, as where the distance
-/// of slices or pixels is not what the header says. Only a trusted grid tells.
+/// A warning (`lung_shape_unlikely`) where the lungs of a CT that shows them whole are much lower or higher than deep,
+/// as where the distance of slices or pixels is not what the header says. Only a trusted grid tells.
 ///
 /// # Shape
 /// `lung` as stored; any label but 0 is lung.

@@ -5,10 +5,10 @@
 //! on (stacking: Wolpert, Neural Networks 1992;5:241). Weights below zero are not taken: a term that would count against
 //! its own meaning is left out.
 //!
-//! Infection seldom ends within a slice: the area is the mean over the slice and its neighbours, with weights that fall to the sides,
-//! as far as that tells slices of patients apart best that a fit has not seen. How far is a share of the slices with lung, not a number
-//! of slices, which may be thick or thin. What is measured is the highest of the few shares
-//! in [`REACHES`], and so a little too high.
+//! Infection seldom ends within a slice: the area is the mean over the slice and its neighbours, with weights that fall
+//! to the sides, as far as that tells slices of patients apart best that a fit has not seen. How far is a share of the
+//! slices with lung, not a number of slices, which may be thick or thin. What is measured is the highest of the few
+//! shares in [`REACHES`], and so a little too high.
 
 use crate::logistic::Logistic;
 use crate::roc::{roc_curve, youden_threshold};
@@ -135,8 +135,8 @@ impl AreaFit {
         best
     }
 
-    /// Each patient's slices as a fit on the others answers, with the terms and the reach of this one (which all chose); `None` where
-    /// some patient's others have slices of one kind alone.
+    /// Each patient's slices as a fit on the others answers, with the terms and the reach of this one (which all
+    /// chose); `None` where some patient's others have slices of one kind alone.
     pub fn held_out<'a>(&self, scans: &[CalledScan<'a>]) -> Option<Vec<HeldOutSlice<'a>>> {
         let slices = rows(scans, self.reach);
         let terms: Vec<usize> =
@@ -160,7 +160,8 @@ impl AreaFit {
         Some(found)
     }
 
-    /// The infected areas of a scan's slices as they are weighed: means over neighbours. `with_lung` of the slices hold lung.
+    /// The infected areas of a scan's slices as they are weighed: means over neighbours. `with_lung` of the slices hold
+    /// lung.
     pub fn areas(&self, areas: &[f64], with_lung: usize) -> Vec<f64> {
         around(areas, self.neighbours as f64 + self.reach * with_lung as f64)
     }
@@ -190,7 +191,8 @@ impl AreaFit {
         })
     }
 
-    /// Why such a fit is of no use, in words: it leaves out both, or patients whom it has not seen are told apart no better than by chance.
+    /// Why such a fit is of no use, in words: it leaves out both, or patients whom it has not seen are told apart no
+    /// better than by chance.
     pub fn tells_nothing(&self) -> Option<String> {
         if self.network <= 0.0 && self.area <= 0.0 {
             return Some(
@@ -260,8 +262,8 @@ fn log_area(area: f64) -> f64 {
     ((area + FLOOR) / FLOOR).ln()
 }
 
-/// Means over neighbours with weights that fall to the sides by equal steps, to nothing at one slice beyond `far`; at the ends, over
-/// those there are.
+/// Means over neighbours with weights that fall to the sides by equal steps, to nothing at one slice beyond `far`; at
+/// the ends, over those there are.
 fn around(areas: &[f64], far: f64) -> Vec<f64> {
     let whole = far.ceil() as usize;
     let mean = |i: usize| {
@@ -311,8 +313,8 @@ fn fit_on_others(slices: &[Row<'_>]) -> Option<Stacked> {
 mod tests {
     use super::*;
 
-    /// Scans of four patients, of which every third part of `run` slices is infected; `network` and `area` say how far each is right, from 0
-    /// (chance) to 1.
+    /// Scans of four patients, of which every third part of `run` slices is infected; `network` and `area` say how far
+    /// each is right, from 0 (chance) to 1.
     fn scans(network: f64, area: f64, run: usize) -> Vec<CalledScan<'static>> {
         let mut state = 12345u64;
         let mut noise = || {

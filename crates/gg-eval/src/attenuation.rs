@@ -1,8 +1,9 @@
 //! What the lungs and the infection look like in Hounsfield units: mean, spread, percentiles, and texture.
 //!
 //! * Only of CT in HU: grey values of a window have another meaning in every file.
-//! * Mean, standard deviation (divisor n) and skewness from values rounded to 1/16 HU; percentiles to 1 HU (the lowest value
-//!   that at least so many voxels do not exceed). Sums are whole numbers, so that the number of threads cannot matter.
+//! * Mean, standard deviation (divisor n) and skewness from values rounded to 1/16 HU; percentiles to 1 HU (the lowest
+//!   value that at least so many voxels do not exceed). Sums are whole numbers, so that the number of threads cannot
+//!   matter.
 //! * Texture from the grey-level co-occurrence matrix of neighbouring voxels in axial slices: bins of 25 HU from -1000 to
 //!   400 (values beyond stand in the end bins), distance of one voxel, four directions, symmetric, all pairs of the volume
 //!   in one matrix; both voxels must lie in the tissue. Source: Haralick et al. 1973; names and formulas as in the Image

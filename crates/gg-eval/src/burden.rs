@@ -8,7 +8,8 @@
 //!   right follows from the axes. A mask with one label for both lungs is split by its shape;
 //! * zones are thirds of each lung's own height (slice centres), along the stored axis nearest to feet-head;
 //! * without a known orientation there are no sides and no zones; without a lung no percentages;
-//! * a lung that reaches the first or last slice that shows anything with much of its width has no known height, and so no thirds;
+//! * a lung that reaches the first or last slice that shows anything with much of its width has no known height, and so
+//!   no thirds;
 //! * lungs that lie one in front of the other have no sides: the picture is turned.
 
 use crate::severity::Severity;
@@ -91,7 +92,8 @@ pub(crate) type LabelCounts = [[u64; 2]; 3];
 ///
 /// # Shape
 /// Both masks as stored, of the grid's shape. `lung`: any labels but 0; two labels are the two lungs, in any order.
-/// `map`: `None` where the orientation is unknown. `padding`: how many canonical slices at the feet and at the head show nothing.
+/// `map`: `None` where the orientation is unknown. `padding`: how many canonical slices at the feet and at the head
+/// show nothing.
 pub fn burden(
     lung: &LabelVolume,
     infection: &LabelVolume,

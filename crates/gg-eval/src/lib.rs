@@ -3,8 +3,8 @@
 //! * masks: [`seg_scores`] (overlap, HD95, NSD), [`missing_scores`] where there is no prediction, [`summarize`] over
 //!   patients, [`by_burden`] by how much there is to find, [`free_slices`] where there is
 //!   nothing;
-//! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`], [`LogitCounts`] with
-//!   the temperature that makes probabilities mean what they say;
+//! * classifiers: [`roc_curve`], [`pr_curve`], [`youden_threshold`], [`class_scores`], [`calibration`], [`LogitCounts`]
+//!   with the temperature that makes probabilities mean what they say;
 //! * slices: [`AreaFit`] weighs a classifier against the infected area;
 //! * one CT: [`patient_score`] from its slices;
 //! * uncertainty: [`bootstrap_by_group`] over patients; [`IntervalFit`] around one patient's percentage;

@@ -1,8 +1,8 @@
 //! Logistic regression with an L2 penalty: how attributes of a case move the odds of an outcome.
 //!
-//! Minimises `sum of log-losses + penalty / 2 * |coefficients|^2`; the intercept is not penalised (scikit-learn's `C` is one
-//! over our penalty). Newton's method (iteratively reweighted least squares) with halved steps where a whole one would not
-//! lower the objective; sums run in the order of the rows, so that the same rows give the same bytes.
+//! Minimises `sum of log-losses + penalty / 2 * |coefficients|^2`; the intercept is not penalised (scikit-learn's `C`
+//! is one over our penalty). Newton's method (iteratively reweighted least squares) with halved steps where a whole one
+//! would not lower the objective; sums run in the order of the rows, so that the same rows give the same bytes.
 //!
 //! Golden set: `eval/logistic` (`LogisticRegression` of scikit-learn).
 

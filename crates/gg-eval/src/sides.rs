@@ -1,8 +1,8 @@
 //! Which voxels of a lung mask are the right lung and which the left.
 //!
 //! Sides come from geometry: a label only tells the two lungs apart, which one lies to the patient's right follows from
-//! the axes. A mask with one label for both lungs is split by its shape. Lungs that lie one in front of the other have no sides:
-//! the picture is turned by a quarter, whatever the axes are said to be.
+//! the axes. A mask with one label for both lungs is split by its shape. Lungs that lie one in front of the other have
+//! no sides: the picture is turned by a quarter, whatever the axes are said to be.
 
 use gg_imaging::{Connectivity, label_2d};
 use gg_volume::{AxisMap, LabelVolume, Warning};
@@ -71,8 +71,8 @@ impl Lungs {
     /// A remark (`lungs_not_side_by_side`) where the picture is turned by a quarter.
     pub(crate) fn turned(&self) -> Option<Warning> {
         let [with_lung, two, turned] = self.seen;
-        // Lungs lie side by side in every slice, and in a turned picture one in front of the other in nearly every slice. A few slices
-        // with pieces of a lone lung are no such picture.
+        // Lungs lie side by side in every slice, and in a turned picture one in front of the other in nearly every
+        // slice. A few slices with pieces of a lone lung are no such picture.
         let many = turned >= FEWEST_TURNED.min(with_lung) && turned as f64 >= TURNED * with_lung as f64;
         (many && 2 * turned > two).then(|| {
             Warning::new(
@@ -85,8 +85,8 @@ impl Lungs {
         })
     }
 
-    /// A remark (`lone_lung`) where one lung alone was found near the middle of several slices: the picture shows half a chest, or its slices
-    /// run along another plane of the body than its header says.
+    /// A remark (`lone_lung`) where one lung alone was found near the middle of several slices: the picture shows half
+    /// a chest, or its slices run along another plane of the body than its header says.
     pub(crate) fn alone(&self) -> Option<Warning> {
         let [with_lung, two, _] = self.seen;
         let lone = self.made.is_some() && with_lung >= FEWEST_TURNED && 2 * two < with_lung;

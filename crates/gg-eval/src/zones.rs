@@ -40,8 +40,8 @@ pub struct Zone {
     pub score: Option<u8>,
 }
 
-/// A lung whose first or last slice holds more than this share of its largest one goes on beyond the CT, or is none there: apices and
-/// bases taper.
+/// A lung whose first or last slice holds more than this share of its largest one goes on beyond the CT, or is none
+/// there: apices and bases taper.
 const CUT_OFF: f64 = 0.25;
 
 /// Which end of the CT cuts a lung off, by its voxels in each canonical slice: the feet's, the head's.

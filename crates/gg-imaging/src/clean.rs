@@ -1,5 +1,5 @@
-//! What is done to masks: infection from means over slices before its threshold, and after thresholds specks dropped, holes filled,
-//! infection kept to the lungs.
+//! What is done to masks: infection from means over slices before its threshold, and after thresholds specks dropped,
+//! holes filled, infection kept to the lungs.
 //!
 //! The settings travel with a model, beside its preparation.
 
@@ -33,9 +33,9 @@ pub struct CleanUp {
     pub doubtful_lung: f64,
     /// Pieces of infection below this share of the lungs' volume are dropped. 0: none.
     pub infection_smallest: f64,
-    /// Before the threshold, each slice's probabilities of infection become a mean with those of the slices to each side, whose
-    /// weights fall in a straight line and reach so far: a share of the slices with lung, so that thick and thin slices are treated
-    /// alike. 0: none.
+    /// Before the threshold, each slice's probabilities of infection become a mean with those of the slices to each
+    /// side, whose weights fall in a straight line and reach so far: a share of the slices with lung, so that thick and
+    /// thin slices are treated alike. 0: none.
     pub infection_reach: f64,
 }
 

@@ -1,8 +1,8 @@
 //! Connected components in two and three dimensions, on runs of voxels.
 //!
 //! A mask is read as runs along x, slice by slice on all threads; touching runs of neighbouring rows are joined by
-//! union-find, on one. Memory goes with the number of runs, not of voxels. Components are numbered from 1 by their first voxel in array order, as SciPy's
-//! `ndimage.label`. Golden set: `imaging/label`.
+//! union-find, on one. Memory goes with the number of runs, not of voxels. Components are numbered from 1 by their
+//! first voxel in array order, as SciPy's `ndimage.label`. Golden set: `imaging/label`.
 
 use gg_volume::LabelVolume;
 use rayon::prelude::*;

@@ -4,9 +4,9 @@
 //! takes away what windows and CLAHE change. Two slices are alike where the correlation of the two pictures is high. A
 //! perceptual hash, the signs of the picture averaged to 16 x 16 (256 bits), finds the candidates cheaply.
 //!
-//! Measured on scans that stand in two public data sets, once after a lung window and once after min-max and CLAHE:
-//! the same slice correlates by 0.86 to 0.94 (median of each scan), slices of different patients by at most 0.53, neighbouring slices of one
-//! scan by 0.73 to 0.99.
+//! Measured on scans that stand in two public data sets, once after a lung window and once after min-max and CLAHE: the
+//! same slice correlates by 0.86 to 0.94 (median of each scan), slices of different patients by at most 0.53,
+//! neighbouring slices of one scan by 0.73 to 0.99.
 //!
 //! Source: local contrast normalisation as in Jarrett et al. 2009; hash after the average hash of Zauner 2010.
 

@@ -36,8 +36,8 @@ impl Rect {
         Self::from_corners(y0, x0, y1, x1)
     }
 
-    /// The smallest rectangle around it that is a square of pixels of this height and width; the odd pixel goes to the bottom
-    /// or right.
+    /// The smallest rectangle around it that is a square of pixels of this height and width; the odd pixel goes to the
+    /// bottom or right.
     pub fn squared(self, pixel: [f64; 2]) -> Self {
         let side = (self.h as f64 * pixel[0]).max(self.w as f64 * pixel[1]);
         let h = ((side / pixel[0]).round() as usize).max(self.h);

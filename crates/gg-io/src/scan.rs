@@ -30,7 +30,8 @@ pub(crate) struct Found {
 /// A volume that is read.
 pub(crate) struct Finished {
     pub(crate) ct: CtVolume,
-    /// The labels, where the volume holds labels and no grey values: the search for them looks at every voxel and is done once.
+    /// The labels, where the volume holds labels and no grey values: the search for them looks at every voxel and is
+    /// done once.
     pub(crate) labels: Option<Labels>,
     /// Where it held no finite numbers.
     pub(crate) holes: Option<Holes>,

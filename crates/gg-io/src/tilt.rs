@@ -1,5 +1,5 @@
-//! Axes that are none of the body's: a gantry that was tilted, so that slices lie askew on each other, and volumes that were
-//! cut obliquely.
+//! Axes that are none of the body's: a gantry that was tilted, so that slices lie askew on each other, and volumes that
+//! were cut obliquely.
 
 use gg_volume::{Affine, Warning};
 
@@ -21,7 +21,8 @@ const OBLIQUE_DEGREES: f64 = 15.0;
 /// The third axis of LPS+.
 const FEET_TO_HEAD: usize = 2;
 
-/// The remark on axes far from those of the body; none where they are near, or where `tilt` degrees of a tilted gantry say why.
+/// The remark on axes far from those of the body; none where they are near, or where `tilt` degrees of a tilted gantry
+/// say why.
 pub(crate) fn oblique(affine: &Affine, tilt: f64) -> Option<Warning> {
     let axes = affine.orientation().axes();
     let off: [f64; 3] = std::array::from_fn(|i| {

@@ -179,7 +179,8 @@ impl Kernel for GateBackward<'_> {
         let blocks = self.source.channels.div_ceil(S::L);
         let (data, dy) = (self.source.data.as_ptr(), self.gradient.data.as_ptr());
         for block in 0..blocks {
-            // SAFETY: entered through an `Isa`; `gate_backward` has checked all lengths, and each pixel is one task's alone.
+            // SAFETY: entered through an `Isa`; `gate_backward` has checked all lengths, and each pixel is one task's
+            // alone.
             unsafe {
                 let reader = Reader::<S>::new(self.source, block);
                 let gradients = Reader::<S>::new(self.gradient, block);

@@ -6,7 +6,8 @@
 //! * [`forward`], [`backward_weights`], [`ConvPlan`]: 3x3, 1x1 and transposed 2x2 convolutions;
 //! * [`forward_winograd`], [`backward_weights_winograd`]: 3x3 convolutions with a quarter of the multiplications;
 //! * [`Conv8`], [`convolve8`]: prediction in bytes; [`ImageConv`], [`max_pool8`], [`logits8`], [`means8`];
-//! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`]; [`adam_step`];
+//! * [`channel_sums`], [`norm_of_batch`], [`norm_backward`]: batch norm; [`max_pool`], [`average_pool`], [`dense`];
+//!   [`adam_step`];
 //! * [`logits`], [`logits_backward`]: the 1x1 convolution to one channel at a network's end;
 //! * [`add`], [`add8`], [`gate`]: what residual blocks and attention gates join tensors with.
 //!

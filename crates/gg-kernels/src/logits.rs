@@ -143,7 +143,8 @@ impl Kernel for Backward<'_> {
         let gradient = &self.gradient[image * self.pixels..][..self.pixels];
         let mut sums = vec![0.0; blocks * S::L + 1];
         for block in 0..blocks {
-            // SAFETY: entered through an `Isa`; `logits_backward` has checked all lengths, and each pixel is one task's alone.
+            // SAFETY: entered through an `Isa`; `logits_backward` has checked all lengths, and each pixel is one task's
+            // alone.
             unsafe {
                 let reader = Reader::<S>::new(self.source, block);
                 let weights = S::load(self.weights.as_ptr().add(block * S::L));

@@ -232,9 +232,9 @@ impl<S: Simd> Reader<S> {
         }
     }
 
-    /// Of one row with `pad` zeros (0 or 1) before it and zeros behind it, each pixel and its right neighbour as bf16 in each
-    /// word: from even pixels on to `even`, from odd ones on to `odd`, `pairs` of them. The row has `w` pixels from
-    /// float `i` of `data` on, `step` pixels apart.
+    /// Of one row with `pad` zeros (0 or 1) before it and zeros behind it, each pixel and its right neighbour as bf16
+    /// in each word: from even pixels on to `even`, from odd ones on to `odd`, `pairs` of them. The row has `w` pixels
+    /// from float `i` of `data` on, `step` pixels apart.
     ///
     /// # Safety
     /// All of them are there, and `pairs` vectors may be written at `even` and `odd`; the processor has bf16.

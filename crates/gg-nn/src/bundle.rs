@@ -18,8 +18,9 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Version of the file's format that this program writes; it reads all up to it. Format 1 has no temperature, no interval, no clean-up
-/// and no ranges for int8: it is read as temperature 1, no interval and the clean-up of that time.
+/// Version of the file's format that this program writes; it reads all up to it. Format 1 has no temperature, no
+/// interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the clean-up of that
+/// time.
 pub const BUNDLE_FORMAT: u32 = 5;
 /// Larger files are no bundles; nothing of them is read.
 const MAX_FILE_BYTES: u64 = 4 << 30;
@@ -56,8 +57,8 @@ pub struct BundleInfo {
     /// What makes an interval around the infected percentage, where it was fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<IntervalFit>,
-    /// What the infected area of a slice adds to what a classifier says of it, where it was fitted; the threshold is then that of
-    /// both together.
+    /// What the infected area of a slice adds to what a classifier says of it, where it was fitted; the threshold is
+    /// then that of both together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub area: Option<AreaFit>,
     /// What each label means, and what the truth was made from.
@@ -73,7 +74,8 @@ pub struct BundleInfo {
     /// Ranges for prediction in int8, since format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub int8: Option<Calibration>,
-    /// The networks whose mean answers, where there are several, since format 4; each has its own temperature, ranges and manifest.
+    /// The networks whose mean answers, where there are several, since format 4; each has its own temperature, ranges
+    /// and manifest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<Member>,
 }

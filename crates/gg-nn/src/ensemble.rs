@@ -1,8 +1,8 @@
 //! Several networks in one bundle, whose mean answers: those of a cross-validation's folds, or of several seeds.
 //!
-//! The logits of each are divided by its own temperature before the mean is taken, so that one that is too sure of itself has
-//! no larger say. They see the same picture, so that it is prepared once; each costs its own time, and the memory of one of them
-//! at a time.
+//! The logits of each are divided by its own temperature before the mean is taken, so that one that is too sure of
+//! itself has no larger say. They see the same picture, so that it is prepared once; each costs its own time, and the
+//! memory of one of them at a time.
 
 use crate::bundle::{BUNDLE_FORMAT, Bundle, BundleInfo};
 use crate::calibration::Calibration;

@@ -1,7 +1,8 @@
 //! Losses on plain arrays, each with its derivative by the logits; one implementation for every engine.
 //!
-//! With logit z, probability p = 1 / (1 + exp(-z)), truth y (0 or 1; between them at coarser levels and where a teacher has a share, where
-//! the cross-entropy is least at p = y, Dice and Tversky at a p of 0 or 1), N values in the batch, s = smooth:
+//! With logit z, probability p = 1 / (1 + exp(-z)), truth y (0 or 1; between them at coarser levels and where a teacher
+//! has a share, where the cross-entropy is least at p = y, Dice and Tversky at a p of 0 or 1), N values in the batch, s
+//! = smooth:
 //!
 //! * BCE: mean of `w (max(z, 0) - z y + ln(1 + exp(-|z|)))`, w the weight of the sample (class weights);
 //! * Dice: `1 - (2 sum(p y) + s) / (sum(p) + sum(y) + s)`, sums over the whole batch as in the paper's lineage;
@@ -10,7 +11,8 @@
 //! * focal: mean of `w a (1 - q)^gamma (-ln q)`, q = p where y is 1, else 1 - p; a = alpha where y is 1, else 1 - alpha
 //!   (Lin et al. 2017).
 //!
-//! Sums are f64, of a few thousand values at a time and then of these in their order: the same at any number of threads. Golden set: `nn/losses` (PyTorch).
+//! Sums are f64, of a few thousand values at a time and then of these in their order: the same at any number of
+//! threads. Golden set: `nn/losses` (PyTorch).
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,9 @@ use rayon::prelude::*;
 
 /// Pictures to put through a network together: more gain nothing and cost memory.
 pub const PREDICT_BATCH: usize = 8;
-/// Pixels of the pictures that are put through a network together, of maps of at most two bytes a value: those of eight pictures of the lung network
-/// in the box. What `analyze` may need beside the CT (README) was measured with this, a half of it in fp32, and a fifth of networks with residual blocks.
+/// Pixels of the pictures that are put through a network together, of maps of at most two bytes a value: those of eight
+/// pictures of the lung network in the box. What `analyze` may need beside the CT (README) was measured with this, a
+/// half of it in fp32, and a fifth of networks with residual blocks.
 const BATCH_PIXELS: usize = PREDICT_BATCH * 224 * 224;
 
 /// A bundle ready to predict.
@@ -106,8 +107,9 @@ impl Predictor {
         self.channels
     }
 
-    /// Pictures that are best put through the network together: as many as keep their maps in bounds, at most [`PREDICT_BATCH`]. In fp32 on the CPU
-    /// maps take four times the memory of int8, and of a network with residual blocks more, which keeps what it will add.
+    /// Pictures that are best put through the network together: as many as keep their maps in bounds, at most
+    /// [`PREDICT_BATCH`]. In fp32 on the CPU maps take four times the memory of int8, and of a network with residual
+    /// blocks more, which keeps what it will add.
     pub fn batch(&self) -> usize {
         self.batch
     }
@@ -117,10 +119,11 @@ impl Predictor {
         self.networks.iter_mut().for_each(|(engine, _)| engine.release());
     }
 
-    /// Calibrated probabilities of pictures: one per pixel, or one per slice for a classifier. Each picture is the prepared slice
-    /// with its neighbours as channels, [`Predictor::channels`] in all.
+    /// Calibrated probabilities of pictures: one per pixel, or one per slice for a classifier. Each picture is the
+    /// prepared slice with its neighbours as channels, [`Predictor::channels`] in all.
     ///
-    /// All pictures go through the network at once: [`PREDICT_BATCH`] bounds the memory, and on a CPU no result depends on it.
+    /// All pictures go through the network at once: [`PREDICT_BATCH`] bounds the memory, and on a CPU no result depends
+    /// on it.
     ///
     /// # Errors
     /// A slice of another size than the model's preparation says, another number of channels.

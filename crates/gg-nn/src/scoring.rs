@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 const BINS: usize = 100;
 /// Lowest and highest threshold of masks, in hundredths.
 const THRESHOLDS: std::ops::RangeInclusive<usize> = 5..=95;
-/// How much Dice a mask's threshold may give away for a truer volume, as a share of what lacks to 1: 0.005 where 0.75 is the
-/// highest, next to nothing where masks are nearly right.
+/// How much Dice a mask's threshold may give away for a truer volume, as a share of what lacks to 1: 0.005 where 0.75
+/// is the highest, next to nothing where masks are nearly right.
 const GIVEN_AWAY: f64 = 0.02;
 /// Thresholds stay this far from 0 and 1.
 const MARGIN: f32 = 1e-6;
@@ -37,8 +37,8 @@ pub struct PartScores {
     pub metric: Option<f64>,
     /// Area under the ROC curve, for slices of both classes.
     pub auroc: Option<f64>,
-    /// Threshold: for masks that of the truest volume among those of nearly the highest Dice, in steps of 0.01; for slices the maximum of TPR - FPR; 0.5 where
-    /// the part cannot tell.
+    /// Threshold: for masks that of the truest volume among those of nearly the highest Dice, in steps of 0.01; for
+    /// slices the maximum of TPR - FPR; 0.5 where the part cannot tell.
     pub threshold: f32,
     /// Dice or accuracy at that threshold.
     pub metric_at_threshold: Option<f64>,
@@ -202,8 +202,8 @@ mod tests {
         histogram[60] = [10, 20];
         histogram[40] = [43, 37];
         histogram[20] = [500, 43];
-        // 930 of 1000 pixels are called from 0.6 on, Dice 1840 / 1930 = 0.9534; 1010 from 0.4 on, Dice 1914 / 2010 = 0.9522: the
-        // second lacks 2.4 % more to 1 than the first.
+        // 930 of 1000 pixels are called from 0.6 on, Dice 1840 / 1930 = 0.9534; 1010 from 0.4 on, Dice 1914 / 2010 =
+        // 0.9522: the second lacks 2.4 % more to 1 than the first.
         assert_eq!(best_dice(&histogram).0, 0.5, "as good as 0.6, and nearer to a half");
         // One pixel more is right: 0.9532 lacks 0.3 % more, and is truer.
         (histogram[40], histogram[20]) = ([42, 38], [500, 42]);

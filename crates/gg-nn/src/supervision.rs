@@ -1,5 +1,5 @@
-//! Deep supervision: the loss of a network's side outputs beside that of its last layer, so that the coarser levels learn to
-//! find what is looked for, too.
+//! Deep supervision: the loss of a network's side outputs beside that of its last layer, so that the coarser levels
+//! learn to find what is looked for, too.
 //!
 //! The last layer counts 1, the first side output 1/2, the second 1/4, and so on, divided by the sum of all. The truth of a
 //! side output is the mean of the truth over the area of each of its pixels. Sources: Lee et al. 2015 (arXiv 1409.5185)

@@ -1,7 +1,8 @@
 //! Distillation: a network learns from masks or labels and from what trained networks say about the same pictures.
 //!
-//! The truth of each value is `(1 - share) y + share p`, with y the mask's or label's value and p the mean of the teachers' calibrated
-//! probabilities of the picture as the student sees it, augmented. Source: Hinton et al. 2015 (arXiv 1503.02531).
+//! The truth of each value is `(1 - share) y + share p`, with y the mask's or label's value and p the mean of the
+//! teachers' calibrated probabilities of the picture as the student sees it, augmented. Source: Hinton et al. 2015
+//! (arXiv 1503.02531).
 
 use crate::bundle::{Bundle, BundleInfo};
 use crate::engine::{EngineError, Images, Processor};
@@ -30,7 +31,8 @@ impl Teacher {
         Ok((!predictors.is_empty()).then_some(Self { predictors, identity }))
     }
 
-    /// All that what it says depends on: of each bundle the hash of its weights, its temperatures, what it looks at slices with.
+    /// All that what it says depends on: of each bundle the hash of its weights, its temperatures, what it looks at
+    /// slices with.
     pub(crate) fn identity(&self) -> &[String] {
         &self.identity
     }

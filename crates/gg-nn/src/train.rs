@@ -62,8 +62,8 @@ pub struct EpochRow {
     pub step: u64,
     /// Learning rate of the epoch's last step.
     pub lr: f64,
-    /// Mean over the epoch while weights change, with augmentation and dropout; of side outputs too, where there are some, and
-    /// against the teacher's share of the truth too, where there is one.
+    /// Mean over the epoch while weights change, with augmentation and dropout; of side outputs too, where there are
+    /// some, and against the teacher's share of the truth too, where there is one.
     pub train_loss: f64,
     /// Dice at 0.5 over the epoch's pixels, or accuracy.
     pub train_metric: Option<f64>,
@@ -171,8 +171,8 @@ pub enum TrainError {
     Interrupted,
 }
 
-/// Trains a network until its last epoch, early stopping, or `stop`; with a teacher, the truth of the training part is in part what
-/// that says ([`crate::Teacher`]), while scores of the validation part are against masks or labels alone.
+/// Trains a network until its last epoch, early stopping, or `stop`; with a teacher, the truth of the training part is
+/// in part what that says ([`crate::Teacher`]), while scores of the validation part are against masks or labels alone.
 ///
 /// # Errors
 /// Settings out of range, a checkpoint of another run, data that cannot be read, a loss that is not finite;

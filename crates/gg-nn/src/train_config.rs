@@ -27,7 +27,8 @@ pub struct TrainConfig {
     pub ema: Option<f64>,
     /// What the finished network looks at each slice with when it is scored and predicts, at twice the time.
     pub mirror: Mirror,
-    /// Share of the truth that is what trained networks say, where there are some to learn from; the rest is masks or labels.
+    /// Share of the truth that is what trained networks say, where there are some to learn from; the rest is masks or
+    /// labels.
     #[serde(skip_serializing_if = "is_half")]
     pub teacher_share: f64,
     /// When to end before the last epoch.

@@ -1,5 +1,5 @@
-//! Grad-CAM against PyTorch (`golden/scripts/explain.py`) and against numerical differentiation; occlusion against a network
-//! whose answer is known.
+//! Grad-CAM against PyTorch (`golden/scripts/explain.py`) and against numerical differentiation; occlusion against a
+//! network whose answer is known.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use gg_dataset::Task;

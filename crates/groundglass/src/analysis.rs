@@ -318,8 +318,8 @@ fn forget_sides(burden: &mut Burden, why: &str) {
     }
 }
 
-/// The result that lies in a folder, if it is whole and what [`analyse`] would give again: of the same CT, under the same name,
-/// by the same program, models and arithmetic.
+/// The result that lies in a folder, if it is whole and what [`analyse`] would give again: of the same CT, under the
+/// same name, by the same program, models and arithmetic.
 pub(crate) fn kept(
     dir: &Path,
     models: &Models,

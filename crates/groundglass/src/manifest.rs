@@ -76,8 +76,8 @@ pub(crate) struct Training {
     /// SHA-256 of the trained weights that the training learned from, where there were any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) teacher_sha256: Vec<String>,
-    /// Whom those models knew beside the patients of this training; `None` where there were no such models, and in bundles of earlier
-    /// versions.
+    /// Whom those models knew beside the patients of this training; `None` where there were no such models, and in
+    /// bundles of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) forerunners: Option<Vec<Known>>,
     pub(crate) best_epoch: u64,
@@ -97,8 +97,8 @@ pub(crate) struct Known {
     /// SHA-256 of the files of each CT that weights were learnt from; empty in older bundles.
     #[serde(default)]
     pub(crate) train_scans: BTreeSet<String>,
-    /// SHA-256 of the files of each CT that best epoch, threshold and temperature, or the weight of the infected area, were chosen on; empty in
-    /// older bundles.
+    /// SHA-256 of the files of each CT that best epoch, threshold and temperature, or the weight of the infected area,
+    /// were chosen on; empty in older bundles.
     #[serde(default)]
     pub(crate) val_scans: BTreeSet<String>,
 }

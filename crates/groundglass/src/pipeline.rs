@@ -1,9 +1,9 @@
 //! From a CT in memory to masks on its own grid: prepare, predict, restore. What `analyze` and `evaluate` share.
 //!
 //! # Memory
-//! Beside the CT there are the two masks (one byte a voxel each), the prepared slices (`size * size` bytes a slice)
-//! and a few slices of probabilities, and where the lungs begin and end in each row (8 bytes a run); nothing else grows with
-//! the volume.
+//! Beside the CT there are the two masks (one byte a voxel each), the prepared slices (`size * size` bytes a slice) and
+//! a few slices of probabilities, and where the lungs begin and end in each row (8 bytes a run); nothing else grows
+//! with the volume.
 
 mod agree;
 mod near;
@@ -139,7 +139,8 @@ impl Model {
     }
 }
 
-/// Whether its probabilities become means over neighbouring slices before they are calibrated: those of infection, where asked for.
+/// Whether its probabilities become means over neighbouring slices before they are calibrated: those of infection,
+/// where asked for.
 fn averages(bundle: &Bundle) -> bool {
     bundle.info.task == Task::Infection && bundle.info.clean.infection_reach > 0.0
 }
@@ -274,7 +275,8 @@ impl Models {
 pub(crate) struct Run<'a> {
     /// The way from stored to canonical axes, where the orientation is known.
     pub(crate) sides: Option<AxisMap>,
-    /// Makes the slices that the networks see, or finds them made: in each of these sizes, whatever the configuration's own.
+    /// Makes the slices that the networks see, or finds them made: in each of these sizes, whatever the configuration's
+    /// own.
     pub(crate) prepare: &'a mut PrepareFn<'a>,
     /// Told how many slices of how many went through the networks.
     pub(crate) told: &'a (dyn Fn(usize, usize) + Sync),

@@ -9,8 +9,8 @@ use gg_volume::Warning;
 const SCAN: &str = "trained_on_this_scan";
 /// Code of the remark that a model was trained on a patient of this name.
 const NAME: &str = "trained_on_patient_of_this_name";
-/// Code of the remark that a model's best epoch, its threshold unless others gave it, the weight of the infected area or the interval of
-/// the percentage was chosen on this very scan.
+/// Code of the remark that a model's best epoch, its threshold unless others gave it, the weight of the infected area
+/// or the interval of the percentage was chosen on this very scan.
 const CHOSEN: &str = "chosen_on_this_scan";
 
 /// What is known of a case that a model is asked about.

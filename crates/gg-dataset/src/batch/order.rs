@@ -1,10 +1,10 @@
 //! Which samples an epoch shows, and in which order.
 //!
-//! Slices of one scan resemble each other, so that a scan of 200 slices teaches little more than one of 20, and a single
-//! slice of another patient much more than either's last. With a balance `b` each scan of n slices gets a share of the epoch
-//! in proportion to n^(1 - b): 0 shows every slice once, 1 every scan equally often. The number of samples in an epoch
-//! stays that of the slices. A scan's slices are gone through in rounds, each in an order of its own, that go on from epoch
-//! to epoch: none comes a second time before all others came.
+//! Slices of one scan resemble each other, so that a scan of 200 slices teaches little more than one of 20, and a
+//! single slice of another patient much more than either's last. With a balance `b` each scan of n slices gets a share
+//! of the epoch in proportion to n^(1 - b): 0 shows every slice once, 1 every scan equally often. The number of samples
+//! in an epoch stays that of the slices. A scan's slices are gone through in rounds, each in an order of its own, that
+//! go on from epoch to epoch: none comes a second time before all others came.
 
 use crate::random::{Purpose, Stream};
 use std::collections::BTreeMap;

@@ -87,8 +87,8 @@ impl Parts {
 }
 
 impl Split {
-    /// The parts when fold `fold` is tested. The validation part is carved out of the rest by patient (in a split by slice: by
-    /// slice), the same for the same seed.
+    /// The parts when fold `fold` is tested. The validation part is carved out of the rest by patient (in a split by
+    /// slice: by slice), the same for the same seed.
     ///
     /// # Errors
     /// [`SplitError::NoSuchFold`].

@@ -4,8 +4,8 @@ use super::{Cohort, LeftOut};
 
 /// An attribute that is missing in more than this share of the cases is left out.
 const MOST_MISSING: f64 = 0.5;
-/// From this share of its variance on that other attributes explain, adjusted for how many they are, an attribute is left out (a variance
-/// inflation of 10).
+/// From this share of its variance on that other attributes explain, adjusted for how many they are, an attribute is
+/// left out (a variance inflation of 10).
 const COLLINEAR: f64 = 0.9;
 /// Spread below this share of the values' size is rounding.
 const CONSTANT: f64 = 1e-9;
@@ -63,7 +63,8 @@ impl Table {
                 rest.iter_mut().zip(direction).for_each(|(r, d)| *r -= along * d);
             }
             let left = dot(&rest, &rest);
-            // Adjusted for how many attributes come before (Ezekiel 1930): of chance alone, as many as there are cases explain all.
+            // Adjusted for how many attributes come before (Ezekiel 1930): of chance alone, as many as there are cases
+            // explain all.
             let free = n as f64 - 1.0 - basis.len() as f64;
             if free < 1.0 {
                 leave(format!(

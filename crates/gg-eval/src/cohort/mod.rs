@@ -4,9 +4,10 @@
 //! * Attributes that have one value, are mostly missing, or follow from others are left out and named ([`LeftOut`]).
 //! * Missing values are the median of the cases that the regression was fitted on; they are counted.
 //! * Attributes are standardised; one L2 penalty holds for all; odds ratios are per standard deviation.
-//! * The AUROC is that of cases whose patients the regression never saw, pooled over folds; its interval is by bootstrap over
-//!   patients. Those of the odds ratios lie around the coefficient by 1.96 of its standard errors over the same resamples:
-//!   percentiles would not hold it for sure, for a resample has fewer different patients, and the penalty more to say.
+//! * The AUROC is that of cases whose patients the regression never saw, pooled over folds; its interval is by
+//!   bootstrap over patients. Those of the odds ratios lie around the coefficient by 1.96 of its standard errors over
+//!   the same resamples: percentiles would not hold it for sure, for a resample has fewer different patients, and the
+//!   penalty more to say.
 //! * Importance is what the pooled AUROC loses where an attribute's values are dealt anew among all cases (Breiman 2001,
 //!   Fisher et al. 2019); it can fall below 0 by chance.
 //! * An attribute says how the prediction moves, not what causes the outcome.
@@ -367,8 +368,8 @@ fn importances(
     (0..table.names.len()).into_par_iter().map(of).collect()
 }
 
-/// Whether some weights of the attributes tell all cases with the outcome from all without: a regression that is hardly held back
-/// finds them then.
+/// Whether some weights of the attributes tell all cases with the outcome from all without: a regression that is hardly
+/// held back finds them then.
 fn is_separated(rows: &[&[f64]], outcomes: &[bool]) -> bool {
     let Some(free) = Logistic::fit(rows, outcomes, HARDLY) else { return false };
     let of = |outcome: bool| {

@@ -4,10 +4,10 @@
 //! largest piece of tissue is the body. The air beside it falls into pieces (the body being widened by a pixel first,
 //! so that thin walls do not leak); those that lie within the body's convex hull are lung, airway or bowel, the others
 //! are outside or belong to the table. For the hull the body is opened, which wipes out shells of tables and tubes.
-//! Where tissue reaches all four sides of most slices, they were cropped into the chest already and stay whole. The enclosed air of all slices is joined
-//! in three dimensions; the largest piece and those that are not much smaller are the lungs. The box spans all but a
-//! thousandth of their voxels on each side, mirrored at the body's middle, so that a lung that is white with disease
-//! is not cut off, plus a margin.
+//! Where tissue reaches all four sides of most slices, they were cropped into the chest already and stay whole. The
+//! enclosed air of all slices is joined in three dimensions; the largest piece and those that are not much smaller are
+//! the lungs. The box spans all but a thousandth of their voxels on each side, mirrored at the body's middle, so that a
+//! lung that is white with disease is not cut off, plus a margin.
 //!
 //! Nothing here depends on which way is up, so prone, flipped and turned pictures do as well.
 

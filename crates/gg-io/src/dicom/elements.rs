@@ -5,11 +5,11 @@
 //! the elements in [`WANTED`] are handed to the parser, so that no attribute of the patient is ever in memory as one;
 //! the patient's id is the exception, and the header that is made keeps its hash alone.
 //!
-//! Of the frames of an enhanced object a fixed list is kept too, out of those functional groups that say what a frame is and where it
-//! lies.
+//! Of the frames of an enhanced object a fixed list is kept too, out of those functional groups that say what a frame
+//! is and where it lies.
 //!
-//! Source: DICOM PS3.5 section 7 (data elements, nesting), section A.4 (fragments) and PS3.10 section 7 (preamble and file meta
-//! group); PS3.3 C.7.6.16 (functional groups).
+//! Source: DICOM PS3.5 section 7 (data elements, nesting), section A.4 (fragments) and PS3.10 section 7 (preamble and
+//! file meta group); PS3.3 C.7.6.16 (functional groups).
 
 use super::frames::is_enhanced;
 pub(super) use super::walk::Encoding;
@@ -56,8 +56,8 @@ const WANTED: [Tag; 32] = [
     tags::MEDIA_STORAGE_SOP_CLASS_UID,
 ];
 
-/// The groups of attributes of an enhanced object that say what a frame is and where it lies, and no others; of each, and of what frames
-/// share, the first item counts, which is the only one that the standard allows.
+/// The groups of attributes of an enhanced object that say what a frame is and where it lies, and no others; of each,
+/// and of what frames share, the first item counts, which is the only one that the standard allows.
 const FRAME_GROUPS: [Tag; 5] = [
     tags::PIXEL_MEASURES_SEQUENCE,
     tags::PLANE_POSITION_SEQUENCE,
@@ -133,8 +133,8 @@ pub(super) struct Scanned {
     pub inflated: Option<Vec<u8>>,
 }
 
-/// The elements of the frames of an enhanced object: those of the whole object, over them those that all frames share, and over
-/// both those of each; so that a frame reads as the single image that it would be.
+/// The elements of the frames of an enhanced object: those of the whole object, over them those that all frames share,
+/// and over both those of each; so that a frame reads as the single image that it would be.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     all: Vec<u8>,

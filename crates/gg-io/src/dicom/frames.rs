@@ -1,10 +1,11 @@
 //! The frames of an enhanced CT object as slices.
 //!
-//! A frame is a slice like any other: its functional groups say what a single image says at its top. What a volume was made by
-//! stands in an element of its own (VolumeBasedCalculationTechnique), where single images have it in their ImageType.
+//! A frame is a slice like any other: its functional groups say what a single image says at its top. What a volume was
+//! made by stands in an element of its own (VolumeBasedCalculationTechnique), where single images have it in their
+//! ImageType.
 //!
-//! Source: DICOM PS3.3 A.38 and A.70 (enhanced and legacy converted enhanced CT), C.7.6.16 (functional groups), C.8.15.3.3 and C.8.16.2 (frame
-//! type, table C.8-130); PS3.5 A.4 (fragments and the basic offset table).
+//! Source: DICOM PS3.3 A.38 and A.70 (enhanced and legacy converted enhanced CT), C.7.6.16 (functional groups),
+//! C.8.15.3.3 and C.8.16.2 (frame type, table C.8-130); PS3.5 A.4 (fragments and the basic offset table).
 
 use super::elements::{Encoding, PixelPlace, Scanned};
 use super::header::{Lost, NoSlice, Rejected, Skip, SliceHeader, slice_header, text, whole};
@@ -87,7 +88,8 @@ fn bytes_of(header: &SliceHeader) -> u64 {
     sides.saturating_mul(u64::from(header.format.bits_allocated / 8))
 }
 
-/// Where the pixels of each frame lie: side by side, or in the fragments that the basic offset table or their number gives to it.
+/// Where the pixels of each frame lie: side by side, or in the fragments that the basic offset table or their number
+/// gives to it.
 fn places(
     pixels: &PixelPlace,
     scanned: &Scanned,
@@ -134,7 +136,8 @@ fn places(
     }
 }
 
-/// Why a frame is no slice, by how it was calculated; NONE, MPR and MIXED are slices, and so is what is filtered, resampled or a mean.
+/// Why a frame is no slice, by how it was calculated; NONE, MPR and MIXED are slices, and so is what is filtered,
+/// resampled or a mean.
 pub(super) fn technique(o: &InMemDicomObject) -> Option<Skip> {
     let technique = text(o, tags::VOLUME_BASED_CALCULATION_TECHNIQUE).unwrap_or_default();
     match technique.to_ascii_uppercase().as_str() {

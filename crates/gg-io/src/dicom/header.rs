@@ -2,7 +2,8 @@
 //!
 //! A frame of an enhanced object is a slice like any other: its functional groups say what a single image says at its top.
 //!
-//! Source: DICOM PS3.3 A.38 (enhanced CT), C.7.6.2 (image plane), C.7.6.3 (image pixel), C.8.2 (CT image), C.11.1 (rescale).
+//! Source: DICOM PS3.3 A.38 (enhanced CT), C.7.6.2 (image plane), C.7.6.3 (image pixel), C.8.2 (CT image), C.11.1
+//! (rescale).
 
 use super::elements::{Frames, MAX_FRAMES, PixelPlace, ScanError, Scanned, scan};
 use super::frames::{FramePlace, frames, is_enhanced, technique};
@@ -299,7 +300,8 @@ fn is_ct_image(scanned: &Scanned, o: &InMemDicomObject) -> Result<(), NoSlice> {
     }
 }
 
-/// What the values are where RescaleType says that they are no attenuation (PS3.3 C.11.1.1.2); other words of it mean nothing.
+/// What the values are where RescaleType says that they are no attenuation (PS3.3 C.11.1.1.2); other words of it mean
+/// nothing.
 fn other_quantity(o: &InMemDicomObject) -> Option<&'static str> {
     match text(o, tags::RESCALE_TYPE)?.to_ascii_uppercase().as_str() {
         "Z_EFF" => Some("a map of effective atomic numbers (Z_EFF)"),
@@ -322,11 +324,13 @@ enum ImageKind {
     Projection(&'static str),
 }
 
-/// Tells slices from what only looks like them. DERIVED, SECONDARY and REFORMATTED alone say nothing against an image: exports,
-/// anonymisers and reconstructions at another thickness write them over honest slices in HU. A projection holds the brightest
-/// or the darkest value of a slab, which hides lung or infection, and is no measurement at a place. The mean of a slab is one.
+/// Tells slices from what only looks like them. DERIVED, SECONDARY and REFORMATTED alone say nothing against an image:
+/// exports, anonymisers and reconstructions at another thickness write them over honest slices in HU. A projection
+/// holds the brightest or the darkest value of a slab, which hides lung or infection, and is no measurement at a place.
+/// The mean of a slab is one.
 ///
-/// Values 3 and up are free text; GE writes `DERIVED\SECONDARY\REFORMATTED\MIN_IP` or `..\AVERAGE`, Siemens `..\AXIAL\CSA MIP`.
+/// Values 3 and up are free text; GE writes `DERIVED\SECONDARY\REFORMATTED\MIN_IP` or `..\AVERAGE`, Siemens
+/// `..\AXIAL\CSA MIP`.
 fn image_kind(o: &InMemDicomObject) -> ImageKind {
     let kind = text(o, tags::IMAGE_TYPE).unwrap_or_default().to_ascii_uppercase();
     let mut found = ImageKind::Slice;

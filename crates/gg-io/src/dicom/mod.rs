@@ -5,9 +5,9 @@
 //! the id alone, as a hash to compare), bounds that are checked before anybody
 //! allocates, and the geometry of a series (order, spacing, gaps, tilt), which comes from positions alone.
 //!
-//! An enhanced object (many frames in one file) is taken apart into slices while its header is read: each frame gets the header that
-//! a single image would have, with its functional groups over what the object says as a whole, and the place of its pixels, of
-//! which no more is read at once than one frame.
+//! An enhanced object (many frames in one file) is taken apart into slices while its header is read: each frame gets
+//! the header that a single image would have, with its functional groups over what the object says as a whole, and the
+//! place of its pixels, of which no more is read at once than one frame.
 //!
 //! Missing slices: a file that cannot be read is left out with a warning that says where its slice belongs, as far as
 //! the header in front of the damage tells. A hole in z that such files explain (those that belong there, and those of

@@ -90,8 +90,8 @@ pub(super) fn remarks(slices: &[SliceHeader]) -> Vec<Warning> {
 /// Intercepts that differ by less are rounded otherwise.
 const LEAST_HU: f64 = 1.0;
 
-/// A remark where slices of one slope state different intercepts: HU have one zero. Where the slope changes too, each slice may have been
-/// stretched to the range of its bits.
+/// A remark where slices of one slope state different intercepts: HU have one zero. Where the slope changes too, each
+/// slice may have been stretched to the range of its bits.
 fn other_intercepts(slices: &[SliceHeader]) -> Option<Warning> {
     let first = &slices.first()?.format;
     if slices.iter().any(|s| s.format.slope != first.slope) {

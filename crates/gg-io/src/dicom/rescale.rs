@@ -1,6 +1,6 @@
-//! Slices whose rescale slope and intercept are not those of the others: honest where their values then continue those of their
-//! neighbours (some exports stretch each slice to the range of its bits), a fault where they would only do so with the
-//! usual pair.
+//! Slices whose rescale slope and intercept are not those of the others: honest where their values then continue those
+//! of their neighbours (some exports stretch each slice to the range of its bits), a fault where they would only do so
+//! with the usual pair.
 //!
 //! One such slice, or a few of many, is remarked on; more of them make the measures wrong, and the kind of the grey values
 //! doubtful: they are refused.

@@ -1,5 +1,5 @@
-//! Steps through the elements of a DICOM data set: headers, lengths and nesting, every length held against the bytes that are
-//! there.
+//! Steps through the elements of a DICOM data set: headers, lengths and nesting, every length held against the bytes
+//! that are there.
 //!
 //! Source: DICOM PS3.5 section 7 (data elements, nesting).
 

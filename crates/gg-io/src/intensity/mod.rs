@@ -42,8 +42,8 @@ const EDGE: f32 = 0.5;
 const PART: usize = 1 << 17;
 /// From here on an `f32` has no fraction.
 const ALL_WHOLE: f32 = 8_388_608.0;
-/// Pictures reach at least this share of white: all slices of `covid20`, `medseg` and `medseg100` reach white itself, the darkest
-/// of 543 crops of figures (`covidct`) 0.84 of it.
+/// Pictures reach at least this share of white: all slices of `covid20`, `medseg` and `medseg100` reach white itself,
+/// the darkest of 543 crops of figures (`covidct`) 0.84 of it.
 const DIMMEST: f32 = 0.75;
 /// Real numbers up to this share of 255 are no 8-bit grey, even where a crop is dark.
 const DIMMEST_8BIT: f32 = 0.25;
@@ -56,7 +56,8 @@ const TOO_BLACK: f64 = 0.4;
 
 /// Tells the kind of a CT's grey values from their histogram, with the reasons as clauses.
 ///
-/// Deterministic; only the search for labels looks at more than a sample, and ends at the first value that is none. Values that are not finite are left out.
+/// Deterministic; only the search for labels looks at more than a sample, and ends at the first value that is none.
+/// Values that are not finite are left out.
 pub fn detect_intensity(voxels: &Volume<f32>) -> Intensity {
     detect(voxels, labels(voxels).as_ref())
 }

@@ -4,8 +4,8 @@
 //! and nowhere else. A file whose two codes are 0 has no orientation, and none is made up for it.
 //!
 //! # Source
-//! `nifti1.h` (`nifti2.h` means the same), "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE", methods 2 (qform) and 3 (sform); the
-//! tolerance for the quaternion's length is nibabel 5.3's.
+//! `nifti1.h` (`nifti2.h` means the same), "3D IMAGE (VOLUME) ORIENTATION AND LOCATION IN SPACE", methods 2 (qform) and
+//! 3 (sform); the tolerance for the quaternion's length is nibabel 5.3's.
 
 use super::fields::Fields;
 use super::header::{Checked, contradiction};

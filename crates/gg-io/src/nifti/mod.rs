@@ -1,10 +1,10 @@
 //! NIfTI-1 and NIfTI-2 in one file (`.nii`, `.nii.gz`), written as NIfTI-1: the only place in the project that knows RAS+.
 //!
-//! The fields of NIfTI-1 come from the `nifti` crate, which does not know NIfTI-2, after its magic string was looked at and
-//! before `header` has checked what they claim. The voxels are read here and not by the crate, because it reserves what a header claims
-//! before looking at the file, keeps the raw bytes beside the values, ignores `vox_offset` where there is no
-//! extension, truncates when it scales integers, knows gzip by the file's name only, and panics where `bitpix`
-//! contradicts `datatype`. Reading them is a page: bytes to numbers, slope and intercept in double precision.
+//! The fields of NIfTI-1 come from the `nifti` crate, which does not know NIfTI-2, after its magic string was looked at
+//! and before `header` has checked what they claim. The voxels are read here and not by the crate, because it reserves
+//! what a header claims before looking at the file, keeps the raw bytes beside the values, ignores `vox_offset` where
+//! there is no extension, truncates when it scales integers, knows gzip by the file's name only, and panics where
+//! `bitpix` contradicts `datatype`. Reading them is a page: bytes to numbers, slope and intercept in double precision.
 //!
 //! * `source`: the bytes of a file, inflated where they are gzip, hashed on the way;
 //! * `fields`: the bytes of either header to one set of fields;

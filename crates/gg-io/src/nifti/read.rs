@@ -167,8 +167,8 @@ fn stream(
 
 /// From this size on, how well the data is compressed is looked at.
 const LARGE_BYTES: u64 = 1 << 30;
-/// A gibibyte that was compressed to less than this part of it is no scan and no mask of one: noise shrinks by 2 to 4, masks
-/// of thick organs by some hundreds.
+/// A gibibyte that was compressed to less than this part of it is no scan and no mask of one: noise shrinks by 2 to 4,
+/// masks of thick organs by some hundreds.
 const SCAN_RATIO: u64 = 500;
 
 /// Refuses, before anything is reserved, a claim that the file's length cannot back.

@@ -67,8 +67,8 @@ impl Kernel for Row<'_> {
         let (image, y) = (self.row / job.down, self.row % job.down * OUT);
         let (panel, tiles) = (self.panel.as_mut_ptr(), job.across);
         let place = |b: usize| (b * job.rows + self.row) * tiles * S::L;
-        // SAFETY: `backward_weights_winograd` has checked the tensors; the panel has room for six rows, and the tiles of one
-        // row are one task's alone.
+        // SAFETY: `backward_weights_winograd` has checked the tensors; the panel has room for six rows, and the tiles
+        // of one row are one task's alone.
         unsafe {
             if self.input {
                 let width = tiles * OUT + 2;

@@ -85,8 +85,9 @@ struct Job<'a> {
     in_words: usize,
 }
 
-/// Convolves. The grid of tiles is `h` x `w`; sources and destinations lie on it as the plan says.
-/// `weights` are packed for `precision` (a plane is always fp32). With `sums`, also adds up the results per channel (after the activation) for batch norm.
+/// Convolves. The grid of tiles is `h` x `w`; sources and destinations lie on it as the plan says. `weights` are packed
+/// for `precision` (a plane is always fp32). With `sums`, also adds up the results per channel (after the activation)
+/// for batch norm.
 ///
 /// # Panics
 /// When a slice is shorter than the plan and the shape need.

@@ -245,7 +245,8 @@ impl<A: Arith> Kernel for TaskIn<'_, A> {
                 }
             }
             let tiles = (rows.1 - rows.0) * job.across;
-            // Memory works while the multiply-add units do: the rows that the next task reads and those that this one writes.
+            // Memory works while the multiply-add units do: the rows that the next task reads and those that this one
+            // writes.
             let calls = PLACES * tiles.div_ceil(S::TILE);
             let mut next = Ahead::default();
             for row in rows.1..(2 * rows.1 - rows.0).min(job.total) {

@@ -28,8 +28,8 @@ const TILES: (usize, usize) = (24, 128);
 const TASKS: usize = 8;
 /// Into how many groups blocks are cut: up to [`TASKS`].
 const GROUPS: [usize; 4] = [1, 2, 4, 8];
-/// What the transformation of one tile of one block costs, as a fraction, and the sums of one pair of blocks in one share of
-/// the tiles: see [`Cuts`].
+/// What the transformation of one tile of one block costs, as a fraction, and the sums of one pair of blocks in one
+/// share of the tiles: see [`Cuts`].
 const TRANSFORM: (usize, usize) = (1, 2);
 const SUMS: usize = 64;
 
@@ -145,9 +145,9 @@ struct Cuts {
 }
 
 impl Cuts {
-    /// The cheapest cut into at least [`TASKS`] tasks. Groups of blocks transform the tiles of the other side once more each;
-    /// shares of the tiles each have sums of their own, which travel to memory and back. One unit is the multiplication of
-    /// one tile of one input block with one output block.
+    /// The cheapest cut into at least [`TASKS`] tasks. Groups of blocks transform the tiles of the other side once more
+    /// each; shares of the tiles each have sums of their own, which travel to memory and back. One unit is the
+    /// multiplication of one tile of one input block with one output block.
     fn of(tiles: usize, ins: usize, pairs: usize) -> Self {
         let cost = |c: &Self| {
             let transforms = TRANSFORM.0 * (ins * c.pairs + 2 * pairs * c.inputs) / TRANSFORM.1;

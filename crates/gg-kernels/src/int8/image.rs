@@ -1,5 +1,5 @@
-//! What reads the image: 3x3 from floats to bytes. It is a five-hundredth of a U-Net's work (twice that with a residual block's
-//! projection, a 1x1 in the middle of a 3x3), and its input is exact, so its products are fp32.
+//! What reads the image: 3x3 from floats to bytes. It is a five-hundredth of a U-Net's work (twice that with a residual
+//! block's projection, a 1x1 in the middle of a 3x3), and its input is exact, so its products are fp32.
 
 use super::layout::{ByteShape, LANES, Quant};
 use super::simd::{Int8, Work};
@@ -114,8 +114,8 @@ impl Work for Row<'_> {
     fn run<S: Int8>(self) {
         let conv = self.conv;
         let taps = conv.inputs * 9;
-        // SAFETY: entered through an `Isa`; `convolve_image` has checked the lengths, scratch rows have room for whole tiles,
-        // and the row is one task's alone.
+        // SAFETY: entered through an `Isa`; `convolve_image` has checked the lengths, scratch rows have room for whole
+        // tiles, and the row is one task's alone.
         unsafe {
             for block in 0..self.shape.blocks() {
                 let weights = conv.weights.as_ptr().add(block * taps * LANES);

@@ -6,9 +6,9 @@ use super::task::SharedBytes;
 use crate::Isa;
 use rayon::prelude::*;
 
-/// 2x2 max-pool of `n` images of `c` channels and `h` x `w` pixels; an odd last row or column is left out. `norm`: factor
-/// and summand per channel for what is pooled (of `from`), then rounded to bytes of the second [`Quant`]; without, the bytes stay
-/// what they mean.
+/// 2x2 max-pool of `n` images of `c` channels and `h` x `w` pixels; an odd last row or column is left out. `norm`:
+/// factor and summand per channel for what is pooled (of `from`), then rounded to bytes of the second [`Quant`];
+/// without, the bytes stay what they mean.
 ///
 /// # Panics
 /// When a slice is shorter than its shape.

@@ -1,4 +1,5 @@
-//! Slices that were not measured: they hold one value alone. At the ends they are padding; amid the lungs something was lost.
+//! Slices that were not measured: they hold one value alone. At the ends they are padding; amid the lungs something was
+//! lost.
 
 use anyhow::{Result, bail};
 use gg_volume::{AxisMap, CtVolume, IntensityKind};
@@ -37,8 +38,8 @@ impl Blank {
         [feet, head]
     }
 
-    /// An error where some lie amid the lungs: no network finds lung there, and what it finds beyond them may be taken for no lung.
-    /// `lung_voxels` are those of each canonical slice.
+    /// An error where some lie amid the lungs: no network finds lung there, and what it finds beyond them may be taken
+    /// for no lung. `lung_voxels` are those of each canonical slice.
     ///
     /// # Errors
     /// Such slices.

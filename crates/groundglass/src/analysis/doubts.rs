@@ -14,18 +14,19 @@ const LUNG_ML: RangeInclusive<f64> = 500.0..=10_000.0;
 const FEWEST_SLICES_OF_A_CHEST: usize = 3;
 /// More than this share of the lungs, in percent, is hardly ever infected.
 const HIGHEST_PERCENT: f64 = 90.0;
-/// Lungs are hardly ever more than this share of the slices that show them, even where the picture is cut to them (0.66 at most in 238 pictures).
+/// Lungs are hardly ever more than this share of the slices that show them, even where the picture is cut to them (0.66
+/// at most in 238 pictures).
 const HIGHEST_LUNG_SHARE: f64 = 0.7;
-/// With more than this share of the lungs without a number, in percent, nothing is measured: what is missing could be what is
-/// looked for. Below, it moves no percentage by more.
+/// With more than this share of the lungs without a number, in percent, nothing is measured: what is missing could be
+/// what is looked for. Below, it moves no percentage by more.
 const MOST_WITHOUT_NUMBER: f64 = 1.0;
-/// Healthy lung is mostly air; what is denser than this on average, in HU, and not called infected is ill or none. True lungs of the 213
-/// single slices of `lungs2d`, which are dense, have -654 HU in the median; 10 of them are above this.
+/// Healthy lung is mostly air; what is denser than this on average, in HU, and not called infected is ill or none. True
+/// lungs of the 213 single slices of `lungs2d`, which are dense, have -654 HU in the median; 10 of them are above this.
 const DENSEST_LUNG_HU: f64 = -550.0;
 
-/// A border whose middle shade is above this share of white, and most of which lies within so many shades of that, is the air of a negative: 62
-/// and 89 % of it in negatives of two CTs; crops amid the body are uneven. Lungs hold at most this share of black (0.8 % in slices of `covid20`,
-/// none in `medseg`; 8 and 11 % in those negatives).
+/// A border whose middle shade is above this share of white, and most of which lies within so many shades of that, is
+/// the air of a negative: 62 and 89 % of it in negatives of two CTs; crops amid the body are uneven. Lungs hold at most
+/// this share of black (0.8 % in slices of `covid20`, none in `medseg`; 8 and 11 % in those negatives).
 const BRIGHT: f32 = 0.55;
 const SHADES: usize = 256;
 const ALIKE: usize = 12;
@@ -33,7 +34,8 @@ const EVEN: f64 = 0.6;
 const BLACK: f32 = 1.5 / 255.0;
 const MOST_BLACK: f64 = 0.03;
 
-/// Wider pixels give other percentages: `P001` with 2.3 mm 1.8 %, with 3 mm 1.2 to 1.4 % instead of 2.1; `normal001` with 5 mm 2.8 % instead of 0.03.
+/// Wider pixels give other percentages: `P001` with 2.3 mm 1.8 %, with 3 mm 1.2 to 1.4 % instead of 2.1; `normal001`
+/// with 5 mm 2.8 % instead of 0.03.
 const COARSEST_MM: f64 = 2.7;
 
 /// A remark where what was called healthy lung cannot be lung, by its density. Only HU tell.
@@ -85,8 +87,8 @@ pub(super) fn holes(holes: Option<&Holes>, lung: &LabelVolume) -> Result<Option<
     Ok(Some(Warning::new("non_finite_in_lungs", message)))
 }
 
-/// Voxels without a number in which no lung was found, though it was in the same place of the nearest slices with lung on both
-/// sides: no network finds lung where nothing is.
+/// Voxels without a number in which no lung was found, though it was in the same place of the nearest slices with lung
+/// on both sides: no network finds lung where nothing is.
 fn between(holes: &Holes, lung: &LabelVolume) -> usize {
     let [slices, height, width] = lung.shape();
     let with_lung: Vec<usize> = (0..slices).filter(|&z| lung.slice(z).iter().any(|l| *l != 0)).collect();
@@ -102,8 +104,9 @@ fn between(holes: &Holes, lung: &LabelVolume) -> usize {
     (0..slices).into_par_iter().map(of_slice).sum()
 }
 
-/// A remark where the lungs fill nearly all of the slices that show any: there is more body than lung in a chest, and what is found
-/// is the rest of the picture, as where black and white are exchanged. `lung_voxels` are those of each canonical slice.
+/// A remark where the lungs fill nearly all of the slices that show any: there is more body than lung in a chest, and
+/// what is found is the rest of the picture, as where black and white are exchanged. `lung_voxels` are those of each
+/// canonical slice.
 pub(super) fn crowded(lung_voxels: &[usize], voxels_of_slice: usize) -> Option<Warning> {
     let with_lung: Vec<usize> = lung_voxels.iter().copied().filter(|&n| n > 0).collect();
     let share = with_lung.iter().sum::<usize>() as f64 / (with_lung.len() * voxels_of_slice).max(1) as f64;
@@ -120,8 +123,8 @@ pub(super) fn crowded(lung_voxels: &[usize], voxels_of_slice: usize) -> Option<W
     })
 }
 
-/// A remark where a picture of grey is probably a negative: evenly bright at its border, as air is there, and black in what was taken for lung. HU of the wrong sign
-/// are told when they are read.
+/// A remark where a picture of grey is probably a negative: evenly bright at its border, as air is there, and black in
+/// what was taken for lung. HU of the wrong sign are told when they are read.
 pub(super) fn negative(ct: &CtVolume, lung: &LabelVolume, map: &AxisMap) -> Option<Warning> {
     let white = match ct.intensity.kind {
         IntensityKind::LungWindow8bit | IntensityKind::Contrast8bit => 255.0f32,
@@ -182,8 +185,8 @@ pub(super) fn coarse(grid: &Grid, map: &AxisMap) -> Option<Warning> {
     })
 }
 
-/// Lungs that are much smaller or larger than those of adults, or infected nearly everywhere: more often the mask, the spacing
-/// or the input is wrong than the patient so rare.
+/// Lungs that are much smaller or larger than those of adults, or infected nearly everywhere: more often the mask, the
+/// spacing or the input is wrong than the patient so rare.
 pub(super) fn unlikely(burden: &Burden, slices: usize) -> Vec<Warning> {
     let mut found = Vec::new();
     let whole = slices >= FEWEST_SLICES_OF_A_CHEST;

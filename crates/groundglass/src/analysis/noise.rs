@@ -1,8 +1,9 @@
 //! How noisy a CT in HU is, and whether its noise runs in one direction, as streaks do.
 //!
-//! Measured in soft tissue by `v(i) - 2 v(i + d) + v(i + 2 d)` along rows and along columns: what is even or rises evenly cancels out, and the
-//! median of its size is hardly moved by edges. Noise of standard deviation `s` that does not know its neighbours gives `s sqrt(6)`. What
-//! noise carries out of the range of soft tissue is not counted, so that strong noise seems weaker than it is.
+//! Measured in soft tissue by `v(i) - 2 v(i + d) + v(i + 2 d)` along rows and along columns: what is even or rises
+//! evenly cancels out, and the median of its size is hardly moved by edges. Noise of standard deviation `s` that does
+//! not know its neighbours gives `s sqrt(6)`. What noise carries out of the range of soft tissue is not counted, so
+//! that strong noise seems weaker than it is.
 
 use gg_volume::{AxisMap, CtVolume, IntensityKind, Warning};
 use rayon::prelude::*;
@@ -20,13 +21,14 @@ const SOFT_HU: RangeInclusive<f32> = -150.0..=200.0;
 const FEWEST: u64 = 500;
 /// The median size of a normal value is this part of its standard deviation.
 const MEDIAN_OF_NORMAL: f64 = 0.6745;
-/// Streaks: noise along one axis so many times that along the other (213 slices of `lungs2d` have at most 1.13, `P001` 1.28, a third of
-/// `normal001` 1.15), and at least so many HU.
+/// Streaks: noise along one axis so many times that along the other (213 slices of `lungs2d` have at most 1.13, `P001`
+/// 1.28, a third of `normal001` 1.15), and at least so many HU.
 const STREAKED: f64 = 1.4;
 const STREAKED_HU: f64 = 15.0;
 /// They are told from this share of the slices on.
 const SHARE: f64 = 0.1;
-/// Noise from which on faint infection is lost in it, in HU: of 213 slices of `lungs2d`, 1 has more; `P001` with 100 HU added lost a fifth.
+/// Noise from which on faint infection is lost in it, in HU: of 213 slices of `lungs2d`, 1 has more; `P001` with 100 HU
+/// added lost a fifth.
 const NOISY_HU: f64 = 80.0;
 
 /// Remarks `streaks` and `noisy`; only HU tell. `lung_voxels` are those of each canonical slice.
@@ -77,7 +79,8 @@ fn told(found: &[[f64; 2]]) -> Vec<Warning> {
     warnings
 }
 
-/// Standard deviation of the noise down the columns and along the rows of a slice, in HU; `None` without enough soft tissue.
+/// Standard deviation of the noise down the columns and along the rows of a slice, in HU; `None` without enough soft
+/// tissue.
 fn noise(slice: &[f32], [h, w]: [usize; 2]) -> Option<[f64; 2]> {
     let soft = |v: &f32| SOFT_HU.contains(v);
     let along = |step: usize, lines: usize, columns: usize| {

@@ -1,8 +1,9 @@
-//! Where the spine lies: a header that calls the wrong side of the picture the back exchanges right and left, or says nothing true.
+//! Where the spine lies: a header that calls the wrong side of the picture the back exchanges right and left, or says
+//! nothing true.
 //!
-//! In the middle third of the lungs' width, where there is less lung than beside it, bone is counted in the tenth of their depth at
-//! the back and beyond, and in the same at the front: the spine has more of it than the breastbone. Contrast in the heart and the
-//! great vessels, as bright as bone, lies between the two.
+//! In the middle third of the lungs' width, where there is less lung than beside it, bone is counted in the tenth of
+//! their depth at the back and beyond, and in the same at the front: the spine has more of it than the breastbone.
+//! Contrast in the heart and the great vessels, as bright as bone, lies between the two.
 
 use gg_volume::{AxisMap, CtVolume, IntensityKind, LabelVolume, Warning};
 use rayon::prelude::*;
@@ -15,9 +16,9 @@ const FEWEST_BONE: usize = 10;
 /// How far the counts reach into the lungs' depth, and beyond it, as shares of it.
 const WITHIN: f64 = 0.1;
 const BEYOND: f64 = 0.3;
-/// Fewer slices that say something tell nothing, nor does a smaller share of them with the spine at the front: single slices are wrong now
-/// and then (11 of 138 in `P001`, 4 of 44 in a third of `normal001`; in `lungs2d`, of which many have contrast, 4 of 213, and those
-/// four lie prone).
+/// Fewer slices that say something tell nothing, nor does a smaller share of them with the spine at the front: single
+/// slices are wrong now and then (11 of 138 in `P001`, 4 of 44 in a third of `normal001`; in `lungs2d`, of which many
+/// have contrast, 4 of 213, and those four lie prone).
 const FEWEST_SLICES: usize = 8;
 const SHARE: f64 = 0.75;
 

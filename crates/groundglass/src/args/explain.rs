@@ -29,8 +29,8 @@ pub(crate) struct ExplainArgs {
     /// Directions in which the stored axes grow, for files that do not say, e.g. LPS
     #[arg(long, value_name = "AXES", value_parser = parse_orientation, requires = "ct", conflicts_with = "table")]
     pub(crate) orientation: Option<Orientation>,
-    /// Table of analyses (CSV in UTF-8, commas between columns), such as the summary.csv of `analyze`: one row per case_id, its numbers as
-    /// attributes
+    /// Table of analyses (CSV in UTF-8, commas between columns), such as the summary.csv of `analyze`: one row per
+    /// case_id, its numbers as attributes
     #[arg(long, value_name = "CSV", requires = "outcome")]
     pub(crate) table: Option<PathBuf>,
     /// Column of the outcome, of two values (0 and 1, no and yes, or any two words, in capitals or not)
@@ -45,7 +45,8 @@ pub(crate) struct ExplainArgs {
     /// Column that names the patient of a case (default: `patient` where there is one, else each case is one)
     #[arg(long, value_name = "COLUMN", requires = "table", conflicts_with = "ct")]
     pub(crate) patient: Option<String>,
-    /// Leave out cases whose remarks in the column `warnings` say to look before any number is used; they are counted either way
+    /// Leave out cases whose remarks in the column `warnings` say to look before any number is used; they are counted
+    /// either way
     #[arg(long, requires = "table", conflicts_with = "ct")]
     pub(crate) skip_doubtful: bool,
     /// Penalty of large coefficients (L2, of standardised attributes)

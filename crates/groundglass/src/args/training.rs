@@ -36,13 +36,13 @@ pub(crate) struct TrainArgs {
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) precision: PrecisionName,
     /// Begin with a trained model's weights wherever they fit by name and shape, e.g. with an infection model's for a
-    /// classifier of kind `encoder` with the same base and block; `lung`, `infection` or `classify` is the model in the box. It must not have been trained on a patient who is held out
-    /// here
+    /// classifier of kind `encoder` with the same base and block; `lung`, `infection` or `classify` is the model in the
+    /// box. It must not have been trained on a patient who is held out here
     #[arg(long, value_name = "TASK|BUNDLE")]
     pub(crate) init: Option<PathBuf>,
-    /// Learn from a trained model too: a share of the truth, the setting `teacher_share` of the task's `train`, is what it says about
-    /// the same pictures. May be given several times, the mean counts. It must prepare slices as this training does, and
-    /// must not have been trained on a patient who is held out here
+    /// Learn from a trained model too: a share of the truth, the setting `teacher_share` of the task's `train`, is what
+    /// it says about the same pictures. May be given several times, the mean counts. It must prepare slices as this
+    /// training does, and must not have been trained on a patient who is held out here
     #[arg(long, value_name = "TASK|BUNDLE")]
     pub(crate) teacher: Vec<PathBuf>,
     #[command(flatten)]
@@ -136,13 +136,14 @@ pub(crate) struct CrossvalArgs {
     /// wherever they fit by name and shape
     #[arg(long, value_name = "DIR")]
     pub(crate) init: Option<PathBuf>,
-    /// Folder of a finished `crossval` of the same task: each fold learns from its network there too, which must not know the fold's
-    /// patients, as under the same split. May be given several times, the mean counts
+    /// Folder of a finished `crossval` of the same task: each fold learns from its network there too, which must not
+    /// know the fold's patients, as under the same split. May be given several times, the mean counts
     #[arg(long, value_name = "DIR")]
     pub(crate) teacher: Vec<PathBuf>,
-    /// Folder of a finished `crossval` of the same task: its networks are scored again and nothing is trained, e.g. inside other lungs
-    /// or after `models set-prediction`; none may know its fold's patients. Of it `fold-K/run/model.safetensors` is needed; its split
-    /// and what was remarked beside its scores are taken where they are there
+    /// Folder of a finished `crossval` of the same task: its networks are scored again and nothing is trained, e.g.
+    /// inside other lungs or after `models set-prediction`; none may know its fold's patients. Of it
+    /// `fold-K/run/model.safetensors` is needed; its split and what was remarked beside its scores are taken where they
+    /// are there
     #[arg(
         long, value_name = "DIR",
         conflicts_with_all = ["init", "teacher", "resume", "profile", "config", "set", "precision", "licence", "store"]

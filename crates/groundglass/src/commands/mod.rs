@@ -99,9 +99,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
 
 /// Starts the threads that do the work.
 ///
-/// In `analyze` the thread that we are on is one of them: it works itself instead of handing over each layer of a network and
-/// waiting. Commands that wait for threads of their own (to prepare slices ahead) must not do so: while a worker waits
-/// like that, it does nothing for those who wait for it.
+/// In `analyze` the thread that we are on is one of them: it works itself instead of handing over each layer of a
+/// network and waiting. Commands that wait for threads of their own (to prepare slices ahead) must not do so: while a
+/// worker waits like that, it does nothing for those who wait for it.
 fn start_threads(cli: &Cli) -> Result<(), rayon::ThreadPoolBuildError> {
     let threads = cli.global.threads.map(usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)); // 0: as many as there are cores

@@ -114,7 +114,8 @@ fn can_be_swapped(dest: &Path) -> bool {
 }
 
 /// Makes (or takes over) a folder that is filled in place, such as a training run. `files` are those that will be
-/// written there, `inner` the folders with markers of their own, each with a file that its marker lists; of both, names or patterns.
+/// written there, `inner` the folders with markers of their own, each with a file that its marker lists; of both, names
+/// or patterns.
 pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[(&str, &str)]) -> Result<()> {
     check_kind(dest, files)?;
     check_free(dest, force)?;
@@ -216,7 +217,8 @@ fn check_kind(dest: &Path, files: &[&str]) -> Result<()> {
     }
 }
 
-/// Refuses a folder of results of another kind: one whose marker lists files, and not that which every result of this kind holds.
+/// Refuses a folder of results of another kind: one whose marker lists files, and not that which every result of this
+/// kind holds.
 fn check_own(dest: &Path, own: &str) -> Result<()> {
     let listed = listed(dest);
     match listed.first().filter(|_| !listed.iter().any(|file| file == own)) {

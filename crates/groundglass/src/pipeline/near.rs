@@ -2,9 +2,9 @@
 //!
 //! A network that sees one slice at a time is unsure in each of them anew, while disease goes on from slice to slice.
 //!
-//! `mean(z) = sum of w(d) p(z + d) / sum of w(d)`, `w(d) = max(0, r + 1 - |d|)` with a reach of `r` slices, whole or not: the triangle by
-//! which areas of neighbouring slices are weighed too (`gg_eval::AreaFit`), over the slices that are there (beyond the ends and in gaps
-//! there are none). Golden: `eval/near` (SciPy).
+//! `mean(z) = sum of w(d) p(z + d) / sum of w(d)`, `w(d) = max(0, r + 1 - |d|)` with a reach of `r` slices, whole or
+//! not: the triangle by which areas of neighbouring slices are weighed too (`gg_eval::AreaFit`), over the slices that
+//! are there (beyond the ends and in gaps there are none). Golden: `eval/near` (SciPy).
 //!
 //! # Memory
 //! The slices from one reach below to one reach above, at most `2 r + 3`, whatever the volume.

@@ -1,7 +1,7 @@
 //! Slices through a network, a few at a time, and back onto the grid of the input.
 //!
-//! What is done to the slices of one batch after the network is done on all threads; masks and counts are written in turn, and
-//! means over neighbouring slices are made in turn, each on all threads.
+//! What is done to the slices of one batch after the network is done on all threads; masks and counts are written in
+//! turn, and means over neighbouring slices are made in turn, each on all threads.
 
 use super::agree::Doubtful;
 use super::near::{Near, PIXELS_AT_ONCE};
@@ -48,8 +48,8 @@ pub(super) struct Place<'a> {
 }
 
 /// Predicts slices and puts them back on the stored grid; shows the probabilities of each. `through` says which slices
-/// the network sees, `counts` of which of them anything is kept. Probabilities of infection are means over as many slices as
-/// the model says. Beside the mask comes where the probability is at least `doubtful`, if that is asked for.
+/// the network sees, `counts` of which of them anything is kept. Probabilities of infection are means over as many
+/// slices as the model says. Beside the mask comes where the probability is at least `doubtful`, if that is asked for.
 pub(super) fn segment(
     model: &mut Model,
     input: &Prepared,
@@ -64,7 +64,8 @@ pub(super) fn segment(
     let watched = seen.is_some();
     let counted = counts.iter().filter(|&&counts| counts).count();
     let near = averages(&model.bundle).then(|| Near::new(model.bundle.info.clean.infection_slices(counted)));
-    // Calibration moves no mask: means are of probabilities at a temperature of 1, to which what they are compared with is taken back.
+    // Calibration moves no mask: means are of probabilities at a temperature of 1, to which what they are compared with
+    // is taken back.
     let temperature = if near.is_some() { model.bundle.info.temperature } else { 1.0 };
     let threshold = gg_nn::tempered(model.bundle.info.threshold, 1.0 / temperature);
     let rim = doubtful.map(|d| gg_nn::tempered(d as f32, 1.0 / temperature));

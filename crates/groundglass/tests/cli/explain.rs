@@ -244,8 +244,8 @@ fn the_attribute_that_makes_an_outcome_ranks_first_and_a_shuffled_outcome_is_exp
     assert_eq!(truth.len(), N);
 }
 
-/// A summary of so many cases, of which every fifth is in doubt and every third carries another remark, and its outcomes: two rows for
-/// each patient, and one patient with both outcomes.
+/// A summary of so many cases, of which every fifth is in doubt and every third carries another remark, and its
+/// outcomes: two rows for each patient, and one patient with both outcomes.
 fn tables(dir: &Path, count: usize) -> (PathBuf, PathBuf) {
     let mut summary = String::from("case_id,status,percent_of_lung,warnings\n");
     let mut outcomes = String::from("case_id,patient,age,died\n");

@@ -1,5 +1,6 @@
-//! Prediction in bytes: the same [`Program`], every tensor between two convolutions stored as bytes of 7 bits whose scale
-//! a [`Calibration`] fixed beforehand (see `gg_kernels::Conv8`). Convolutions of the image and the last 1x1 multiply in fp32.
+//! Prediction in bytes: the same [`Program`], every tensor between two convolutions stored as bytes of 7 bits whose
+//! scale a [`Calibration`] fixed beforehand (see `gg_kernels::Conv8`). Convolutions of the image and the last 1x1
+//! multiply in fp32.
 
 use super::program::{From, Kind, Program};
 use super::store::Pool;

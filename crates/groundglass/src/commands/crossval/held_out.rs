@@ -32,8 +32,8 @@ pub(in crate::commands) fn recipe_sha256(info: &BundleInfo) -> Result<String> {
 pub(in crate::commands) struct HeldOutTemperature {
     /// What logits are to be divided by; for a network that is trained on all patients by the same recipe.
     pub(in crate::commands) temperature: f64,
-    /// Mean negative log-likelihood of the voxels as they are, and with each fold's logits divided by a temperature that was
-    /// fitted on the other folds.
+    /// Mean negative log-likelihood of the voxels as they are, and with each fold's logits divided by a temperature
+    /// that was fitted on the other folds.
     pub(in crate::commands) nll_before_and_after: [f64; 2],
     /// Expected calibration error of the same.
     #[serde(default)]
@@ -60,8 +60,8 @@ pub(super) fn put_intervals(cases: &mut [CaseScores], folds: &[usize]) -> Option
     found.fit
 }
 
-/// The temperature that all folds' voxels ask for, and the reliability of each fold's voxels with the temperature of the others; `None` if
-/// a fold brought one of its own.
+/// The temperature that all folds' voxels ask for, and the reliability of each fold's voxels with the temperature of
+/// the others; `None` if a fold brought one of its own.
 pub(super) fn held_out_temperature<'a>(
     voxels: impl Iterator<Item = (usize, &'a (LogitCounts, f32))>,
 ) -> Option<(HeldOutTemperature, Reliability)> {

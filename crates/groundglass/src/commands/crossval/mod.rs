@@ -1,6 +1,6 @@
-//! `crossval`: every patient tested once by a network that never saw them. Each fold trains afresh, unless its network is at hand
-//! (`--trained`), picks its thresholds on its own validation patients, if it has any, and is scored by `evaluate`; the pooled scores follow from all cases
-//! together.
+//! `crossval`: every patient tested once by a network that never saw them. Each fold trains afresh, unless its network
+//! is at hand (`--trained`), picks its thresholds on its own validation patients, if it has any, and is scored by
+//! `evaluate`; the pooled scores follow from all cases together.
 
 mod at_hand;
 mod held_out;
@@ -198,7 +198,8 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
             .with_context(|| format!("writing {}", bundle.display()))?;
         remarks_of(&trained.join(format!("fold-{fold}")).join("scores").join("scores.json"))
     } else {
-        // A fold that is trained already is compared with what it was begun with, trains no epoch, and is written out again.
+        // A fold that is trained already is compared with what it was begun with, trains no epoch, and is written out
+        // again.
         let args = TrainArgs {
             task: args.task,
             dataset: args.dataset.clone(),

@@ -1,16 +1,17 @@
-//! Whether masks that fit badly would fit if they were stored otherwise, as programs do that lose an axis' direction on the way.
+//! Whether masks that fit badly would fit if they were stored otherwise, as programs do that lose an axis' direction on
+//! the way.
 //!
-//! Tried on the voxels of the CT's stored grid: mirrored along one axis or two, rows and columns exchanged, turned by a quarter,
-//! 0 and 1 exchanged, the masks of lung and infection exchanged. The Dice of each is counted without a copy of a mask:
-//! 2 h / (p + t) of h marked voxels of the truth that are hit, p marked in the mask and t in the truth.
+//! Tried on the voxels of the CT's stored grid: mirrored along one axis or two, rows and columns exchanged, turned by a
+//! quarter, 0 and 1 exchanged, the masks of lung and infection exchanged. The Dice of each is counted without a copy of
+//! a mask: 2 h / (p + t) of h marked voxels of the truth that are hit, p marked in the mask and t in the truth.
 
 use super::{Predicted, remarks};
 use crate::scoring::CaseScores;
 use gg_dataset::{LoadedCase, Structure};
 use gg_volume::{LabelVolume, Warning};
 
-/// Masks below this Dice are looked at, and a change counts that reaches it: of lungs, which are nearly their own mirror image, and of
-/// infection, about which two readers agree with 0.7.
+/// Masks below this Dice are looked at, and a change counts that reaches it: of lungs, which are nearly their own
+/// mirror image, and of infection, about which two readers agree with 0.7.
 const GOOD_DICE: [f64; 2] = [0.85, 0.5];
 /// By how much a change must be better.
 const BETTER_BY: f64 = 0.25;

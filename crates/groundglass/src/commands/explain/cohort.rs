@@ -32,8 +32,8 @@ struct Answer {
     patient_column: Option<String>,
     rows_without_outcome: usize,
     rows_not_analysed: usize,
-    /// Rows with an outcome whose remarks put their numbers in doubt, and whether they were left out; null where the table has no
-    /// remarks.
+    /// Rows with an outcome whose remarks put their numbers in doubt, and whether they were left out; null where the
+    /// table has no remarks.
     rows_doubtful: Option<usize>,
     doubtful_left_out: bool,
     #[serde(flatten)]

@@ -174,7 +174,8 @@ impl Table {
         })
     }
 
-    /// The cases of these rows whose numbers are in doubt, empty texts where cases have no names; none where nothing is known of remarks.
+    /// The cases of these rows whose numbers are in doubt, empty texts where cases have no names; none where nothing is
+    /// known of remarks.
     fn doubtful(&self, rows: &[&Vec<String>]) -> Option<Vec<String>> {
         self.column(WARNINGS)?;
         let case = self.column(CASE);
@@ -203,8 +204,8 @@ fn number(text: &str) -> Option<Option<f64>> {
     }
 }
 
-/// The two values of the outcome, the one that counts last. Capitals do not part them; the spelling that stands first is kept. `skipped` says
-/// which rows were left out before.
+/// The two values of the outcome, the one that counts last. Capitals do not part them; the spelling that stands first
+/// is kept. `skipped` says which rows were left out before.
 fn classes<'a>(name: &str, skipped: &str, values: impl Iterator<Item = &'a str>) -> Result<[String; 2]> {
     let mut found: BTreeMap<String, &str> = BTreeMap::new();
     for value in values {

@@ -181,7 +181,8 @@ pub(super) fn join(context: &Context, args: &ModelsJoinArgs) -> Result<()> {
     context.answer(&shown, || text(&shown))
 }
 
-/// The temperature that a cross-validation without validation data fitted on its held-out patients, and their scans; 1 where it found none.
+/// The temperature that a cross-validation without validation data fitted on its held-out patients, and their scans; 1
+/// where it found none.
 fn held_out_temperature(crossval: &Path) -> Result<(f32, Vec<String>)> {
     #[derive(Deserialize)]
     struct Found {

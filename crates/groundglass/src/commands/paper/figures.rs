@@ -99,7 +99,8 @@ fn of_task(task: Task) -> (u8, &'static str) {
     }
 }
 
-/// The plots of `paper.md`, each a part of the figure whose number it has: curves, ROC and confusion matrix, no picture of anybody.
+/// The plots of `paper.md`, each a part of the figure whose number it has: curves, ROC and confusion matrix, no picture
+/// of anybody.
 pub(super) fn plots(out: &Path, scored: &[Scored]) -> Result<Vec<Drawn>> {
     let mut all = Vec::new();
     for s in scored {

@@ -41,8 +41,8 @@ const FILES: [&str; 15] = [
     "curves/*.png",
 ];
 
-/// What a run is made of, as files in its folder: settings, split, a hash of data and preparation, the program, the precision and
-/// the device.
+/// What a run is made of, as files in its folder: settings, split, a hash of data and preparation, the program, the
+/// precision and the device.
 pub(super) fn begun_with(
     settings: &Settings,
     chosen: &data::Chosen,

@@ -194,8 +194,9 @@ fn first_difference(
     (a != b).then(|| (key.to_owned(), words(a), words(b)))
 }
 
-/// An error where a model, or one that it came from, knows a patient who is held out, or does not say whom it knows: every score of a
-/// training with it would be worthless. Of each held-out case the patient, and the hash of its files where that is known.
+/// An error where a model, or one that it came from, knows a patient who is held out, or does not say whom it knows:
+/// every score of a training with it would be worthless. Of each held-out case the patient, and the hash of its files
+/// where that is known.
 pub(in super::super) fn refuse_held_out<'a>(
     bundle: &Bundle,
     path: &Path,
