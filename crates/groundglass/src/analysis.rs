@@ -1,6 +1,7 @@
 //! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
 
 mod blank;
+mod blur;
 pub(crate) mod doubts;
 mod noise;
 mod spine;
@@ -254,6 +255,7 @@ pub(crate) fn analyse(
     measured.extend(doubts::coarse(&ct.grid, &map));
     measured.extend(doubts::negative(ct, &lung, &map));
     measured.extend(noise::remarks(ct, &map, &lung_voxels));
+    measured.extend(blur::remark(ct, &lung, &map, &lung_voxels));
     add(&mut warnings, measured);
     let rows = rows(&found, models, sides, ct.voxels.shape());
     let classification = classification(&found, models);

@@ -230,8 +230,9 @@ pub(super) fn contradiction(classification: &Classification, burden: &Burden) ->
 }
 
 /// Codes of remarks after which no number is to be used before somebody has looked at the CT and the masks.
-pub(crate) const DOUBTS: [&str; 14] = [
+pub(crate) const DOUBTS: [&str; 15] = [
     "apex_below_base",
+    "blurred",
     "burden_unlikely",
     "hu_doubtful",
     "intensity_contradicted",

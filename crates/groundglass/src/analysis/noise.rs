@@ -14,7 +14,7 @@ const SLICES: usize = 48;
 /// The distance `d` in pixels: streaks are smooth from one row to the next.
 const APART: usize = 3;
 /// In pictures of fewer pixels across, anatomy is as fine as noise.
-const FEWEST_PIXELS: usize = 200;
+pub(super) const FEWEST_PIXELS: usize = 200;
 /// Soft tissue, and what noise makes of it.
 const SOFT_HU: RangeInclusive<f32> = -150.0..=200.0;
 /// With fewer differences a slice says nothing.
@@ -37,10 +37,7 @@ pub(super) fn remarks(ct: &CtVolume, map: &AxisMap, lung_voxels: &[usize]) -> Ve
     if ct.intensity.kind != IntensityKind::Hu || h.min(w) < FEWEST_PIXELS {
         return Vec::new();
     }
-    let with_lung: Vec<usize> = (0..lung_voxels.len()).filter(|&z| lung_voxels[z] > 0).collect();
-    let looked_at = with_lung.len().min(SLICES);
-    let which: Vec<usize> =
-        (0..looked_at).map(|i| with_lung[(2 * i + 1) * with_lung.len() / (2 * looked_at)]).collect();
+    let which = looked_at(lung_voxels);
     let of_slice = |slice: &mut Vec<f32>, z: usize| {
         slice.resize(h * w, 0.0);
         map.read_slice(&ct.voxels, z, slice);
@@ -48,6 +45,13 @@ pub(super) fn remarks(ct: &CtVolume, map: &AxisMap, lung_voxels: &[usize]) -> Ve
     };
     let found: Vec<[f64; 2]> = which.into_par_iter().map_init(Vec::new, of_slice).flatten().collect();
     told(&found)
+}
+
+/// The slices with lung that are looked at, out of the lung voxels of each.
+pub(super) fn looked_at(lung_voxels: &[usize]) -> Vec<usize> {
+    let with_lung: Vec<usize> = (0..lung_voxels.len()).filter(|&z| lung_voxels[z] > 0).collect();
+    let n = with_lung.len().min(SLICES);
+    (0..n).map(|i| with_lung[(2 * i + 1) * with_lung.len() / (2 * n)]).collect()
 }
 
 /// What noise along columns and along rows, in HU, says of the slices that it was measured in.
