@@ -85,7 +85,11 @@ fn inspect_dicom(path: &Path, options: &ReadOptions) -> Result<Inspection, ReadE
             let mut found = inspection(read, stored, series);
             found.series_folders = series_folders;
             for oddity in chosen.into_iter().flat_map(|d| d.oddities) {
-                if !found.oddities.iter().any(|o| o.code == oddity.code) {
+                // What headers alone say of a place that two slices share is said better once their pixels were compared.
+                let same = |o: &Warning| {
+                    o.code == oddity.code || (oddity.code == "same_position" && o.code == "same_slice_twice")
+                };
+                if !found.oddities.iter().any(same) {
                     found.oddities.push(oddity);
                 }
             }

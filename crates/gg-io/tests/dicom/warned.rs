@@ -20,6 +20,8 @@ fn the_same_slice_twice_is_used_once() {
     assert_eq!(read.value.sha256, plain.sha256);
     assert!(codes(&read).contains(&"same_slice_twice"), "{:?}", read.warnings);
     assert_eq!(read.value.skipped.len(), 2);
+    let said = gg_io::inspect(&series.folder(), &ReadOptions::default()).unwrap().oddities;
+    assert_eq!(said.iter().filter(|o| o.code.starts_with("same_")).count(), 1, "{said:?}");
 }
 
 #[test]
