@@ -101,6 +101,15 @@ def jpeg_baseline(image):
     return buffer.getvalue()
 
 
+def stored_values(number, case):
+    """The phantom as the case stores it; a signed case gets its intercept."""
+    stored = phantom(number)
+    if case.get("signed"):
+        stored = stored - 1024
+        case.setdefault("intercept", 0)
+    return np.clip(stored // 8, 0, 255) if case["bits"] == 8 else stored
+
+
 def slice_object(name, z, stored, *, syntax, dtype, bits, high_bit=None, signed=False, orientation, step, origin, slope=1,
                  intercept=-1024, padding=None, pixels=None, photometric="MONOCHROME2"):
     meta = FileMetaDataset()
@@ -262,12 +271,7 @@ def enhanced_object(name, case, stored):
 
 
 def add_enhanced(name, case, number, arrays):
-    stored = phantom(number)
-    if case.get("signed"):
-        stored = stored - 1024
-        case.setdefault("intercept", 0)
-    if case["bits"] == 8:
-        stored = np.clip(stored // 8, 0, 255)
+    stored = stored_values(number, case)
     folder = FIXTURES / name
     folder.mkdir(parents=True)
     enhanced_object(name, case, stored).save_as(folder / "a.dcm", enforce_file_format=True)
@@ -294,12 +298,7 @@ def main():
     for number, (name, case) in enumerate(CASES.items()):
         case = dict(case)
         predictor, per_slice = case.pop("predictor", None), case.pop("per_slice", False)
-        stored = phantom(number)
-        if case.get("signed"):
-            stored = stored - 1024
-            case.setdefault("intercept", 0)
-        if case["bits"] == 8:
-            stored = np.clip(stored // 8, 0, 255)
+        stored = stored_values(number, case)
         folder = FIXTURES / name
         folder.mkdir(parents=True)
         for z in range(SHAPE[0]):

@@ -239,6 +239,12 @@ struct Kept {
     frame_starts: Vec<usize>,
 }
 
+impl Kept {
+    fn frames(self) -> Frames {
+        Frames { all: [self.object.bytes, self.shared.bytes].concat(), own: self.frames }
+    }
+}
+
 impl<R: Read + Seek> Walker<R> {
     /// The file meta group: always explicit little endian, ends where the group number changes.
     fn meta_group(&mut self) -> Result<Meta, ScanError> {
@@ -283,16 +289,13 @@ impl<R: Read + Seek> Walker<R> {
             Ok(pixels) => pixels,
             Err(ScanError::Damaged(words)) => {
                 return Err(match parse(&kept.object.bytes) {
-                    Ok(object) => {
-                        let frames =
-                            Frames { all: [kept.object.bytes, kept.shared.bytes].concat(), own: kept.frames };
-                        ScanError::Cut(words, Box::new(Before { object, frames }))
-                    }
+                    Ok(object) => ScanError::Cut(words, Box::new(Before { object, frames: kept.frames() })),
                     Err(_) => ScanError::Damaged(words),
                 });
             }
             Err(e) => return Err(e),
         };
+        let frame_starts = std::mem::take(&mut kept.frame_starts);
         Ok(Scanned {
             object: parse(&kept.object.bytes)?,
             transfer_syntax: meta.transfer_syntax,
@@ -300,8 +303,8 @@ impl<R: Read + Seek> Walker<R> {
             encoding: self.encoding,
             pixels,
             has_modality_lut: kept.has_modality_lut,
-            frames: Frames { all: [kept.object.bytes, kept.shared.bytes].concat(), own: kept.frames },
-            frame_starts: kept.frame_starts,
+            frames: kept.frames(),
+            frame_starts,
             inflated: None,
         })
     }
@@ -332,7 +335,9 @@ impl<R: Read + Seek> Walker<R> {
                     let frames = &mut kept.frames;
                     self.each_item(&element, &mut |walker, item| {
                         if frames.len() == MAX_FRAMES {
-                            return damaged("it describes more than 16384 frames, and no more are read");
+                            let words =
+                                format!("it describes more than {MAX_FRAMES} frames, and no more are read");
+                            return Err(ScanError::Damaged(words));
                         }
                         let mut own = Elements::default();
                         walker.functional_groups(item, &mut own)?;

@@ -51,7 +51,7 @@ impl Layout {
     }
 }
 
-/// Puts slices in order along the normal, or by number where positions are missing (see [`take_placeless`])
+/// Puts slices in order along the normal, or by number where positions are missing (see [`take_placeless`]).
 ///
 /// # Errors
 /// Directions that are none, or no order at all.

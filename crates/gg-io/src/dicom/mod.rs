@@ -7,7 +7,7 @@
 //!
 //! An enhanced object (many frames in one file) is taken apart into slices while its header is read: each frame gets
 //! the header that a single image would have, with its functional groups over what the object says as a whole, and the
-//! place of its pixels, of which no more is read at once than one frame.
+//! place of its pixels, of which a thread reads one frame at a time.
 //!
 //! Missing slices: a file that cannot be read is left out with a warning that says where its slice belongs, as far as
 //! the header in front of the damage tells. A hole in z that such files explain (those that belong there, and those of

@@ -391,7 +391,7 @@ fn drop_repeats(
                 return Err(ReadError::TwoSlicesAtOnePosition { slice, positions });
             }
             let hash = hash.map_or_else(|| files.of(paths, one.file), Ok)?;
-            readable.push((slices[i].instance_number, hash, i));
+            readable.push((one.instance_number, hash, i));
         }
         // Which of equal slices stays is decided by content, so that names have no say in the hash.
         readable.sort();

@@ -26,12 +26,14 @@ pub(super) fn unread_objects(skipped: &[Skip]) -> Option<Warning> {
 pub(super) fn warn_lost(slices: &[SliceHeader], lost: &[Lost], warnings: &mut Vec<Warning>) {
     let (placeless, lost): (Vec<&Lost>, Vec<&Lost>) = lost.iter().partition(|l| l.placeless);
     if !placeless.is_empty() {
-        let (do_not, were) = if placeless.len() == 1 { ("does not", "was") } else { ("do not", "were") };
+        let (say, were) = match placeless.len() {
+            1 => ("does not say where it lies", "was"),
+            _ => ("do not say where they lie", "were"),
+        };
         let message = format!(
-            "{} {do_not} say where it lies, as the others do, and {were} left out: no millilitres are reported",
+            "{} {say}, as the others do, and {were} left out: no millilitres are reported",
             counted(placeless.len(), "slice")
         );
-        let message = if placeless.len() == 1 { message } else { message.replacen("it lies", "they lie", 1) };
         warnings.push(Warning::new("slices_without_place", message));
     }
     let what = match lost.iter().filter(|l| l.frame.is_some()).count() {
