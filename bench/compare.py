@@ -12,6 +12,8 @@ import argparse, json, os, platform, statistics, subprocess, sys
 a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 a.add_argument("--groundglass", required=True, help="the program to measure")
 a.add_argument("--torch-script", required=True, help="the other side")
+a.add_argument("--modes", nargs="+", choices=["fp32", "bf16"], default=["fp32", "bf16"],
+               help="precisions of the other side; bf16 takes minutes a step on a processor that lacks it")
 a.add_argument("--threads", type=int, default=os.cpu_count())
 a.add_argument("--rounds", type=int, default=3, help="turns of each side")
 a.add_argument("--repeats", type=int, default=12, help="steps behind each median of our side")
@@ -51,7 +53,7 @@ for i in range(a.rounds):
     print(f"round {i + 1} of {a.rounds}", file=sys.stderr)
     answer, rows = ours()
     figures += [dict(row, side="groundglass", precision=p) for p, row in rows.items()]
-    figures += [dict(side="torch", precision=mode, **theirs(mode)) for mode in ["fp32", "bf16"]]
+    figures += [dict(side="torch", precision=mode, **theirs(mode)) for mode in a.modes]
 if a.json:
     with open(a.json, "w") as f:
         json.dump(figures, f, indent=1)
@@ -73,7 +75,7 @@ for side, precision in dict.fromkeys((f["side"], f["precision"]) for f in figure
     print(f"| {engine} | {precision} | {train} | {predict:.1f} | {mb_train} / {mb_predict} |")
 print("\n| torch / groundglass | training step | predict | peak memory, train | peak memory, predict |\n|---|---|---|---|---|")
 for precision in dict.fromkeys(f["precision"] for f in figures if f["side"] == "groundglass"):
-    for other in ["fp32", "bf16"]:
+    for other in a.modes:
         pairs = [(median("torch", other, k), median("groundglass", precision, k)) for k in KEYS]
         cells = [f"{t / g:.2f}" if t and g else "-" for t, g in pairs]
         print(f"| torch {other} / ours {precision} | " + " | ".join(cells) + " |")

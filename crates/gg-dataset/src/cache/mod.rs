@@ -238,7 +238,8 @@ impl Cache {
             .into_values()
             .map(|(n, w)| match total {
                 1 => w.clone(),
-                _ => Warning::new(&w.code, format!("{n} of {total} cases, the first: {}", w.message)),
+                _ if n == 1 => Warning::new(&w.code, format!("1 of {total} cases: {}", w.message)),
+                _ => Warning::new(&w.code, format!("{n} of {total} cases; of one of them: {}", w.message)),
             })
             .collect();
         if twice > 0 {

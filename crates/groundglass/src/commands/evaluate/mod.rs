@@ -6,33 +6,29 @@ mod otherwise;
 mod part;
 mod predictions;
 mod remarks;
+mod score;
 mod truth;
+mod words;
 
 use super::{Context, data};
 use crate::args::EvaluateArgs;
 use crate::evaluation_page::{self, Beside};
 use crate::output::{self, Staged};
 use crate::pipeline::{self, Model, Models};
-use crate::scoring::{
-    self, Basis, CaseScores, ClassSection, Measured, Question, ScoredSet, Scores, SliceScore,
-};
+use crate::scoring::{self, Basis, CaseScores, Question, ScoredSet, Scores};
 use crate::scoring_table;
 use crate::seen::{self, Asked};
-use crate::words::number;
 use anyhow::{Result, bail};
 use gg_dataset::{Case, Dataset, Datasets, LEAK, LoadedCase, PATIENTS_LEAK, Parts, Structure};
-use gg_eval::{
-    Coverage, FreeSummary, IntervalFit, LogitCounts, MaskState, SegScores, missing_scores, patient_score,
-    seg_scores,
-};
+use gg_eval::{IntervalFit, LogitCounts, SegScores};
 use gg_imaging::PrepareConfig;
 use gg_report::{Comparison, SlicePicture};
-use gg_volume::{AxisMap, LabelVolume, Volume, Warned, Warning};
+use gg_volume::{LabelVolume, Warned, Warning};
 use otherwise::Otherwise;
 use part::Chosen;
 use predictions::Folder;
-use std::path::Path;
 use truth::Against;
+pub(crate) use words::{class_sections, free_words, interval_words, set_words};
 
 /// Where predicted masks come from.
 enum Source<'a> {
@@ -75,7 +71,7 @@ struct Scored {
 
 pub(super) fn run(context: &Context, args: EvaluateArgs) -> Result<()> {
     let scores = evaluate(context, &args)?;
-    context.answer(&scores, || summary(&scores, &args.out.out))
+    context.answer(&scores, || words::summary(&scores, &args.out.out))
 }
 
 /// Scores and writes everything; `quickstart` calls it too.
@@ -134,7 +130,7 @@ pub(crate) fn evaluate_with_pictures(context: &Context, args: &EvaluateArgs) -> 
         let predicted = predict(context, &mut source, case, &loaded)?;
         let data_set = sets.sets.iter().position(|s| std::ptr::eq(s, set)).unwrap_or(0);
         let of = (data_set, Question::of(set.layout));
-        let mut one = score(case, of, &loaded, &predicted, &chosen)?;
+        let mut one = score::score(case, of, &loaded, &predicted, &chosen)?;
         if let Source::Folder(_) = source {
             one.otherwise = otherwise::look(&one.case, &loaded, &predicted);
         }
@@ -290,216 +286,4 @@ fn predict(
             })
         }
     }
-}
-
-fn score(
-    case: &Case,
-    (data_set, question): (usize, Question),
-    loaded: &LoadedCase,
-    predicted: &Predicted,
-    chosen: &Chosen,
-) -> Result<Scored> {
-    let ct = &loaded.scan.ct;
-    let map = ct.grid.axis_map();
-    let n = map.canonical_shape(ct.voxels.shape())[0];
-    let part = chosen.slices(&case.case_id, n);
-    let cut = |labels: &LabelVolume| match &part {
-        Some(slices) => keep_slices(labels, &map, slices),
-        None => Ok(labels.clone()),
-    };
-    let spacing = ct.grid.trusted_spacing_mm();
-    let segmentation = |pred: &Option<LabelVolume>,
-                        truth: &Option<LabelVolume>|
-     -> Result<Option<SegScores>> {
-        let (Some(pred), Some(truth)) = (pred, truth) else { return Ok(None) };
-        match &part {
-            None => Ok(Some(seg_scores(pred, truth, spacing))),
-            Some(_) => {
-                // The stored axes may be turned; a canonical copy has canonical spacing.
-                let spacing = spacing.map(|s| map.canonical(s));
-                let scores = seg_scores(&cut(pred)?, &cut(truth)?, spacing);
-                // Slices that are no neighbours have no surface in common: no distances.
-                Ok(Some(SegScores { hd95_mm: None, hd95_vox: None, nsd_2mm: None, nsd_vox: None, ..scores }))
-            }
-        }
-    };
-    let missing = |pred: &Option<LabelVolume>, truth: &Option<LabelVolume>| -> Result<Option<SegScores>> {
-        match (pred, truth) {
-            (None, Some(truth)) => Ok(Some(missing_scores(&cut(truth)?))),
-            _ => Ok(None),
-        }
-    };
-    let ml = ct.grid.voxel_ml().ok();
-    let measure = |lung: &Option<LabelVolume>, infection: &Option<LabelVolume>| -> Result<[Option<f64>; 3]> {
-        let Some(lung) = lung else { return Ok([None; 3]) };
-        let lung = cut(lung)?;
-        let lungs = lung.count_foreground();
-        let infected = infection.as_ref().map(cut).transpose()?.map(|infection| {
-            lung.data().iter().zip(infection.data()).filter(|&(&l, &i)| l != 0 && i != 0).count()
-        });
-        let percent = infected.filter(|_| lungs > 0).map(|i| 100.0 * i as f64 / lungs as f64);
-        Ok([percent, ml.map(|ml| ml * lungs as f64), ml.zip(infected).map(|(ml, i)| ml * i as f64)])
-    };
-    let truth = measure(&loaded.lung, &loaded.infection)?;
-    let pred = measure(&predicted.lung, &predicted.infection)?;
-    let [percent_of_lung, lung_ml, infection_ml] = std::array::from_fn(|i| Measured::of(truth[i], pred[i]));
-    let true_lung_voxels =
-        loaded.lung.as_ref().map(cut).transpose()?.map(|lung| lung.count_foreground() as u64);
-    let slice_scores = predicted
-        .probabilities
-        .iter()
-        .enumerate()
-        .filter(|(z, _)| part.as_ref().is_none_or(|p| p.contains(z)))
-        .filter_map(|(z, probability)| {
-            let truth = loaded.slice_infected.as_ref().and_then(|t| t.get(z).copied().flatten());
-            Some(SliceScore { slice: z, probability: (*probability)?, truth })
-        })
-        .collect();
-    // Probabilities of voxels and of the CT are those of the whole scan: they say nothing of a part of it.
-    let whole = part.is_none();
-    let found_percent = percent_of_lung.and_then(|p| p.pred);
-    let interval = found_percent.zip(predicted.interval.as_ref());
-    let probabilities: Vec<f32> = predicted.probabilities.iter().copied().flatten().collect();
-    let by_slice = truth::by_slice(loaded, predicted, part.as_deref(), &map);
-    let mut warnings = loaded.warnings.clone();
-    warnings.extend(predicted.warnings.iter().filter(|w| !loaded.warnings.contains(w)).cloned());
-    Ok(Scored {
-        otherwise: None,
-        missing: [missing(&predicted.lung, &loaded.lung)?, missing(&predicted.infection, &loaded.infection)?],
-        case: CaseScores {
-            case_id: case.case_id.clone(),
-            patient: case.patient.clone(),
-            data_set,
-            sha256: loaded.scan.sha256.clone(),
-            intensity: ct.intensity.clone(),
-            question,
-            slices: part.as_ref().map_or(n, Vec::len),
-            lung: segmentation(&predicted.lung, &loaded.lung)?,
-            infection: segmentation(&predicted.infection, &loaded.infection)?,
-            percent_of_lung,
-            percent_of_lung_interval: interval.map(|(percent, fit)| fit.around(percent)),
-            infection_free: by_slice.free,
-            voxels: if whole { predicted.voxels.clone() } else { [None, None] },
-            true_lung_voxels,
-            lung_ml,
-            infection_ml,
-            classify_threshold: predicted.classifier.map(|c| c.threshold),
-            classify_temperature: predicted.classifier.and_then(|c| c.temperature),
-            area_weighed: predicted.area_weighed,
-            patient_score: patient_score(&probabilities, found_percent).filter(|_| whole),
-            shows_infection: truth::shows_infection(case, loaded),
-            slice_areas: by_slice.areas,
-            slice_scores,
-            warnings,
-        },
-    })
-}
-
-/// The chosen canonical slices alone, as a canonical volume.
-fn keep_slices(labels: &LabelVolume, map: &AxisMap, slices: &[usize]) -> Result<LabelVolume> {
-    let [_, h, w] = map.canonical_shape(labels.shape());
-    let mut values = vec![0u8; slices.len() * h * w];
-    for (&z, out) in slices.iter().zip(values.chunks_exact_mut(h * w)) {
-        map.read_slice(labels, z, out);
-    }
-    Ok(Volume::from_vec([slices.len(), h, w], values)?)
-}
-
-fn summary(scores: &Scores, out: &Path) -> String {
-    let number = |v: Option<f64>| number(v, 3);
-    let mut lines = vec![format!(
-        "{} cases of {} patients, part `{}`{}{}",
-        scores.cases.len(),
-        scores.patients,
-        scores.part,
-        scores.leak.as_ref().map_or(String::new(), |l| format!("; {l}")),
-        seen::not_held_out(&scores.warnings).map_or(String::new(), |words| format!("; {words}"))
-    )];
-    for (name, section) in [("lung", &scores.lung), ("infection", &scores.infection)] {
-        if let Some(s) = section {
-            let d = &s.summary.dice;
-            lines.push(format!(
-                "{name:<10} Dice {} (95 % interval {} to {}, {} patients{})",
-                number(d.mean),
-                number(d.low),
-                number(d.high),
-                d.n_groups,
-                match s.summary.missing_predictions {
-                    0 => String::new(),
-                    n => format!("; missing predictions: {n}, each counts as 0"),
-                }
-            ));
-        }
-    }
-    let missing = |s: &Option<SegScores>| s.as_ref().is_some_and(|s| s.state == MaskState::Missing);
-    let left_out = match scores.cases.iter().filter(|c| missing(&c.lung) || missing(&c.infection)).count() {
-        0 => String::new(),
-        n => format!(" ({n} cases that lack a mask are left out)"),
-    };
-    if let Some(b) = &scores.percent_of_lung {
-        let median = number(b.median_absolute_error);
-        lines.push(format!("percentage error: median {median} points{left_out}"));
-    } else if let n @ 1.. = scores.cases.iter().filter(|c| remarks::lacks_lungs(c)).count() {
-        lines.push(format!(
-            "percentage error: none, as the predicted lungs of {n} cases are empty, and no other has a percentage"
-        ));
-    }
-    if let Some(c) = &scores.percent_of_lung_interval {
-        lines.push(format!("           {}", interval_words(c)));
-    }
-    if let Some(f) = &scores.infection_free_slices {
-        lines.push(format!("           {}", free_words(f)));
-    }
-    lines.extend(set_words(scores));
-    for (name, section) in class_sections(scores) {
-        let s = &section.scores;
-        lines.push(format!(
-            "{name:<10} AUROC {}, accuracy {}, precision {}, recall {}, F1 {} ({} positive, {} negative){left_out}",
-            number(s.auroc),
-            number(s.accuracy),
-            number(s.precision),
-            number(s.recall),
-            number(s.f1),
-            s.positives,
-            s.negatives
-        ));
-    }
-    lines.push(format!("report: {}", out.join("report.html").display()));
-    lines.join("\n")
-}
-
-/// The questions of yes and no that were answered, by short names.
-pub(super) fn class_sections(scores: &Scores) -> Vec<(&'static str, &ClassSection)> {
-    let all = [
-        ("slices", &scores.classification),
-        ("by area", &scores.classification_by_area),
-        ("images", &scores.images),
-        ("patients", &scores.patients_with_infection),
-    ];
-    all.into_iter().filter_map(|(name, section)| Some((name, section.as_ref()?))).collect()
-}
-
-/// What intervals around percentages are worth, in words.
-pub(super) fn interval_words(c: &Coverage) -> String {
-    format!(
-        "its intervals hold the truth of {} of {} patients; median width {} points",
-        (c.coverage * c.patients as f64).round(),
-        c.patients,
-        number(Some(c.median_width), 1)
-    )
-}
-
-/// Each of several data sets by itself, a line each.
-pub(super) fn set_words(scores: &Scores) -> Vec<String> {
-    scores.by_data_set.iter().map(|set| format!("  {}", evaluation_page::set_sentence(set, scores))).collect()
-}
-
-/// False infection on slices without any, in words.
-pub(super) fn free_words(f: &FreeSummary) -> String {
-    format!(
-        "on {} slices without infection {} % of the lung found falsely, in {} of them anything",
-        f.slices,
-        number(f.false_percent_of_lung.mean, 3),
-        f.slices_with_finds
-    )
 }

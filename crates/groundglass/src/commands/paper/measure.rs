@@ -1,6 +1,7 @@
 //! What each network of `paper` says of each slice that validates or tests, counted so that every fault can be put in and
 //! taken out of the same predictions.
 
+use super::PREDICTED_IN;
 use super::plan::{Recipe, Run};
 use crate::args::PaperArgs;
 use crate::commands::{Context, data};
@@ -86,7 +87,7 @@ pub(super) fn measure(
     runs: &[(Run, &Parts, &Path)],
     cache: &Path,
 ) -> Result<(Cases, Vec<Measured>)> {
-    let processor = context.processor(None)?;
+    let processor = context.processor(Some(PREDICTED_IN))?;
     let mut loaded_runs = Vec::new();
     for (run, parts, path) in runs {
         let bundle = Bundle::from_bytes(&Bundle::read(path)?).with_context(|| path.display().to_string())?;

@@ -11,7 +11,8 @@ use super::evaluate::{Pictures, evaluate_with_pictures};
 use super::train::{told_beside_scores, train};
 use super::{Context, data};
 use crate::args::{
-    BundleArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PaperArgs, PartName, StoreName, TrainArgs,
+    BundleArgs, CacheArgs, EvaluateArgs, FoldArgs, OutArgs, PaperArgs, PartName, PrecisionName, StoreName,
+    TrainArgs,
 };
 use crate::failure::Usage;
 use crate::model_file::BUNDLE;
@@ -28,6 +29,9 @@ use plan::{Recipe, Run, SplitName};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// What networks are predicted in, on any processor: scores and faults speak of the same calls.
+const PREDICTED_IN: PrecisionName = PrecisionName::Fp32;
 
 /// All files besides those of the folders with markers of their own.
 const FILES: [&str; 11] = [
@@ -308,7 +312,7 @@ fn evaluate_args(args: &PaperArgs, run: Run, cache: &Path) -> EvaluateArgs {
         fold: fold_args(args, run),
         read: args.read.clone(),
         resamples: args.resamples,
-        precision: None,
+        precision: Some(PREDICTED_IN),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::faults::{All, Fault, Row, paper_dice, pooled};
 use super::figures::{self, Drawn};
 use super::plan::{QUICK, Recipe, SplitName};
-use super::{Scored, folder};
+use super::{PREDICTED_IN, Scored, folder};
 use crate::args::PaperArgs;
 use crate::evaluation_page::FEW_PATIENTS;
 use crate::manifest::Program;
@@ -36,6 +36,9 @@ pub(super) struct Basis {
     pub(super) seed: u64,
     pub(super) epochs: [u64; 3],
     pub(super) size: usize,
+    /// Precision of training, and of all predictions.
+    pub(super) trained_in: &'static str,
+    pub(super) predicted_in: &'static str,
     pub(super) program: Program,
     pub(super) warnings: Vec<Warning>,
 }
@@ -67,6 +70,8 @@ impl Basis {
                 settings.infection.train.epochs,
             ],
             size: settings.prepare.size,
+            trained_in: args.precision.meaning().name(),
+            predicted_in: PREDICTED_IN.meaning().name(),
             program: Program::this(),
             warnings,
         }
@@ -296,7 +301,10 @@ fn facts(basis: &Basis) -> Vec<Fact> {
         Fact::new("Splits", format!("fold {} of 0 to {}, seed {}", basis.fold, basis.folds - 1, basis.seed)),
         Fact::new("Epochs", format!("{classify} (CNN), {lung} (lung), {infection} (infection)")),
         Fact::new("Pictures", format!("{0} x {0}", basis.size)),
-        Fact::new("Fidelity", basis.fidelity()),
+        Fact::new(
+            "Arithmetic",
+            format!("trained in {}, predicted in {}", basis.trained_in, basis.predicted_in),
+        ),
     ];
     if !basis.changed.is_empty() {
         facts.push(Fact::new("Changed from the profile `paper`", basis.changed.join("; ")));
