@@ -21,7 +21,8 @@ use gg_io::Scan;
 use gg_report::SlicePicture;
 use gg_volume::{AxisMap, CtVolume, Grid, IntensityKind, LabelVolume, Orientation, Warning};
 use rayon::prelude::*;
-pub(crate) use record::{Analysis, Classification, Input, SliceRow};
+pub(crate) use record::{Analysis, SliceRow};
+use record::{Classification, Input};
 use std::path::Path;
 
 /// Version of `analysis.json`.

@@ -51,6 +51,22 @@ impl Compute {
             precision: arithmetic.precision.name().to_owned(),
         }
     }
+
+    /// Names what another part of the work computed with, where that differs.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let parts = [
+            (&mut self.device, &other.device),
+            (&mut self.instruction_set, &other.instruction_set),
+            (&mut self.precision, &other.precision),
+        ];
+        for (named, more) in parts {
+            for one in more.split(", ") {
+                if !named.split(", ").any(|n| n == one) {
+                    *named = format!("{named}, {one}");
+                }
+            }
+        }
+    }
 }
 
 /// How a model was trained: the manifest inside its bundle.
@@ -266,5 +282,19 @@ mod tests {
         assert!(with(scored(serde_json::Value::Null), None).contains("one class only"));
         assert!(with(serde_json::json!({ "validation": null }), None).contains("want of a validation part"));
         assert!(with(serde_json::Value::Null, None).contains("does not say"));
+    }
+
+    #[test]
+    fn what_computed_is_named_once() {
+        let of = |device: &str, precision: &str| Compute {
+            device: device.to_owned(),
+            instruction_set: "avx2".to_owned(),
+            precision: precision.to_owned(),
+        };
+        let mut all = of("cpu", "int8");
+        for more in [of("cpu", "fp32"), of("gpu, cpu", "int8, fp32")] {
+            all.add(&more);
+        }
+        assert_eq!(all, of("cpu, gpu", "int8, fp32"));
     }
 }

@@ -159,14 +159,7 @@ impl Models {
     pub(crate) fn compute(&self) -> Compute {
         let mut all = self.all().filter_map(Model::compute);
         let Some(mut compute) = all.next() else { return Compute::new("none", self.on.arithmetic) };
-        for other in all {
-            if !compute.device.split(", ").any(|d| d == other.device) {
-                compute.device = format!("{}, {}", compute.device, other.device);
-            }
-            if !compute.precision.split(", ").any(|p| p == other.precision) {
-                compute.precision = format!("{}, {}", compute.precision, other.precision);
-            }
-        }
+        all.for_each(|other| compute.add(&other));
         compute
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct PaperArgs {
     /// Number of bootstrap resamples behind each interval, 10 to 100000
     #[arg(long, default_value_t = 2000, value_name = "N", value_parser = parse_resamples)]
     pub(crate) resamples: usize,
-    /// What the convolutions multiply while training; the weights stay fp32
+    /// What the convolutions multiply while training; the weights stay fp32, and so is what is predicted
     #[arg(long, value_enum, default_value = "fp32")]
     pub(crate) precision: PrecisionName,
     #[command(flatten)]

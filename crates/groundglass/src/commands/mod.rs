@@ -122,7 +122,7 @@ fn instruction_set() -> Result<Isa> {
 }
 
 impl PrecisionName {
-    pub(crate) fn meaning(self) -> Precision {
+    fn meaning(self) -> Precision {
         match self {
             Self::Fp32 => Precision::Fp32,
             Self::Bf16 => Precision::Bf16,

@@ -61,6 +61,8 @@ fn a_slice_is_explained_on_the_grid_of_the_input_by_both_variants_and_for_both_k
         assert!(ran.stdout.starts_with("slice 9: probability 0."), "{}", ran.stdout);
         let found = json(&out.join("explanation.json"));
         assert_eq!(found["intensity"]["kind"], kind);
+        assert_eq!(found["compute"]["precision"], "fp32", "both maps");
+        assert!(!found["compute_of_masks"]["precision"].as_str().unwrap().is_empty());
         assert!(found["pixels"]["lung"].as_u64().unwrap() > 0, "{found}");
         for map in ["grad_cam", "occlusion"] {
             let numbers = &found[map]["map"];

@@ -89,6 +89,13 @@ fn the_paper_is_reproduced_from_phantoms_to_figures_and_goes_on_where_it_was_sto
     }
     // Blank slices can only add false calls; a threshold from the test can only be better.
     let row = |fault: usize, i: usize, key: &str| faults[fault]["rows"][i][key].as_f64();
+    // Scores and faults speak of the same calls, on any processor.
+    assert_eq!(found["predicted_in"], "fp32");
+    assert_eq!(f1["slice_split"]["value"].as_f64(), row(0, 0, "with_fault"));
+    assert_eq!(f1["patient_split"]["value"].as_f64(), row(0, 0, "repaired"));
+    for run in ["slice-classify", "patient-infection"] {
+        assert_eq!(json(&whole.join("scores").join(run).join("scores.json"))["compute"]["precision"], "fp32");
+    }
     for i in 0..2 {
         assert!(row(3, i, "with_fault") >= row(3, i, "repaired"));
         assert!(row(5, i, "with_fault") >= row(5, i, "repaired"));

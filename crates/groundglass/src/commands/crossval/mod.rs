@@ -111,6 +111,9 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
         });
         scoring::add_sets(&mut whole.data_sets, &scores.data_sets);
         whole.models.extend(scores.models);
+        if let (Some(whole), Some(of_fold)) = (&mut whole.compute, &scores.compute) {
+            whole.add(of_fold);
+        }
         for warning in scores.warnings {
             if !whole.warnings.contains(&warning) {
                 whole.warnings.push(warning);

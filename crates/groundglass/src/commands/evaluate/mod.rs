@@ -28,7 +28,7 @@ use otherwise::Otherwise;
 use part::Chosen;
 use predictions::Folder;
 use truth::Against;
-pub(crate) use words::{class_sections, free_words, interval_words, set_words};
+pub(super) use words::{class_sections, free_words, interval_words, set_words};
 
 /// Where predicted masks come from.
 enum Source<'a> {

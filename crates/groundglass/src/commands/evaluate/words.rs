@@ -72,7 +72,7 @@ pub(super) fn summary(scores: &Scores, out: &Path) -> String {
 }
 
 /// The questions of yes and no that were answered, by short names.
-pub(crate) fn class_sections(scores: &Scores) -> Vec<(&'static str, &ClassSection)> {
+pub(in crate::commands) fn class_sections(scores: &Scores) -> Vec<(&'static str, &ClassSection)> {
     let all = [
         ("slices", &scores.classification),
         ("by area", &scores.classification_by_area),
@@ -83,7 +83,7 @@ pub(crate) fn class_sections(scores: &Scores) -> Vec<(&'static str, &ClassSectio
 }
 
 /// What intervals around percentages are worth, in words.
-pub(crate) fn interval_words(c: &Coverage) -> String {
+pub(in crate::commands) fn interval_words(c: &Coverage) -> String {
     format!(
         "its intervals hold the truth of {} of {} patients; median width {} points",
         (c.coverage * c.patients as f64).round(),
@@ -93,12 +93,12 @@ pub(crate) fn interval_words(c: &Coverage) -> String {
 }
 
 /// Each of several data sets by itself, a line each.
-pub(crate) fn set_words(scores: &Scores) -> Vec<String> {
+pub(in crate::commands) fn set_words(scores: &Scores) -> Vec<String> {
     scores.by_data_set.iter().map(|set| format!("  {}", evaluation_page::set_sentence(set, scores))).collect()
 }
 
 /// False infection on slices without any, in words.
-pub(crate) fn free_words(f: &FreeSummary) -> String {
+pub(in crate::commands) fn free_words(f: &FreeSummary) -> String {
     format!(
         "on {} slices without infection {} % of the lung found falsely, in {} of them anything",
         f.slices,

@@ -52,7 +52,10 @@ struct Explanation {
     warnings: Vec<Warning>,
     models: Vec<ModelUsed>,
     program: Program,
+    /// Of both maps and the probability of the network.
     compute: Compute,
+    /// Of the masks, which are those that `analyze` makes.
+    compute_of_masks: Compute,
 }
 
 #[derive(Serialize)]
@@ -160,6 +163,7 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
 
     let used = models.used();
     let classifier = models.classify.take().ok_or_else(|| anyhow!("there is no classifier"))?;
+    let compute_of_masks = models.compute();
     let bundle = &classifier.bundle;
     let prepared = gg_imaging::prepare(ct, &map, &bundle.info.prepare).drain_into(&mut warnings);
     let Some(index) = prepared.ways.iter().position(|way| way.z == z) else {
@@ -249,6 +253,7 @@ fn explain(context: &Context, args: &ExplainArgs, path: &Path, z: usize) -> Resu
         models: used,
         program: Program::this(),
         compute: Compute::new("burn-flex for Grad-CAM, cpu for occlusion", arithmetic),
+        compute_of_masks,
     };
     Ok(Explained { explanation, picture, cam: cam_map, hidden: hidden_map })
 }
@@ -313,6 +318,7 @@ fn share(value: Option<f64>) -> String {
 }
 
 fn page(e: &Explanation, scene: gg_report::Scene) -> StudyReport {
+    let words = |c: &Compute| format!("{}, {}, {}", c.device, c.instruction_set, c.precision);
     let row = |name: &str, m: &MapNumbers| {
         vec![
             name.to_owned(),
@@ -376,10 +382,8 @@ fn page(e: &Explanation, scene: gg_report::Scene) -> StudyReport {
                     format!("{} (confidence {:.2})", kind_in_words(e.intensity.kind), e.intensity.confidence),
                 ),
                 Fact::new("Stored index of the slice", e.stored_index.to_string()),
-                Fact::new(
-                    "Computed with",
-                    format!("{}, {}, {}", e.compute.device, e.compute.instruction_set, e.compute.precision),
-                ),
+                Fact::new("Computed with", words(&e.compute)),
+                Fact::new("Masks computed with", words(&e.compute_of_masks)),
             ],
             models: e
                 .models

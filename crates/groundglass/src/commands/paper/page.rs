@@ -36,7 +36,7 @@ pub(super) struct Basis {
     pub(super) seed: u64,
     pub(super) epochs: [u64; 3],
     pub(super) size: usize,
-    /// Precision of training, and of all predictions.
+    /// Precision of training, in which epochs and thresholds were chosen too; and of all that is reported.
     pub(super) trained_in: &'static str,
     pub(super) predicted_in: &'static str,
     pub(super) program: Program,
