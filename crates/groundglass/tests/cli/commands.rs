@@ -169,7 +169,7 @@ fn the_models_in_the_box_are_scored_begun_with_and_told_from_files_by_their_task
     assert!(used("lung") && used("infection"), "{scores}");
     // Coarse phantoms: what the network makes of them lies near 0.8, by the precision above or below.
     let dice = scores["lung"]["summary"]["dice"]["mean"].as_f64().unwrap();
-    assert!(dice > 0.7, "{dice}");
+    assert!(dice > 0.78, "{dice}");
     let none = dir.path().join("none");
     groundglass(&["evaluate", arg(&set), "--model", "heart", "--out", arg(&none)])
         .refused(2, &["heart", "infection", "nor a file"]);

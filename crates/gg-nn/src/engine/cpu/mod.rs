@@ -367,17 +367,20 @@ fn keep_flat(program: &Program, weights: &Weights, kept: &mut Weights) {
 fn flat_layers(head: &[Flat], weights: &Weights, n: usize, mut x: Vec<f32>) -> Vec<f32> {
     for layer in head {
         match layer {
-            Flat::Linear { name, outputs } => {
-                let mut y = vec![0.0; n * outputs];
-                let weight = weights.values(&format!("{name}.weight"));
-                dense(&x, weight, weights.values(&format!("{name}.bias")), n, &mut y);
-                x = y;
-            }
+            Flat::Linear { name, outputs } => x = linear(&x, weights, name, n, *outputs),
             Flat::Relu => x.iter_mut().for_each(|v| *v = v.max(0.0)),
             Flat::Dropout { .. } => {}
         }
     }
     x
+}
+
+/// What a dense layer makes of `n` rows.
+fn linear(x: &[f32], weights: &Weights, name: &str, n: usize, outputs: usize) -> Vec<f32> {
+    let mut y = vec![0.0; n * outputs];
+    let [weight, bias] = ["weight", "bias"].map(|of| weights.values(&format!("{name}.{of}")));
+    dense(x, weight, bias, n, &mut y);
+    y
 }
 
 fn lost() -> EngineError {

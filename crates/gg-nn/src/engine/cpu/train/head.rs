@@ -1,9 +1,10 @@
 //! The dense layers behind the last step, and back.
 
+use super::super::linear;
 use super::super::program::Flat;
 use crate::engine::{DropoutKey, dropout_mask};
 use crate::weights::{Tensor, Weights};
-use gg_kernels::{dense, dense_backward};
+use gg_kernels::dense_backward;
 
 /// The dense layers: logits, and the input of each layer (for dropout its factors).
 pub(super) fn head_forward(
@@ -17,9 +18,7 @@ pub(super) fn head_forward(
     for layer in head {
         match layer {
             Flat::Linear { name, outputs } => {
-                let mut y = vec![0.0; n * outputs];
-                let weight = weights.values(&format!("{name}.weight"));
-                dense(&x, weight, weights.values(&format!("{name}.bias")), n, &mut y);
+                let y = linear(&x, weights, name, n, *outputs);
                 kept.push(std::mem::replace(&mut x, y));
             }
             Flat::Relu => {
