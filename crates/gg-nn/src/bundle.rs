@@ -21,7 +21,7 @@ use std::path::Path;
 /// Version of the file's format that this program writes; it reads all up to it. Format 1 has no temperature, no
 /// interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the clean-up of that
 /// time.
-pub const BUNDLE_FORMAT: u32 = 5;
+pub const BUNDLE_FORMAT: u32 = 6;
 /// Larger files are no bundles; nothing of them is read.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 

@@ -86,6 +86,39 @@ impl Predictor {
         })
     }
 
+    /// Several predictors of one model, for as many threads; where the engine can, they share its weights.
+    ///
+    /// # Errors
+    /// As [`Predictor::load`].
+    pub fn load_several(
+        bundle: &Bundle,
+        on: impl Into<Processor>,
+        count: usize,
+    ) -> Result<Vec<Self>, EngineError> {
+        let on = on.into();
+        let mut all: Vec<Self> = Vec::with_capacity(count);
+        while all.len() < count {
+            let twin = match all.first_mut() {
+                Some(first) => first.twin()?,
+                None => None,
+            };
+            all.push(match twin {
+                Some(twin) => twin,
+                None => Self::load(bundle, on.clone())?,
+            });
+        }
+        Ok(all)
+    }
+
+    fn twin(&mut self) -> Result<Option<Self>, EngineError> {
+        let mut networks = Vec::with_capacity(self.networks.len());
+        for (engine, temperature) in &mut self.networks {
+            let Some(twin) = engine.twin(self.size, self.size)? else { return Ok(None) };
+            networks.push((twin, *temperature));
+        }
+        Ok(Some(Self { networks, ..*self }))
+    }
+
     /// The same with probabilities at a temperature of 1, for those who calibrate what they make of several slices.
     pub fn uncalibrated(mut self) -> Self {
         self.temperature = 1.0;
@@ -182,7 +215,7 @@ impl Predictor {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::engine::BurnEngine;
+    use crate::engine::{BurnEngine, CpuEngine, Isa};
     use crate::net::{ClassifierBConfig, NetConfig, UnetConfig};
     use crate::weights::Weights;
 
@@ -216,5 +249,25 @@ mod tests {
             assert_eq!(run(&values, posture), right);
             assert_eq!(back(run(&turned, posture)), right);
         }
+    }
+
+    #[test]
+    fn a_twin_says_the_same_and_keeps_its_weights_where_the_first_gets_others() {
+        let net = NetConfig::Unet(UnetConfig { base: 8, levels: 2, ..UnetConfig::default() });
+        let values: Vec<f32> = (0..32 * 32).map(|i| ((i * 37 + 11) % 101) as f32 / 101.0).collect();
+        let images = Images { values: &values, n: 1, height: 32, width: 32 };
+        let mut first = CpuEngine::new(net.graph().unwrap(), Arithmetic::fp32(Isa::detect())).unwrap();
+        assert_eq!(first.twin(32, 32).err(), Some(EngineError::NoWeights));
+        first.set_weights(&Weights::init(&net, 1).unwrap()).unwrap();
+        let mut twin = first.twin(32, 32).unwrap().unwrap();
+        let said = first.predict(&images).unwrap();
+        assert_eq!(twin.predict(&images).unwrap(), said);
+        first.set_weights(&Weights::init(&net, 2).unwrap()).unwrap();
+        assert_ne!(first.predict(&images).unwrap(), said);
+        assert_eq!(twin.predict(&images).unwrap(), said);
+        // Images of another size than that it was made for.
+        let small = Images { values: &values[..16 * 16], n: 1, height: 16, width: 16 };
+        first.set_weights(&Weights::init(&net, 1).unwrap()).unwrap();
+        assert_eq!(twin.predict(&small).unwrap(), first.predict(&small).unwrap());
     }
 }

@@ -1,6 +1,8 @@
 //! Named arrays and one text as a safetensors file, in memory and on disk.
 //!
-//! The text stands in the file's `__metadata__` under one key, so that the same content always gives the same bytes.
+//! The text, a JSON object, stands in the file's `__metadata__` under one key, so that the same content always gives the
+//! same bytes. It ends in the SHA-256 of itself without that and of all arrays, by which damage is noticed; files of
+//! earlier versions have none.
 //! Reading believes nothing: sizes are checked by the safetensors crate before any array is made, arrays are decoded from
 //! what is there.
 
@@ -9,6 +11,7 @@ use half::{bf16, f16};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
@@ -16,6 +19,10 @@ use std::path::Path;
 
 /// Key of the text in the metadata.
 const TEXT_KEY: &str = "groundglass";
+/// Around the SHA-256 at the end of the text.
+const SEAL: (&str, &str) = ("\"file_sha256\":\"", "\"}");
+/// Hex digits of a SHA-256.
+const DIGITS: usize = 64;
 /// Rights of a written file before the user's mask; temporary files have fewer.
 #[cfg(unix)]
 const FILE_MODE: u32 = 0o666;
@@ -61,6 +68,9 @@ pub enum StoreError {
     /// No text of ours inside.
     #[error("a safetensors file without the description that groundglass writes into it")]
     NoText,
+    /// Another content than was written.
+    #[error("the content has another SHA-256 than the file says: it was damaged or changed")]
+    Hash,
     /// A value too large for the precision.
     #[error("a value of {name} is too large for {precision:?}")]
     Overflow {
@@ -95,8 +105,7 @@ pub(crate) fn encode<'a>(
             TensorView::new(*dtype, shape.to_vec(), bytes).map_err(|e| StoreError::Format(e.to_string()))?;
         views.push((name.as_str(), view));
     }
-    let text = HashMap::from([(TEXT_KEY.to_string(), text.to_string())]);
-    safetensors::serialize(views, Some(text)).map_err(|e| StoreError::Format(e.to_string()))
+    serialize(views, text)
 }
 
 /// A file with the same arrays, byte by byte, and another text.
@@ -106,8 +115,47 @@ pub(crate) fn encode<'a>(
 pub(crate) fn with_text(bytes: &[u8], text: &str) -> Result<Vec<u8>, StoreError> {
     let format = |e: safetensors::SafeTensorError| StoreError::Format(e.to_string());
     let arrays = SafeTensors::deserialize(bytes).map_err(format)?;
-    let text = HashMap::from([(TEXT_KEY.to_string(), text.to_string())]);
-    safetensors::serialize(arrays.tensors(), Some(text)).map_err(format)
+    serialize(arrays.tensors(), text)
+}
+
+fn serialize<N: AsRef<str> + Ord + std::fmt::Display>(
+    arrays: Vec<(N, TensorView<'_>)>,
+    text: &str,
+) -> Result<Vec<u8>, StoreError> {
+    let hash = hash(text, arrays.iter().map(|(name, view)| (name.as_ref(), view)).collect());
+    // Text that is no object is a passing one, which nobody will read.
+    let sealed = match text.strip_suffix('}') {
+        Some("{") => format!("{{{}{hash}{}", SEAL.0, SEAL.1),
+        Some(open) => format!("{open},{}{hash}{}", SEAL.0, SEAL.1),
+        None => text.to_owned(),
+    };
+    let text = HashMap::from([(TEXT_KEY.to_string(), sealed)]);
+    safetensors::serialize(arrays, Some(text)).map_err(|e| StoreError::Format(e.to_string()))
+}
+
+/// SHA-256 over the text and the arrays by their names.
+fn hash(text: &str, mut arrays: Vec<(&str, &TensorView<'_>)>) -> String {
+    arrays.sort_by_key(|(name, _)| *name);
+    let mut hash = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    add(text.as_bytes());
+    for (name, view) in arrays {
+        add(name.as_bytes());
+        add(format!("{:?} {:?}", view.dtype(), view.shape()).as_bytes());
+        add(view.data());
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The text without the SHA-256 at its end, and that; `None` for files of earlier versions.
+fn unseal(text: &str) -> Option<(String, &str)> {
+    let open = text.strip_suffix(SEAL.1)?;
+    let (open, hash) = open.split_at_checked(open.len().checked_sub(DIGITS)?)?;
+    let open = open.strip_suffix(SEAL.0)?;
+    Some((format!("{}}}", open.strip_suffix(',').unwrap_or(open)), hash))
 }
 
 /// All arrays of one network, for [`encode`].
@@ -118,12 +166,22 @@ pub(crate) fn named(weights: &Weights) -> impl Iterator<Item = (String, &Tensor)
 /// The arrays (as `f32`) and the text of a file.
 ///
 /// # Errors
-/// Bytes that are no such file, or not all of it.
+/// Bytes that are no such file, or not all of it, or not as they were written.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Weights, String), StoreError> {
     let format = |e: safetensors::SafeTensorError| StoreError::Format(e.to_string());
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
     let text = metadata.metadata().as_ref().and_then(|m| m.get(TEXT_KEY)).ok_or(StoreError::NoText)?.clone();
     let file = SafeTensors::deserialize(bytes).map_err(format)?;
+    let text = match unseal(&text) {
+        Some((open, sealed)) => {
+            let views = file.tensors();
+            if hash(&open, views.iter().map(|(name, view)| (name.as_str(), view)).collect()) != sealed {
+                return Err(StoreError::Hash);
+            }
+            open
+        }
+        None => text,
+    };
     let mut weights = Weights::default();
     for (name, view) in file.iter() {
         let data = view.data();

@@ -63,10 +63,14 @@ fn weights() -> Weights {
     Weights::init(&net(), 9).unwrap()
 }
 
-/// The file with its description changed.
+/// The file with its description changed, and without its hash, as earlier versions wrote it.
 fn with_text(bytes: &[u8], change: impl Fn(String) -> String) -> Vec<u8> {
     let len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    let header = change(String::from_utf8(bytes[8..8 + len].to_vec()).unwrap());
+    let mut header = String::from_utf8(bytes[8..8 + len].to_vec()).unwrap();
+    let seal = ",\\\"file_sha256\\\":\\\"";
+    let at = header.find(seal).unwrap();
+    header.replace_range(at..at + seal.len() + 64 + 2, "");
+    let header = change(header);
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + len..]].concat()
 }
 
@@ -166,7 +170,7 @@ fn a_network_of_three_channels_predicts_what_it_sees_in_training() {
 #[test]
 fn a_bundle_from_before_int8_is_read_and_ranges_come_back_as_they_were() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
-    let old = with_text(&good, |t| t.replace("\\\"format_version\\\":5", "\\\"format_version\\\":1"));
+    let old = with_text(&good, |t| t.replace("\\\"format_version\\\":6", "\\\"format_version\\\":1"));
     let old = Bundle::from_bytes(&old).unwrap();
     assert_eq!((old.info.format_version, &old.info.int8), (1, &None));
     let int8 = Arithmetic { isa: Isa::detect(), precision: gg_nn::engine::Precision::Int8 };
@@ -188,11 +192,11 @@ fn what_cannot_be_used_is_refused_in_one_sentence() {
     let (_, good) = Bundle::new(info(), &weights(), Precision::F32).unwrap();
     let error = |bytes: &[u8]| Bundle::from_bytes(bytes).unwrap_err().to_string();
     let newer = with_text(&good, |t| {
-        t.replace("\\\"format_version\\\":5", "\\\"format_version\\\":6,\\\"more\\\":0")
+        t.replace("\\\"format_version\\\":6", "\\\"format_version\\\":7,\\\"more\\\":0")
     });
     assert_eq!(
         error(&newer),
-        "model bundle of format 6, this program reads up to 5; use a newer groundglass"
+        "model bundle of format 7, this program reads up to 6; use a newer groundglass"
     );
     let other = with_text(&good, |t| t.replace("\\\"base\\\":2", "\\\"base\\\":3"));
     assert_eq!(
@@ -210,7 +214,17 @@ fn what_cannot_be_used_is_refused_in_one_sentence() {
     assert!(error(b"not a model at all, but text").starts_with("not a whole safetensors file"));
     let mut flipped = good.clone();
     *flipped.last_mut().unwrap() ^= 1;
+    let damaged = "the content has another SHA-256 than the file says: it was damaged or changed";
+    assert_eq!(error(&flipped), damaged);
+    // Files of earlier versions have a hash of the weights alone.
+    let mut flipped = with_text(&good, |t| t);
+    *flipped.last_mut().unwrap() ^= 1;
     assert_eq!(error(&flipped), BundleError::Hash.to_string());
+    let mut changed = good.clone();
+    let threshold = b"\\\"threshold\\\":0.";
+    let at = changed.windows(threshold.len()).position(|w| w == threshold).unwrap() + threshold.len();
+    changed[at] ^= 4;
+    assert_eq!(error(&changed), damaged);
     let huge = with_text(&good, |t| t.replace("[2,1,3,3]", "[4000000000,4000000000,4000000000,3]"));
     assert!(error(&huge).starts_with("not a whole safetensors file"));
 }
@@ -232,7 +246,7 @@ fn a_bundle_of_the_first_format_is_read_as_uncalibrated() {
     let gone = text[from..to].replace('"', "\\\"");
     let old = with_text(&bytes, |t| {
         assert!(t.contains(&gone));
-        t.replace(&gone, "").replace("\\\"format_version\\\":5", "\\\"format_version\\\":1")
+        t.replace(&gone, "").replace("\\\"format_version\\\":6", "\\\"format_version\\\":1")
     });
     let read = Bundle::from_bytes(&old).unwrap();
     let clean = gg_imaging::CleanUp {
@@ -268,6 +282,7 @@ fn with_description(bytes: &[u8], change: impl FnOnce(&mut serde_json::Value)) -
     let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     let text = header["__metadata__"]["groundglass"].as_str().unwrap().to_owned();
     let mut info: serde_json::Value = serde_json::from_str(&text).unwrap();
+    info.as_object_mut().unwrap().remove("file_sha256").unwrap();
     change(&mut info);
     header["__metadata__"]["groundglass"] = serde_json::to_string(&info).unwrap().into();
     let header = serde_json::to_vec(&header).unwrap();

@@ -22,7 +22,6 @@ use gg_nn::engine::{Arithmetic, Precision, Processor};
 use gg_nn::{Bundle, Predictor};
 use gg_volume::{AxisMap, CtVolume, LabelVolume, Warned, Warning};
 use prepared::Shared;
-use rayon::prelude::*;
 pub(crate) use segment::picture;
 use segment::{Place, Progress, SeeSlice, classify, segment};
 use std::path::PathBuf;
@@ -191,9 +190,10 @@ impl Models {
         } else {
             1
         };
-        let later = averages(&bundle);
-        let load = |_| Predictor::load(&bundle, on.clone()).map(|p| if later { p.uncalibrated() } else { p });
-        let predictors = (0..streams).into_par_iter().map(load).collect::<Result<_, _>>()?;
+        let mut predictors = Predictor::load_several(&bundle, on, streams)?;
+        if averages(&bundle) {
+            predictors = predictors.into_iter().map(Predictor::uncalibrated).collect();
+        }
         *place = Some(Model { bundle, sha256, in_box: false, predictors });
         Ok(())
     }

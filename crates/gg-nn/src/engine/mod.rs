@@ -10,7 +10,8 @@ mod precision;
 
 pub use self::burn::BurnEngine;
 pub use cpu::{CpuEngine, Int8Engine};
-pub use dropout::{DropoutKey, dropout_mask};
+pub use dropout::DropoutKey;
+pub(crate) use dropout::dropout_mask;
 pub use gg_kernels::{Isa, IsaError};
 pub use gpu::{Gpu, GpuApi, GpuInfo, GpuKind, gpus};
 pub use precision::Precision;
@@ -123,6 +124,15 @@ pub trait Engine: Send {
         dropout: DropoutKey,
         loss: &mut LossFn<'_>,
     ) -> Result<Gradients, EngineError>;
+
+    /// A second engine for the same network and weights, for another thread. The two share the weights, laid out for images
+    /// of this height and width; where an engine cannot share them, `None`.
+    ///
+    /// # Errors
+    /// A size that the network cannot take; no weights yet.
+    fn twin(&mut self, _height: usize, _width: usize) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        Ok(None)
+    }
 
     /// Takes the memory of gradients back that nobody needs any more, for the next step.
     fn recycle(&mut self, _gradients: Gradients) {}

@@ -13,6 +13,7 @@ use gg_kernels::{
     After8, Buffer, ByteShape, Conv8, ImageConv, Kind8, Quant, Sampling, Source8, add8, convolve_image,
     convolve8, logits8, max_pool8, means8, norm_of_running,
 };
+use std::sync::Arc;
 
 /// gg-kernels in int8; it predicts and does not train.
 pub struct Int8Engine {
@@ -22,9 +23,9 @@ pub struct Int8Engine {
     name: String,
     /// What the bytes of each step's result mean.
     quants: Vec<Quant>,
-    layers: Vec<Layer>,
+    layers: Arc<Vec<Layer>>,
     /// The values of dense layers as they came.
-    weights: Option<Weights>,
+    weights: Option<Arc<Weights>>,
     pool: Pool,
 }
 
@@ -77,7 +78,7 @@ impl Int8Engine {
             isa,
             name,
             quants,
-            layers: Vec::new(),
+            layers: Arc::default(),
             weights: None,
             pool: Pool::default(),
         })
@@ -286,8 +287,9 @@ impl Engine for Int8Engine {
 
     fn set_weights(&mut self, weights: &Weights) -> Result<(), EngineError> {
         weights.check(&self.graph)?;
-        self.layers = (0..self.program.steps.len()).map(|i| self.layer(i, weights)).collect();
-        keep_flat(&self.program, weights, self.weights.get_or_insert_default());
+        self.layers = Arc::default();
+        self.layers = Arc::new((0..self.program.steps.len()).map(|i| self.layer(i, weights)).collect());
+        keep_flat(&self.program, weights, Arc::make_mut(self.weights.get_or_insert_default()));
         Ok(())
     }
 
@@ -308,6 +310,22 @@ impl Engine for Int8Engine {
         }
         self.pool = pool;
         Ok(logits)
+    }
+
+    fn twin(&mut self, _height: usize, _width: usize) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        if self.weights.is_none() {
+            return Err(EngineError::NoWeights);
+        }
+        Ok(Some(Box::new(Self {
+            graph: self.graph.clone(),
+            program: self.program.clone(),
+            isa: self.isa,
+            name: self.name.clone(),
+            quants: self.quants.clone(),
+            layers: self.layers.clone(),
+            weights: self.weights.clone(),
+            pool: Pool::default(),
+        })))
     }
 
     fn release(&mut self) {

@@ -18,6 +18,7 @@ use gg_kernels::{
     max_pool, norm_of_running, to_blocked,
 };
 use program::{Flat, From, Kind, Program, Step};
+use std::sync::Arc;
 use store::{Params, Pool, Way, fold, load};
 
 pub use int8::Int8Engine;
@@ -33,10 +34,10 @@ pub struct CpuEngine {
     precision: Precision,
     name: String,
     /// The values of dense layers as they came.
-    weights: Option<Weights>,
-    params: Vec<Params>,
+    weights: Option<Arc<Weights>>,
+    params: Arc<Vec<Params>>,
     /// What prediction reads and multiplies with, made from `params` when first needed for images of one size.
-    folded: Option<(Sizes, Vec<Folded>)>,
+    folded: Option<(Sizes, Arc<Vec<Folded>>)>,
     pool: Pool,
 }
 
@@ -74,7 +75,7 @@ impl CpuEngine {
             precision,
             name,
             weights: None,
-            params: Vec::new(),
+            params: Arc::default(),
             folded: None,
             pool: Pool::default(),
         })
@@ -86,8 +87,22 @@ impl CpuEngine {
         Ok((self.program.sizes(&shapes), self.graph.output_len(images.height, images.width)?))
     }
 
+    /// What prediction multiplies with for images of such sizes: made anew only where they change.
+    fn folded(&mut self, sizes: Sizes) -> Arc<Vec<Folded>> {
+        match &self.folded {
+            Some((of, folded)) if *of == sizes => folded.clone(),
+            _ => {
+                // What was there goes first: the two are never in memory together.
+                self.folded = None;
+                let folded = Arc::new(self.fold(&sizes));
+                self.folded = Some((sizes, folded.clone()));
+                folded
+            }
+        }
+    }
+
     fn fold(&self, sizes: &Sizes) -> Vec<Folded> {
-        let steps = self.program.steps.iter().zip(&self.params).zip(sizes);
+        let steps = self.program.steps.iter().zip(self.params.iter()).zip(sizes);
         steps
             .map(|((step, p), size)| {
                 let way = self.way(step, *size);
@@ -300,9 +315,9 @@ impl Engine for CpuEngine {
 
     fn set_weights(&mut self, weights: &Weights) -> Result<(), EngineError> {
         weights.check(&self.graph)?;
-        load(self.isa, &self.program, weights, &mut self.params);
         self.folded = None;
-        keep_flat(&self.program, weights, self.weights.get_or_insert_default());
+        load(self.isa, &self.program, weights, Arc::make_mut(&mut self.params));
+        keep_flat(&self.program, weights, Arc::make_mut(self.weights.get_or_insert_default()));
         Ok(())
     }
 
@@ -311,10 +326,7 @@ impl Engine for CpuEngine {
         if self.weights.is_none() {
             return Err(EngineError::NoWeights);
         }
-        let folded = match self.folded.take() {
-            Some((of, folded)) if of == sizes => folded,
-            _ => self.fold(&sizes),
-        };
+        let folded = self.folded(sizes);
         let mut pool = std::mem::take(&mut self.pool);
         let values = self.graph.in_channels() * images.height * images.width;
         let at_once = (PIXELS_AT_ONCE / (images.height * images.width)).max(1);
@@ -323,9 +335,27 @@ impl Engine for CpuEngine {
             let some = Images { values: some, n: some.len() / values.max(1), ..*images };
             logits.extend(self.predict_some(&mut pool, &some, &folded, &mut |_, _| ())?);
         }
-        self.folded = Some((sizes, folded));
         self.pool = pool;
         Ok(logits)
+    }
+
+    fn twin(&mut self, height: usize, width: usize) -> Result<Option<Box<dyn Engine>>, EngineError> {
+        if self.weights.is_none() {
+            return Err(EngineError::NoWeights);
+        }
+        let sizes = self.program.sizes(&self.graph.shapes(height, width)?);
+        let folded = Some((sizes.clone(), self.folded(sizes)));
+        Ok(Some(Box::new(Self {
+            graph: self.graph.clone(),
+            program: self.program.clone(),
+            isa: self.isa,
+            precision: self.precision,
+            name: self.name.clone(),
+            weights: self.weights.clone(),
+            params: self.params.clone(),
+            folded,
+            pool: Pool::default(),
+        })))
     }
 
     fn gradients(
