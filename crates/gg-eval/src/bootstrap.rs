@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 pub struct Interval {
     /// The value on all data; `None` where it has none.
     pub mean: Option<f64>,
-    /// 2.5th percentile of the resamples; `None` with fewer than two groups.
+    /// 2.5th percentile of the resamples; `None` with fewer than two groups that decide the value.
     pub low: Option<f64>,
-    /// 97.5th percentile of the resamples; `None` with fewer than two groups.
+    /// 97.5th percentile of the resamples; `None` with fewer than two groups that decide the value.
     pub high: Option<f64>,
     /// Number of groups (patients).
     pub n_groups: usize,
@@ -26,8 +26,21 @@ pub struct Interval {
     pub resamples: usize,
     /// Resamples on which the value had no meaning (one class only, say); they are left out.
     pub undefined: usize,
-    /// Fewer groups than an interval can be trusted with (10).
+    /// Fewer groups that decide the value than an interval can be trusted with (10).
     pub few_groups: bool,
+}
+
+impl Interval {
+    /// The same of a value that fewer groups decide than were drawn, as an AUROC is decided by the rarer class.
+    ///
+    /// One group alone has no interval: resamples without it have no value and are left out, and all others say the same.
+    pub fn decided_by(self, groups: usize) -> Self {
+        let same = Self { few_groups: self.few_groups || groups < FEW_GROUPS, ..self };
+        match groups {
+            0 | 1 => Self { low: None, high: None, resamples: 0, undefined: 0, ..same },
+            _ => same,
+        }
+    }
 }
 
 /// Below this an interval over groups is too narrow to be believed.
@@ -44,6 +57,9 @@ pub(crate) fn bootstrap_mean_by_group(values: &[(&str, f64)], seed: u64, n: usiz
 }
 
 /// Any statistic of rows, with its interval over groups.
+///
+/// Give it the rows of the denominator alone: groups without such rows are drawn too, and count where they say nothing.
+/// See [`Interval::decided_by`] where the value has no single denominator.
 ///
 /// # Shape
 /// `groups` names the group of each row; `statistic` gets row numbers, some of them more than once.
@@ -93,18 +109,6 @@ fn draw(rng: &mut ChaCha8Rng, groups_rows: &[Vec<usize>], rows: &mut Vec<usize>)
     for _ in 0..groups_rows.len() {
         rows.extend_from_slice(&groups_rows[below(rng, groups_rows.len())]);
     }
-}
-
-/// `n` resamples of groups, for statistics that have many values at once.
-pub(crate) fn resampled_rows(groups: &[&str], seed: u64, n: usize) -> Vec<Vec<usize>> {
-    let groups_rows = rows_of_groups(groups);
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let one = |_| {
-        let mut rows = Vec::new();
-        draw(&mut rng, &groups_rows, &mut rows);
-        rows
-    };
-    (0..n).map(one).collect()
 }
 
 /// A whole number from 0 to `n - 1` by multiplication (Lemire without rejection; the bias is below `n / 2^64`).
@@ -162,5 +166,17 @@ mod tests {
         let one = bootstrap_mean_by_group(&[("a", 1.0), ("a", 2.0)], 1, 100);
         assert_eq!((one.mean, one.low, one.high, one.few_groups), (Some(1.5), None, None, true));
         assert_eq!(bootstrap_mean_by_group(&[], 1, 100).mean, None);
+    }
+
+    #[test]
+    fn a_value_that_one_group_decides_has_no_interval_and_one_that_few_decide_is_told() {
+        let whole = run(&values(20), 1);
+        assert_eq!(whole.decided_by(10), whole);
+        assert_eq!(whole.decided_by(2), Interval { few_groups: true, ..whole });
+        let one = whole.decided_by(1);
+        assert_eq!((one.mean, one.n_groups, one.few_groups), (whole.mean, 20, true));
+        assert_eq!((one.low, one.high, one.resamples, one.undefined), (None, None, 0, 0));
+        // Few groups stay few.
+        assert!(run(&values(3), 1).decided_by(12).few_groups);
     }
 }

@@ -107,8 +107,12 @@ pub fn odds_figure(rows: &[EffectRow], note: &str) -> Scene {
             ends: r.ends.map(|(l, h)| (at(l), at(h))),
         })
         .collect();
-    strip("Odds ratio per standard deviation", note, &rows, (-span, span), &ticks, |v| {
-        decimal(Some(v.exp2()), 2)
+    // What lies at an end of the axis was drawn there from beyond, or is just that.
+    let end = 1u64 << span as u32;
+    strip("Odds ratio per standard deviation", note, &rows, (-span, span), &ticks, |v| match v {
+        v if v >= span => format!("{end} or more"),
+        v if v <= -span => format!("1/{end} or less"),
+        v => decimal(Some(v.exp2()), 2),
     })
 }
 

@@ -3,28 +3,30 @@
 //!
 //! * Attributes that have one value, are mostly missing, or follow from others are left out and named ([`LeftOut`]).
 //! * Missing values are the median of the cases that the regression was fitted on; they are counted.
-//! * Attributes are standardised; one L2 penalty holds for all; odds ratios are per standard deviation.
-//! * The AUROC is that of cases whose patients the regression never saw, pooled over folds; its interval is by
-//!   bootstrap over patients. Those of the odds ratios lie around the coefficient by 1.96 of its standard errors over
-//!   the same resamples: percentiles would not hold it for sure, for a resample has fewer different patients, and the
-//!   penalty more to say.
-//! * Importance is what the pooled AUROC loses where an attribute's values are dealt anew among all cases (Breiman 2001,
+//! * Attributes are standardised. The regression has one L2 penalty for all; the AUROC, importance and partial
+//!   dependence are its own.
+//! * Odds ratios, per standard deviation, and their intervals are those of a second regression, without a penalty
+//!   (`odds.rs`): the first one's coefficients are drawn to 0 on purpose.
+//! * The AUROC is that of cases whose patients the regression never saw, over pairs of the same fold (`held_out.rs`);
+//!   its interval is by bootstrap over patients.
+//! * Importance is what this AUROC loses where an attribute's values are dealt anew among all cases (Breiman 2001,
 //!   Fisher et al. 2019); it can fall below 0 by chance.
 //! * An attribute says how the prediction moves, not what causes the outcome.
 
 mod columns;
 mod folds;
+mod held_out;
+mod odds;
 #[cfg(test)]
 mod tests;
 
-use crate::bootstrap::{Interval, below, bootstrap_by_group, percentile, resampled_rows};
+use crate::bootstrap::{Interval, percentile};
 use crate::logistic::{Logistic, partial_dependence};
 use crate::roc_curve;
 use columns::Table;
 use folds::deal;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rayon::prelude::*;
+use held_out::{auroc, held_out, importances};
+use odds::{OddsRatios, odds_ratios};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,13 +46,13 @@ pub struct Cohort {
 /// How a cohort is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct CohortConfig {
-    /// L2 penalty of the standardised coefficients.
+    /// L2 penalty of the standardised coefficients; odds ratios are without it.
     pub penalty: f64,
     /// Folds of the cross-validation; fewer where a class has fewer patients.
     pub folds: usize,
     /// How often each attribute is dealt anew.
     pub repeats: usize,
-    /// Bootstrap resamples behind each interval.
+    /// Bootstrap resamples behind the interval of the AUROC.
     pub resamples: usize,
     /// Seed of folds, deals and resamples.
     pub seed: u64,
@@ -71,7 +73,7 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// What the pooled AUROC loses without an attribute.
+/// What the AUROC loses without an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Importance {
     /// Mean loss over the deals.
@@ -91,11 +93,12 @@ pub struct AttributeEffect {
     pub sd: f64,
     /// Cases without a value.
     pub missing: usize,
-    /// Change of the log-odds per standard deviation.
-    pub coefficient: f64,
-    /// Factor of the odds per standard deviation, with its 95 % interval over patients.
-    pub odds_ratio: f64,
-    /// Ends of that interval; `None` where too few resamples could be fitted.
+    /// Change of the log-odds per standard deviation, of the regression with the penalty: nearer to 0 than without.
+    pub penalised_coefficient: f64,
+    /// Factor of the odds per standard deviation, of the regression without a penalty; `None` where separation leaves
+    /// none.
+    pub odds_ratio: Option<f64>,
+    /// Ends of its 95 % interval over patients; `None` where there is no odds ratio.
     pub odds_ratio_interval: Option<(f64, f64)>,
     /// AUROC of the attribute alone, no regression and no validation; below 0.5 where low values go with the outcome.
     pub auroc_alone: Option<f64>,
@@ -120,10 +123,12 @@ pub struct CohortReport {
     pub patients_per_attribute: f64,
     /// Folds of the cross-validation; 0 where there was none.
     pub folds: usize,
-    /// Pooled AUROC of cases whose patients were not seen.
+    /// AUROC of cases whose patients were not seen, over pairs of the same fold; without a value where there are none.
     pub auroc: Interval,
-    /// Log-odds of a case with all attributes at their mean.
-    pub intercept: f64,
+    /// Pairs of a case with the outcome and one without that the AUROC compares.
+    pub auroc_pairs: usize,
+    /// Log-odds of a case with all attributes at their mean, of the regression with the penalty.
+    pub penalised_intercept: f64,
     /// The most important first.
     pub attributes: Vec<AttributeEffect>,
     /// Attributes that take no part.
@@ -183,14 +188,6 @@ pub const PATIENTS_PER_ATTRIBUTE: f64 = 10.0;
 const GRID: usize = 25;
 /// Percentiles between which it runs.
 const GRID_ENDS: [f64; 2] = [5.0, 95.0];
-/// Share of the resamples that must be fitted for an interval.
-const FITTED_SHARE: f64 = 0.5;
-/// A penalty that holds coefficients back hardly at all.
-const HARDLY: f64 = 1e-6;
-/// Half the width of a 95 % interval, in standard errors.
-const NORMAL_95: f64 = 1.959_963_984_540_054;
-/// Sets the streams of random numbers apart.
-const DEALS: u64 = 0x6465_616c;
 
 /// Explains a cohort.
 ///
@@ -223,36 +220,22 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
 
     let folds = config.folds.clamp(2, rarer);
     let held = held_out(cohort, &table, &deal(&positive_of, folds, config.seed), folds, config);
-    let scores: Vec<f32> = held.iter().map(|h| h.log_odds as f32).collect();
-    let auroc_of = |rows: &[usize], scores: &[f32]| {
-        let picked: Vec<f32> = rows.iter().map(|&i| scores[i]).collect();
-        let labels: Vec<bool> = rows.iter().map(|&i| cohort.outcomes[i]).collect();
-        roc_curve(&picked, &labels).auroc
-    };
-    let auroc = bootstrap_by_group(&patients, config.seed, config.resamples, |rows| auroc_of(rows, &scores));
+    let (auroc, auroc_pairs) = auroc(&held, cohort, config);
     let importances = importances(&table, &held, &cohort.outcomes, auroc.mean, config);
-    let separated = is_separated(&rows, &cohort.outcomes);
-    let errors = match separated {
-        true => vec![None; table.names.len()],
-        false => standard_errors(&rows, &cohort.outcomes, &patients, config),
-    };
+    let odds = odds_ratios(&rows, &cohort.outcomes, &patients);
 
     let mut attributes: Vec<AttributeEffect> = (0..table.names.len())
         .map(|j| {
             let values = table.column(j, &all, scale[j].median);
-            let coefficient = whole.coefficients[j];
             let alone: Vec<f32> = values.iter().map(|v| *v as f32).collect();
             AttributeEffect {
                 name: table.names[j].clone(),
                 mean: scale[j].mean,
                 sd: scale[j].sd,
                 missing: table.missing(j),
-                coefficient,
-                odds_ratio: coefficient.exp(),
-                odds_ratio_interval: errors[j].map(|se| {
-                    let by = NORMAL_95 * se;
-                    ((coefficient - by).exp(), (coefficient + by).exp())
-                }),
+                penalised_coefficient: whole.coefficients[j],
+                odds_ratio: odds.of(j).map(|o| o.ratio),
+                odds_ratio_interval: odds.of(j).map(|o| o.interval),
                 auroc_alone: roc_curve(&alone, &cohort.outcomes).auroc,
                 importance: importances[j],
                 dependence: dependence(&whole, &rows, j, values, scale[j].mean, scale[j].sd),
@@ -261,7 +244,9 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
         .collect();
     attributes.sort_by(|a, b| {
         let weight = |e: &AttributeEffect| e.importance.map_or(0.0, |i| i.mean);
-        weight(b).total_cmp(&weight(a)).then(b.coefficient.abs().total_cmp(&a.coefficient.abs()))
+        weight(b)
+            .total_cmp(&weight(a))
+            .then(b.penalised_coefficient.abs().total_cmp(&a.penalised_coefficient.abs()))
     });
 
     let parted: Vec<&str> = attributes
@@ -278,8 +263,9 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
         patients_per_attribute: per_attribute,
         folds,
         auroc,
-        intercept: whole.intercept,
-        warnings: warnings(&table, rarer, attributes.len(), per_attribute, &auroc, (separated, &parted)),
+        auroc_pairs,
+        penalised_intercept: whole.intercept,
+        warnings: warnings(&table, rarer, per_attribute, &auroc, &odds, &parted),
         attributes,
         left_out,
         config,
@@ -297,109 +283,6 @@ fn check(cohort: &Cohort, config: CohortConfig) -> Result<(), CohortError> {
         return Err(CohortError::Penalty(config.penalty.to_string()));
     }
     Ok(())
-}
-
-/// A case as the regression saw it that was fitted without its patient.
-struct HeldOut {
-    log_odds: f64,
-    /// The coefficients of that regression, and what centres and scales its attributes.
-    model: std::sync::Arc<(Logistic, Vec<columns::Scale>)>,
-}
-
-fn held_out(
-    cohort: &Cohort,
-    table: &Table,
-    fold_of: &BTreeMap<&str, usize>,
-    folds: usize,
-    config: CohortConfig,
-) -> Vec<HeldOut> {
-    let mut held: Vec<Option<HeldOut>> = cohort.rows.iter().map(|_| None).collect();
-    for fold in 0..folds {
-        let (test, train): (Vec<usize>, Vec<usize>) =
-            (0..cohort.rows.len()).partition(|&i| fold_of.get(cohort.patients[i].as_str()) == Some(&fold));
-        let scale = table.scale(&train);
-        let standard = table.standardised(&train, &scale);
-        let rows: Vec<&[f64]> = standard.iter().map(Vec::as_slice).collect();
-        let outcomes: Vec<bool> = train.iter().map(|&i| cohort.outcomes[i]).collect();
-        let Some(model) = Logistic::fit(&rows, &outcomes, config.penalty) else { continue };
-        let model = std::sync::Arc::new((model, scale));
-        for (&i, row) in test.iter().zip(table.standardised(&test, &model.1)) {
-            held[i] = Some(HeldOut { log_odds: model.0.log_odds(&row), model: model.clone() });
-        }
-    }
-    held.into_iter().flatten().collect()
-}
-
-/// What the pooled AUROC loses where each attribute's values are dealt anew among all cases.
-fn importances(
-    table: &Table,
-    held: &[HeldOut],
-    outcomes: &[bool],
-    auroc: Option<f64>,
-    config: CohortConfig,
-) -> Vec<Option<Importance>> {
-    let n = table.rows();
-    let Some(auroc) = auroc.filter(|_| held.len() == n && config.repeats > 0) else {
-        return vec![None; table.names.len()];
-    };
-    let of = |j: usize| {
-        let mut rng = ChaCha8Rng::seed_from_u64(config.seed ^ DEALS);
-        rng.set_stream(j as u64);
-        let losses: Vec<f64> = (0..config.repeats)
-            .filter_map(|_| {
-                let mut dealt: Vec<usize> = (0..n).collect();
-                for i in (1..n).rev() {
-                    dealt.swap(i, below(&mut rng, i + 1));
-                }
-                let moved = |(i, h): (usize, &HeldOut)| {
-                    let (model, scale) = &*h.model;
-                    let by = table.standard(dealt[i], j, &scale[j]) - table.standard(i, j, &scale[j]);
-                    (h.log_odds + model.coefficients[j] * by) as f32
-                };
-                let scores: Vec<f32> = held.iter().enumerate().map(moved).collect();
-                Some(auroc - roc_curve(&scores, outcomes).auroc?)
-            })
-            .collect();
-        let count = losses.len() as f64;
-        let mean = losses.iter().sum::<f64>() / count;
-        let sd = (losses.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / count).sqrt();
-        (count > 0.0).then_some(Importance { mean, sd })
-    };
-    (0..table.names.len()).into_par_iter().map(of).collect()
-}
-
-/// Whether some weights of the attributes tell all cases with the outcome from all without: a regression that is hardly
-/// held back finds them then.
-fn is_separated(rows: &[&[f64]], outcomes: &[bool]) -> bool {
-    let Some(free) = Logistic::fit(rows, outcomes, HARDLY) else { return false };
-    let of = |outcome: bool| {
-        rows.iter().zip(outcomes).filter(move |(_, o)| **o == outcome).map(|(row, _)| free.log_odds(row))
-    };
-    of(false).fold(f64::NEG_INFINITY, f64::max) < of(true).fold(f64::INFINITY, f64::min)
-}
-
-/// Standard errors of the coefficients, by refitting on resamples of patients.
-fn standard_errors(
-    rows: &[&[f64]],
-    outcomes: &[bool],
-    patients: &[&str],
-    config: CohortConfig,
-) -> Vec<Option<f64>> {
-    let refit = |picked: &Vec<usize>| {
-        let rows: Vec<&[f64]> = picked.iter().map(|&i| rows[i]).collect();
-        let outcomes: Vec<bool> = picked.iter().map(|&i| outcomes[i]).collect();
-        Logistic::fit(&rows, &outcomes, config.penalty).map(|m| m.coefficients)
-    };
-    let drawn = resampled_rows(patients, config.seed, config.resamples);
-    let fitted: Vec<Vec<f64>> = drawn.par_iter().filter_map(refit).collect();
-    let count = fitted.len() as f64;
-    let enough = fitted.len() > 1 && count >= FITTED_SHARE * config.resamples as f64;
-    let of = |j: usize| {
-        let mean = fitted.iter().map(|c| c[j]).sum::<f64>() / count;
-        let squares: f64 = fitted.iter().map(|c| (c[j] - mean).powi(2)).sum();
-        enough.then(|| (squares / (count - 1.0)).sqrt())
-    };
-    (0..rows.first().map_or(0, |r| r.len())).map(of).collect()
 }
 
 fn dependence(
@@ -420,19 +303,14 @@ fn dependence(
 fn warnings(
     table: &Table,
     rarer: usize,
-    attributes: usize,
     per_attribute: f64,
     auroc: &Interval,
-    (separated, parted): (bool, &[&str]),
+    odds: &OddsRatios,
+    parted: &[&str],
 ) -> Vec<String> {
+    let attributes = table.names.len();
     let mut warnings = Vec::new();
-    if separated {
-        warnings.push(
-            "the attributes together tell all cases with the outcome from all without (separation): only the penalty keeps their odds \
-             ratios from growing without end, so that they have no intervals"
-                .to_owned(),
-        );
-    }
+    warnings.extend(odds_warning(table, odds));
     if !parted.is_empty() {
         warnings.push(format!(
             "{} by itself tells all cases with the outcome from all without: where it was made from the outcome, or the outcome from \
@@ -443,8 +321,8 @@ fn warnings(
     if per_attribute < PATIENTS_PER_ATTRIBUTE {
         warnings.push(format!(
             "too few cases: {rarer} patients of the rarer class for {attributes} attributes are {per_attribute:.1} for each, \
-             right would be at least {PATIENTS_PER_ATTRIBUTE:.0}; coefficients and their order are not to be relied on, name \
-             fewer attributes"
+             right would be at least {PATIENTS_PER_ATTRIBUTE:.0}; coefficients and their order are not to be relied on, \
+             and odds ratios tend to lie too far from 1; name fewer attributes"
         ));
     }
     if auroc.few_groups {
@@ -465,4 +343,30 @@ fn warnings(
         ));
     }
     warnings
+}
+
+/// Why some attributes, or all, have no odds ratio.
+fn odds_warning(table: &Table, odds: &OddsRatios) -> Option<String> {
+    match odds {
+        OddsRatios::Separated => Some(
+            "the attributes together tell all cases with the outcome from all without (separation): without a penalty their \
+             odds ratios grow without end, so that there are none and no intervals"
+                .to_owned(),
+        ),
+        OddsRatios::NotFitted => Some(
+            "the regression could not be fitted without a penalty: there are no odds ratios and no intervals"
+                .to_owned(),
+        ),
+        OddsRatios::Found(found) => {
+            let without = table.names.iter().zip(found).filter(|(_, o)| o.is_none());
+            let names: Vec<&str> = without.map(|(name, _)| name.as_str()).collect();
+            (!names.is_empty()).then(|| {
+                format!(
+                    "{}: some values, alone or together, go with one outcome alone (quasi-complete separation): without a penalty \
+                     the odds ratios grow without end, so that there are none and no intervals; those of the other attributes hold",
+                    names.join(", ")
+                )
+            })
+        }
+    }
 }

@@ -49,13 +49,13 @@ pub(crate) struct ExplainArgs {
     /// either way
     #[arg(long, requires = "table", conflicts_with = "ct")]
     pub(crate) skip_doubtful: bool,
-    /// Penalty of large coefficients (L2, of standardised attributes)
+    /// Penalty of large coefficients (L2, of standardised attributes); odds ratios are of a fit without
     #[arg(long, value_name = "L", default_value_t = 1.0, value_parser = parse_penalty, requires = "table", conflicts_with = "ct")]
     pub(crate) penalty: f64,
     /// Seed of folds, deals and resamples
     #[arg(long, default_value_t = 1, requires = "table", conflicts_with = "ct")]
     pub(crate) seed: u64,
-    /// Number of bootstrap resamples behind each interval, 10 to 100000
+    /// Number of bootstrap resamples behind the interval of the AUROC, 10 to 100000
     #[arg(long, default_value_t = 2000, value_name = "N", conflicts_with = "ct", value_parser = parse_resamples)]
     pub(crate) resamples: usize,
     #[command(flatten)]

@@ -178,7 +178,7 @@ fn the_attribute_that_makes_an_outcome_ranks_first_and_a_shuffled_outcome_is_exp
     let died = |i: usize| (lung_hu[i] < sorted[N / 2]) != (i % 6 == 5);
     let mut table = String::from("case_id,died,shuffled,age,stage\n");
     for (i, case) in cases.iter().enumerate() {
-        let shuffled = (i * 29 + i * i * 7) % 13 < 6;
+        let shuffled = (i * 31 + i * i * 11) % 13 < 6;
         table += &format!(
             "{case},{},{},{},{}\n",
             if died(i) { "yes" } else { "no" },
@@ -213,12 +213,25 @@ fn the_attribute_that_makes_an_outcome_ranks_first_and_a_shuffled_outcome_is_exp
     let found = json(&out.join("cohort.json"));
     let first = &found["attributes"][0];
     assert_eq!(first["name"], "lung_mean_hu", "{}", ran.stdout);
-    assert!(first["coefficient"].as_f64().unwrap() < -0.5 && first["odds_ratio"].as_f64().unwrap() < 0.7);
+    let ratio = first["odds_ratio"].as_f64().unwrap();
+    let penalised = first["penalised_coefficient"].as_f64().unwrap();
+    assert!(
+        penalised < -0.5 && ratio < 0.7 && ratio.ln() < penalised,
+        "no penalty draws the odds ratio to 1"
+    );
+    let ends = &first["odds_ratio_interval"];
+    assert!(ends[0].as_f64().unwrap() < ratio && ratio < ends[1].as_f64().unwrap(), "{ends}");
+    assert!(found["odds_ratios_of"].as_str().unwrap().contains("without a penalty"));
+    assert!(found["other_numbers_of"].as_str().unwrap().contains("an L2 penalty of 1 "));
+    assert!(ran.stdout.contains("odds ratios: logistic regression without a penalty"), "{}", ran.stdout);
+    let pairs = format!("over {} pairs of cases of the same fold", found["auroc_pairs"]);
+    assert!(ran.stdout.contains(&pairs), "{}", ran.stdout);
     assert!(found["auroc"]["low"].as_f64().unwrap() > 0.5, "{}", ran.stdout);
     assert_eq!((found["positive"].as_str(), found["cases"].as_u64()), (Some("yes"), Some(N as u64)));
     assert!(ran.stderr.contains("too few cases") && ran.stderr.contains("no column names the patients"));
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("Partial dependence") && page.contains("too few cases") && !page.contains("http"));
+    assert!(page.contains(&pairs) && page.contains("without a penalty"));
     for file in
         ["attributes.csv", "figures/odds_ratios.png", "figures/importance.svg", "figures/dependence_01.png"]
     {
@@ -306,6 +319,54 @@ fn cases_in_doubt_are_named_on_the_console_counted_in_the_report_and_left_out_wh
     }
     groundglass(&["explain", "ct.nii.gz", "--slice", "1", "--out", "x", "--skip-doubtful"])
         .refused(2, &["--skip-doubtful"]);
+}
+
+#[test]
+fn an_attribute_that_separation_leaves_without_an_odds_ratio_has_none_in_any_output() {
+    let dir = tempfile::tempdir().unwrap();
+    // `rare` is 1 in 8 of the 30 cases with the outcome and 0 in all others.
+    let mut table = String::from("case_id,rare,age,died\n");
+    for i in 0..60 {
+        let (rare, died) = (u8::from(i < 8), u8::from(i < 30));
+        table += &format!("c{i:02},{rare},{},{died}\n", 40 + (i * 17) % 41 + 6 * usize::from(i < 30));
+    }
+    let path = dir.path().join("table.csv");
+    fs::write(&path, table).unwrap();
+    let out = dir.path().join("out");
+    let ran = groundglass(&[
+        "explain",
+        "--table",
+        arg(&path),
+        "--outcome",
+        "died",
+        "--out",
+        arg(&out),
+        "--resamples",
+        "50",
+    ])
+    .ok();
+    let told = "rare: some values, alone or together, go with one outcome alone (quasi-complete separation)";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    let line = |name: &str| ran.stdout.lines().find(|l| l.starts_with(name)).unwrap().to_owned();
+    assert!(line("rare ").ends_with("odds ratio per sd none"), "{}", ran.stdout);
+    assert!(line("age ").ends_with(')'), "{}", ran.stdout);
+    let found = json(&out.join("cohort.json"));
+    let of = |name: &str| {
+        found["attributes"].as_array().unwrap().iter().find(|a| a["name"] == name).unwrap().clone()
+    };
+    assert!(of("rare")["odds_ratio"].is_null() && of("rare")["odds_ratio_interval"].is_null());
+    assert!(of("rare")["penalised_coefficient"].as_f64().unwrap() > 0.0);
+    assert!(of("age")["odds_ratio_interval"].is_array());
+    let csv = out.join("attributes.csv");
+    let row = column(&csv, "attribute").iter().position(|a| a == "rare").unwrap();
+    for name in ["odds_ratio_per_sd", "odds_ratio_low", "odds_ratio_high"] {
+        assert_eq!(column(&csv, name)[row], "", "{name}");
+        assert!(column(&csv, name)[1 - row].parse::<f64>().is_ok(), "{name}");
+    }
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("quasi-complete separation") && page.contains(">none<"));
+    let drawn = fs::read_to_string(out.join("figures/odds_ratios.svg")).unwrap();
+    assert!(drawn.contains(">age<") && !drawn.contains(">rare<"));
 }
 
 #[test]

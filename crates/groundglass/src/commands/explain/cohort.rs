@@ -18,6 +18,11 @@ use std::path::Path;
 const DRAWN: usize = 12;
 /// Cases in doubt that are named.
 const NAMED: usize = 5;
+/// Odds ratios from here on stand at the edge of the drawing.
+const EDGE: f64 = 64.0;
+/// Which regression the odds ratios are of.
+const ODDS_OF: &str = "logistic regression without a penalty; 95 % Wald intervals, by the larger of the model's standard errors and \
+                       those clustered by patient";
 
 /// `cohort.json`.
 #[derive(Serialize)]
@@ -36,6 +41,9 @@ struct Answer {
     /// table has no remarks.
     rows_doubtful: Option<usize>,
     doubtful_left_out: bool,
+    /// Which regression each number is of.
+    odds_ratios_of: &'static str,
+    other_numbers_of: String,
     #[serde(flatten)]
     report: CohortReport,
     program: Program,
@@ -92,6 +100,8 @@ pub(super) fn run(context: &Context, args: &ExplainArgs, table: &Path, outcome: 
         rows_not_analysed: read.not_analysed,
         rows_doubtful: read.doubtful.as_ref().map(Vec::len),
         doubtful_left_out: args.skip_doubtful,
+        odds_ratios_of: ODDS_OF,
+        other_numbers_of: format!("{}: coefficients, AUROC, importance and dependence", penalised(&report)),
         report,
         program: Program::this(),
     };
@@ -161,6 +171,11 @@ fn named(doubtful: &[String]) -> String {
     }
 }
 
+/// The regression with the penalty.
+fn penalised(report: &CohortReport) -> String {
+    format!("logistic regression with an L2 penalty of {} on standardised attributes", report.config.penalty)
+}
+
 fn effect(name: &str, value: f64, ends: Option<(f64, f64)>) -> EffectRow {
     EffectRow { name: name.to_owned(), value, ends }
 }
@@ -173,7 +188,7 @@ fn write(dir: &Path, answer: &Answer) -> Result<()> {
         "attribute",
         "importance",
         "importance_sd",
-        "coefficient_per_sd",
+        "penalised_coefficient_per_sd",
         "odds_ratio_per_sd",
         "odds_ratio_low",
         "odds_ratio_high",
@@ -188,8 +203,8 @@ fn write(dir: &Path, answer: &Answer) -> Result<()> {
             a.name.clone(),
             plain(a.importance.map(|i| i.mean)),
             plain(a.importance.map(|i| i.sd)),
-            a.coefficient.to_string(),
-            a.odds_ratio.to_string(),
+            a.penalised_coefficient.to_string(),
+            plain(a.odds_ratio),
             plain(a.odds_ratio_interval.map(|i| i.0)),
             plain(a.odds_ratio_interval.map(|i| i.1)),
             plain(a.auroc_alone),
@@ -202,12 +217,12 @@ fn write(dir: &Path, answer: &Answer) -> Result<()> {
 
     let figures = dir.join("figures");
     std::fs::create_dir_all(&figures).context("making the folder of figures")?;
-    let odds: Vec<EffectRow> =
-        r.attributes.iter().map(|a| effect(&a.name, a.odds_ratio, a.odds_ratio_interval)).collect();
-    let odds = gg_report::odds_figure(
-        &odds,
-        "with 95 % intervals over patients; right of 1 the outcome is likelier",
-    );
+    let odds: Vec<EffectRow> = r
+        .attributes
+        .iter()
+        .filter_map(|a| Some(effect(&a.name, a.odds_ratio?, a.odds_ratio_interval)))
+        .collect();
+    let odds = gg_report::odds_figure(&odds, &odds_note(&odds));
     let importance: Vec<EffectRow> = r
         .attributes
         .iter()
@@ -233,12 +248,28 @@ fn write(dir: &Path, answer: &Answer) -> Result<()> {
     output::write_text(&dir.join("report.html"), &gg_report::study_report(&page))
 }
 
+/// What the drawing of odds ratios shows.
+fn odds_note(rows: &[EffectRow]) -> String {
+    let beyond = |v: f64| !(1.0 / EDGE..=EDGE).contains(&v);
+    let edge =
+        rows.iter().any(|row| beyond(row.value) || row.ends.is_some_and(|(l, h)| beyond(l) || beyond(h)));
+    let edge = if edge { format!("; from {EDGE} on at the edge") } else { String::new() };
+    format!("no penalty; 95 % intervals over patients; right of 1 the outcome is likelier{edge}")
+}
+
+/// A ratio with two decimals; with a power of ten where these would say nothing or go on for long.
+fn ratio(v: f64) -> String {
+    if (0.01..10_000.0).contains(&v) { format!("{v:.2}") } else { format!("{v:.1e}") }
+}
+
 fn table(attributes: &[AttributeEffect]) -> TextTable {
     let columns =
         ["Attribute", "Importance", "Odds ratio per sd", "95 % interval", "One sd", "AUROC alone", "Missing"];
+    let none = || "none".to_owned();
     TextTable {
         caption: "The most important first. Importance: what the AUROC on unseen patients loses where the attribute's values are \
-                  dealt anew. AUROC alone: below 0.5, low values go with the outcome."
+                  dealt anew, of the regression with the penalty. Odds ratio and interval: of the regression without a penalty; \
+                  none where it has none, which a remark explains. AUROC alone: below 0.5, low values go with the outcome."
             .to_owned(),
         columns: columns.map(str::to_owned).to_vec(),
         rows: attributes
@@ -247,8 +278,8 @@ fn table(attributes: &[AttributeEffect]) -> TextTable {
                 vec![
                     a.name.clone(),
                     number(a.importance.map(|i| i.mean), 3),
-                    format!("{:.2}", a.odds_ratio),
-                    a.odds_ratio_interval.map_or("-".to_owned(), |(l, h)| format!("{l:.2} to {h:.2}")),
+                    a.odds_ratio.map_or_else(none, ratio),
+                    a.odds_ratio_interval.map_or_else(none, |(l, h)| format!("{} to {}", ratio(l), ratio(h))),
                     significant(a.sd),
                     number(a.auroc_alone, 2),
                     a.missing.to_string(),
@@ -290,7 +321,8 @@ fn significant(v: f64) -> String {
 
 fn auroc(r: &CohortReport) -> String {
     let a = &r.auroc;
-    format!("{} (95 % interval {} to {})", number(a.mean, 3), number(a.low, 3), number(a.high, 3))
+    let [mean, low, high] = [a.mean, a.low, a.high].map(|v| number(v, 3));
+    format!("{mean} (95 % interval {low} to {high}), over {} pairs of cases of the same fold", r.auroc_pairs)
 }
 
 fn page(
@@ -307,6 +339,10 @@ fn page(
             "An attribute says how the prediction moves with it while the others stand still; it does not say what causes the \
              outcome."
                 .to_owned(),
+            "Two regressions stand behind the numbers. The AUROC, importance and partial dependence are of one with a penalty \
+             that keeps coefficients small. Odds ratios and their intervals are of one without a penalty, which would draw \
+             them to 1."
+                .to_owned(),
         ],
         tables: vec![table(&r.attributes)],
         figures: vec![
@@ -319,7 +355,7 @@ fn page(
         title: "Partial dependence".to_owned(),
         notes: vec![
             "Mean predicted probability over all cases where one attribute is set to each value from its 5th to its 95th \
-             percentile."
+             percentile, of the regression with the penalty."
                 .to_owned(),
         ],
         charts: dependence,
@@ -353,11 +389,15 @@ fn page(
             warnings: r.warnings.clone(),
             facts: vec![
                 Fact::new("Outcome", outcome_words(answer)),
+                Fact::new("AUROC, importance and partial dependence", penalised(r)),
+                Fact::new("Odds ratios", ODDS_OF.to_owned()),
                 Fact::new(
-                    "Regression",
-                    format!("logistic, L2 penalty {} on standardised attributes", r.config.penalty),
+                    "Validation",
+                    format!(
+                        "{} folds of patients, seed {}; the AUROC compares cases of the same fold alone",
+                        r.folds, r.config.seed
+                    ),
                 ),
-                Fact::new("Validation", format!("{} folds of patients, seed {}", r.folds, r.config.seed)),
                 Fact::new(
                     "Patients of the rarer class per attribute",
                     format!("{:.1}", r.patients_per_attribute),
@@ -365,8 +405,11 @@ fn page(
                 Fact::new("Cases without outcome", answer.rows_without_outcome.to_string()),
                 Fact::new("Cases in doubt", doubtful_words(answer)),
                 Fact::new(
-                    "Intervals",
-                    format!("95 %, {} bootstrap resamples of patients", r.config.resamples),
+                    "Interval of the AUROC",
+                    format!(
+                        "95 %, {} bootstrap resamples of patients; how regressions on other patients would differ is not in it",
+                        r.config.resamples
+                    ),
                 ),
             ],
             models: Vec::new(),
@@ -382,14 +425,17 @@ fn text(answer: &Answer, out: &Path) -> String {
         format!("outcome: {}; {} cases have it", outcome_words(answer), r.positive_cases),
     ];
     for a in r.attributes.iter().take(DRAWN) {
-        let ends = a.odds_ratio_interval.map_or(String::new(), |(l, h)| format!(" ({l:.2} to {h:.2})"));
+        let ends =
+            a.odds_ratio_interval.map_or(String::new(), |(l, h)| format!(" ({} to {})", ratio(l), ratio(h)));
         lines.push(format!(
-            "{:<24} importance {:>6}  odds ratio per sd {:.2}{ends}",
+            "{:<24} importance {:>6}  odds ratio per sd {}{ends}",
             a.name,
             number(a.importance.map(|i| i.mean), 3),
-            a.odds_ratio
+            a.odds_ratio.map_or_else(|| "none".to_owned(), ratio)
         ));
     }
+    lines.push(format!("AUROC and importance: {}", penalised(r)));
+    lines.push(format!("odds ratios: {ODDS_OF}"));
     lines.extend(left_out_words(&r.left_out));
     lines.push(format!("report: {}", out.join("report.html").display()));
     lines.join("\n")
