@@ -2,9 +2,12 @@
 //!
 //! Where nearly nothing is infected, the Dice of a volume is ruled by a few voxels: such volumes are reported by what
 //! was missed and what was found falsely. The others get the mean over patients of the mean over a patient's volumes.
+//!
+//! What was found falsely is every such voxel, inside the lung or not, over the voxels of the lung: it may exceed 100 %. A
+//! volume without a prediction missed all there is, and says nothing of what is found falsely: it is counted beside that.
 
 use crate::bootstrap::{Interval, bootstrap_by_group};
-use crate::seg::{SegCounts, SegScores};
+use crate::seg::{MaskState, SegCounts, SegScores};
 use crate::summary::mean_known;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -38,11 +41,15 @@ pub struct ByBurden {
     pub pooled_dice: Option<f64>,
     /// Volumes below.
     pub other_volumes: usize,
-    /// In those: missed voxels, as a percentage of the lung; mean over volumes.
+    /// Those of them without a prediction: all of their infection is missed, and what is found falsely leaves them out.
+    #[serde(default)]
+    pub other_missing_predictions: usize,
+    /// In the volumes below: missed voxels, as a percentage of the lung's voxels; mean over volumes.
     pub missed_percent_of_lung: Option<f64>,
-    /// In those: falsely found voxels, as a percentage of the lung; mean over volumes.
+    /// In those with a prediction: falsely found voxels, inside the lung or not, as a percentage of the lung's voxels; mean
+    /// over volumes.
     pub false_percent_of_lung: Option<f64>,
-    /// In those: the largest falsely found percentage.
+    /// In those with a prediction: the largest such percentage.
     pub largest_false_percent: Option<f64>,
 }
 
@@ -69,22 +76,20 @@ pub fn by_burden(volumes: &[ScoredVolume<'_>], seed: u64, n: usize) -> ByBurden 
         (weight > 0).then(|| total / weight as f64)
     };
     let all = infected.iter().fold(SegCounts::default(), |sum, v| sum.plus(&v.scores.counts));
-    let share = |voxels: fn(&SegCounts) -> u64| {
-        others
-            .iter()
-            .map(|v| {
-                (v.lung_voxels > 0).then(|| 100.0 * voxels(&v.scores.counts) as f64 / v.lung_voxels as f64)
-            })
-            .collect::<Vec<_>>()
+    let share = |voxels: u64, v: &ScoredVolume<'_>| {
+        (v.lung_voxels > 0).then(|| 100.0 * voxels as f64 / v.lung_voxels as f64)
     };
-    let false_shares = share(|c| c.fp);
+    let missing = |v: &ScoredVolume<'_>| v.scores.state == MaskState::Missing;
+    let false_shares: Vec<Option<f64>> =
+        others.iter().filter(|v| !missing(v)).map(|v| share(v.scores.counts.fp, v)).collect();
     ByBurden {
         infected_from_percent: INFECTED_PERCENT,
         infected_volumes: infected.len(),
         dice: bootstrap_by_group(&patients, seed, n, over_patients),
         pooled_dice: if infected.is_empty() { None } else { all.dice() },
         other_volumes: others.len(),
-        missed_percent_of_lung: mean_known(share(|c| c.fn_)),
+        other_missing_predictions: others.iter().filter(|v| missing(v)).count(),
+        missed_percent_of_lung: mean_known(others.iter().map(|v| share(v.scores.counts.fn_, v))),
         largest_false_percent: false_shares.iter().flatten().copied().reduce(f64::max),
         false_percent_of_lung: mean_known(false_shares),
     }
@@ -93,7 +98,7 @@ pub fn by_burden(volumes: &[ScoredVolume<'_>], seed: u64, n: usize) -> ByBurden 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seg_scores;
+    use crate::{missing_scores, seg_scores};
     use gg_volume::Volume;
 
     /// A volume of 10 voxels: which are infected, which were found.
@@ -136,5 +141,34 @@ mod tests {
         assert_eq!(found.largest_false_percent, Some(10.0));
         assert_eq!(found.missed_percent_of_lung, Some(0.0));
         assert_eq!(found.dice.mean, Some(1.0));
+        assert_eq!(found.other_missing_predictions, 0);
+    }
+
+    #[test]
+    fn a_missing_prediction_is_no_volume_without_a_false_alarm() {
+        let nothing: Volume<u8> = Volume::filled([1, 1, 10], 0);
+        let missing =
+            |patient| ScoredVolume { scores: missing_scores(&nothing), ..volume(patient, &[], &[]) };
+        let found = by_burden(&[volume("a", &[], &[3]), missing("b"), missing("c")], 1, 10);
+        assert_eq!((found.other_volumes, found.other_missing_predictions), (3, 2));
+        assert_eq!((found.false_percent_of_lung, found.largest_false_percent), (Some(10.0), Some(10.0)));
+        let none = by_burden(&[missing("b")], 1, 10);
+        assert_eq!((none.false_percent_of_lung, none.largest_false_percent), (None, None));
+        // What little there was is missed.
+        let mut one = nothing.clone();
+        one.data_mut()[0] = 1;
+        let little = ScoredVolume {
+            scores: missing_scores(&one),
+            truth_percent: 0.1,
+            lung_voxels: 1000,
+            ..missing("d")
+        };
+        assert_eq!(by_burden(&[little], 1, 10).missed_percent_of_lung, Some(0.1));
+    }
+
+    #[test]
+    fn voxels_found_beside_the_lung_count_too() {
+        let beside = ScoredVolume { lung_voxels: 2, ..volume("a", &[], &[0, 1, 2]) };
+        assert_eq!(by_burden(&[beside], 1, 10).false_percent_of_lung, Some(150.0));
     }
 }

@@ -4,16 +4,22 @@
 //! Masks of one lesion differ by a share of its size, so errors of the percentage grow with it. Each patient of known
 //! truth gets a score `|ln((truth + c) / (found + c))|`, the largest of his volumes, with `c` one percentage point. Of `n`
 //! patients the `ceil((n + 1) * level)`-th smallest score is `ln` of the factor `g`, and a new case's interval is
-//! `(found + c) / g - c` to `(found + c) * g - c`, cut to 0 and 100. If the new patient is like the others, the chance that
-//! the truth lies within is at least `level`.
+//! `(found + c) / g - c` to `(found + c) * g - c`, cut to 0 and 100.
 //!
-//! With fewer than `level / (1 - level)` patients (9 at 90 %) no finite interval keeps that promise: there is none.
+//! If one network, trained on others, had scored those patients and a new one like them, the chance that the truth lies
+//! within would be at least `level`. Here the scores come from the networks of a cross-validation, one for each fold, and
+//! the interval goes around what a further network says that was trained on all: how often it holds the truth is measured
+//! on patients outside the fit ([`Coverage`]), not guaranteed. What is proved for folds (CV+, at least about
+//! `1 - 2 (1 - level)`) is proved for another construction.
+//!
+//! With fewer than `level / (1 - level)` patients (9 at 90 %) no finite interval reaches the level even with one network:
+//! there is none.
 //! Scaling errors by a network's own doubt (the sum of p (1 - p) over the lungs) instead made wider intervals of the same
 //! coverage on 13 patients.
 //!
 //! # Source
 //! Vovk et al., Algorithmic Learning in a Random World, 2005; Lei et al., Distribution-free predictive inference for
-//! regression, JASA 2018.
+//! regression, JASA 2018; Barber et al., Predictive inference with the jackknife+, Annals of Statistics 2021 (CV+).
 
 use crate::median;
 use serde::{Deserialize, Serialize};
@@ -21,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of [`IntervalFit`] in files.
 const VERSION: u32 = 1;
-/// Chance with which the truth is to lie within.
+/// Chance with which the truth is to lie within; measured, not guaranteed.
 pub const INTERVAL_LEVEL: f64 = 0.9;
 /// Added to both percentages, in points: among traces it is points that count, not factors.
 const FLOOR_POINTS: f64 = 1.0;
@@ -187,7 +193,7 @@ mod tests {
         rng.next_u64() as f64 / u64::MAX as f64
     }
 
-    /// Patients of 0 to 50 percent whose errors are factors about 1.3, with a point of noise.
+    /// Patients of 0 to 50 percent whose errors are factors about 1.3, with a point of noise: as one network would make them.
     fn cohort<'a>(names: &'a [String], groups: usize, seed: u64) -> Vec<Predicted<'a>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut normal = || (0..12).map(|_| uniform(&mut rng)).sum::<f64>() - 6.0;
@@ -216,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn few_patients_still_keep_the_promise() {
+    fn few_patients_hold_it_as_often() {
         let names = names(13);
         let (mut held, mut all) = (0.0, 0.0);
         for seed in 0..400 {

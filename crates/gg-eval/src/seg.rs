@@ -164,7 +164,8 @@ pub fn seg_scores(pred: &LabelVolume, truth: &LabelVolume, spacing: Option<[f64;
 }
 
 /// Scores of a case without a prediction, where other cases have one: Dice and IoU 0, also where there is nothing to
-/// find, so that a program gains nothing by failing; no distances. The counts are those of an empty mask.
+/// find, so that a program gains nothing by failing; no distances. The counts are those of an empty mask: all is missed.
+/// That nothing is found falsely says nothing either, and such a case stays out of means of what is.
 pub fn missing_scores(truth: &LabelVolume) -> SegScores {
     let inside = truth.count_foreground() as u64;
     let counts = SegCounts { fn_: inside, tn: truth.len() as u64 - inside, ..SegCounts::default() };

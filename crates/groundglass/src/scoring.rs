@@ -208,7 +208,7 @@ pub(crate) struct Scores {
     /// model was trained on, which its fit may know too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) percent_of_lung_interval: Option<Coverage>,
-    /// False infection on slices that show none.
+    /// Infection found on slices that show none, inside the lung or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) infection_free_slices: Option<FreeSummary>,
     /// Does a slice show infection? By the classifier.

@@ -31,7 +31,8 @@ struct Row<'a> {
     /// Ends of the interval around the predicted percentage.
     percent_of_lung_low: Option<f64>,
     percent_of_lung_high: Option<f64>,
-    /// Falsely infected share of the lung on slices without infection, in percent; in rows of infection.
+    /// Falsely found voxels on slices without infection, inside the lung or not, as a percentage of the lung's voxels on
+    /// them; in rows of infection.
     false_percent_on_free_slices: Option<f64>,
     false_ml_on_free_slices: Option<f64>,
     /// Millilitres of the row's structure.

@@ -1,12 +1,13 @@
 //! The questions of yes and no, each as a section of its own: slices, images, patients.
 
-use super::{FEW_PATIENTS, PANEL_WIDTH, line, reliability};
+use super::{PANEL_WIDTH, cautions, line, patients, reliability};
 use crate::output::{write_drawing, write_picture};
 use crate::scoring::{ClassIntervals, ClassSection, Scores};
 use crate::words::number;
 use anyhow::Result;
 use gg_dataset::Task;
-use gg_report::{ClassificationSection, Confusion, ScoreCurve, SlicePicture};
+use gg_eval::Interval;
+use gg_report::{ClassificationSection, Confusion, ScoreCurve, ScoreLine, SlicePicture};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -75,7 +76,7 @@ fn section(c: &ClassSection, name: &str, counted: &str, source: &str) -> Classif
     if let Some(at_half) = &c.intervals_at_half {
         scores.extend(lines(at_half, counted, "at 0.5"));
     }
-    scores.push(line("AUROC", &c.intervals.auroc, counted));
+    scores.push(auroc_line(&c.intervals, counted));
     let mut notes = Vec::new();
     if probabilities {
         notes.push(match counted {
@@ -86,9 +87,7 @@ fn section(c: &ClassSection, name: &str, counted: &str, source: &str) -> Classif
             _ => format!("Two operating points: the classifier's threshold ({source}), and 0.5."),
         });
     }
-    if c.intervals.accuracy.few_groups {
-        notes.push(FEW_PATIENTS.to_owned());
-    }
+    notes.extend(cautions(&named(c, &called)));
     if c.unlabelled > 0 {
         notes.push(format!("{} {counted} whose truth nobody stated are left out.", c.unlabelled));
     }
@@ -117,15 +116,47 @@ fn section(c: &ClassSection, name: &str, counted: &str, source: &str) -> Classif
     }
 }
 
-fn lines(i: &ClassIntervals, counted: &str, called: &str) -> Vec<gg_report::ScoreLine> {
-    let of = [
+/// The scores of calls; each names what it counts.
+fn lines(i: &ClassIntervals, counted: &str, called: &str) -> Vec<ScoreLine> {
+    let over = [
+        counted.to_owned(),
+        format!("{counted} called positive"),
+        format!("positive {counted}"),
+        counted.to_owned(),
+        format!("negative {counted}"),
+    ];
+    let of = calls(i).into_iter().zip(over);
+    of.map(|((name, i), over)| line(&format!("{name} {called}"), i, &over)).collect()
+}
+
+/// What is made of calls.
+fn calls(i: &ClassIntervals) -> [(&'static str, &Interval); 5] {
+    [
         ("Accuracy", &i.accuracy),
         ("Precision", &i.precision),
         ("Recall (sensitivity)", &i.recall),
         ("F1", &i.f1),
         ("Specificity", &i.specificity),
-    ];
-    of.into_iter().map(|(name, i)| line(&format!("{name} {called}"), i, counted)).collect()
+    ]
+}
+
+/// The AUROC, which those with and those without infection decide together.
+fn auroc_line(i: &ClassIntervals, counted: &str) -> ScoreLine {
+    let of = |i: &Interval| format!("{} {counted} of {}", i.n_values, patients(i.n_groups));
+    ScoreLine {
+        basis: format!("positive: {}; negative: {}", of(&i.recall), of(&i.specificity)),
+        ..line("AUROC", &i.auroc, counted)
+    }
+}
+
+/// All that has an interval, the accuracy first, which is over all.
+fn named<'a>(c: &'a ClassSection, called: &str) -> Vec<(String, &'a Interval)> {
+    let at = |i: &'a ClassIntervals, called: &str| {
+        calls(i).map(|(name, i)| (format!("{name} {called}"), i)).into_iter()
+    };
+    let half = c.intervals_at_half.as_ref().map(|i| at(i, "at 0.5"));
+    let auroc = ("AUROC".to_owned(), &c.intervals.auroc);
+    at(&c.intervals, called).chain(half.into_iter().flatten()).chain([auroc]).collect()
 }
 
 /// The figures of one section as SVG and PNG.
@@ -157,4 +188,34 @@ pub(super) fn figures(dir: &Path, c: &ClassificationSection, prefix: &str) -> Re
         write_picture(dir, &name("classified_slices"), &examples)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scoring;
+    use gg_eval::HeldOutSlice;
+
+    #[test]
+    fn each_score_names_what_it_counts_and_one_patient_s_negatives_have_no_interval() {
+        let names: Vec<String> = (0..13).map(|i| format!("p{i:02}")).collect();
+        let slice =
+            |patient, probability, infected| HeldOutSlice { patient, probability, threshold: 0.5, infected };
+        let mut slices: Vec<HeldOutSlice<'_>> =
+            names.iter().flat_map(|p| [0.9, 0.4].map(|found| slice(p.as_str(), found, true))).collect();
+        slices.extend((0..22).map(|i| slice("p03", if i == 0 { 0.8 } else { 0.1 }, false)));
+        let found = scoring::held_out(&slices, 100).unwrap();
+        let page = section(&found, "Slices", "slices", "chosen");
+        let of = |name: &str| page.scores.iter().find(|s| s.name.starts_with(name)).unwrap();
+        assert_eq!(of("Accuracy").basis, "48 slices of 13 patients");
+        assert_eq!(of("Precision").basis, "14 slices called positive of 13 patients");
+        assert_eq!(of("Recall").basis, "26 positive slices of 13 patients");
+        assert_eq!(of("Specificity").basis, "22 negative slices of 1 patient");
+        assert_eq!(of("AUROC").basis, "positive: 26 slices of 13 patients; negative: 22 slices of 1 patient");
+        assert_eq!((of("Specificity").interval, of("AUROC").interval), (None, None));
+        assert!(of("Accuracy").interval.is_some());
+        let note = page.notes.iter().find(|n| n.contains("One patient alone")).unwrap();
+        assert!(note.contains("Specificity") && note.ends_with("AUROC."), "{note}");
+        assert!(!note.contains("Recall"), "{note}");
+    }
 }

@@ -33,14 +33,20 @@ pub(crate) struct ClassSection {
     pub(crate) reliability: Option<Reliability>,
 }
 
-/// 95 % intervals, over patients.
+/// 95 % intervals, over the patients of what each one counts: where that is all of one patient there is none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ClassIntervals {
+    /// Over all.
     pub(crate) accuracy: Interval,
+    /// Over what was called positive.
     pub(crate) precision: Interval,
+    /// Over the positives.
     pub(crate) recall: Interval,
+    /// Over all; decided by the patients with a positive or something called so.
     pub(crate) f1: Interval,
+    /// Over the negatives.
     pub(crate) specificity: Interval,
+    /// Over all; decided by the patients with a positive or by those with a negative, whoever are fewer.
     pub(crate) auroc: Interval,
 }
 
@@ -138,6 +144,64 @@ fn both_kinds(rows: &[Row<'_>]) -> bool {
     [true, false].iter().all(|kind| rows.iter().any(|r| r.truth == Some(*kind)))
 }
 
+/// What is drawn from: a patient, a score and a label per row.
+struct Drawing<'a> {
+    patients: &'a [&'a str],
+    scores: &'a [f32],
+    labels: &'a [bool],
+    resamples: usize,
+}
+
+impl Drawing<'_> {
+    /// The rows that count.
+    fn rows(&self, counts: impl Fn(usize) -> bool) -> Vec<usize> {
+        (0..self.labels.len()).filter(|&i| counts(i)).collect()
+    }
+
+    /// The number of patients who have a row that counts.
+    fn patients_with(&self, counts: impl Fn(usize) -> bool) -> usize {
+        self.rows(counts).into_iter().map(|i| self.patients[i]).collect::<BTreeSet<_>>().len()
+    }
+
+    /// A statistic of the rows that count, with its interval over the patients who have such rows.
+    fn over(&self, counts: impl Fn(usize) -> bool, statistic: impl Fn(&[usize]) -> Option<f64>) -> Interval {
+        let rows = self.rows(counts);
+        let patients: Vec<&str> = rows.iter().map(|&i| self.patients[i]).collect();
+        bootstrap_by_group(&patients, BOOTSTRAP_SEED, self.resamples, |drawn| {
+            statistic(&drawn.iter().map(|&d| rows[d]).collect::<Vec<_>>())
+        })
+    }
+
+    fn auroc(&self) -> Interval {
+        let rarer = self.patients_with(|i| self.labels[i]).min(self.patients_with(|i| !self.labels[i]));
+        let area = |rows: &[usize]| {
+            let scores: Vec<f32> = rows.iter().map(|&i| self.scores[i]).collect();
+            let labels: Vec<bool> = rows.iter().map(|&i| self.labels[i]).collect();
+            roc_curve(&scores, &labels).auroc
+        };
+        self.over(|_| true, area).decided_by(rarer)
+    }
+
+    /// Each over the rows of its denominator.
+    fn intervals(&self, called: &[bool], auroc: Interval) -> ClassIntervals {
+        let of_calls = |rows: &[usize], pick: fn(&ClassScores) -> Option<f64>| {
+            let labels: Vec<bool> = rows.iter().map(|&i| self.labels[i]).collect();
+            let called: Vec<bool> = rows.iter().map(|&i| called[i]).collect();
+            // Without scores there are no curves to sort for: calls alone are counted.
+            pick(&class_scores_called(&[], &labels, &called).value)
+        };
+        let of_f1 = self.patients_with(|i| self.labels[i] || called[i]);
+        ClassIntervals {
+            accuracy: self.over(|_| true, |rows| of_calls(rows, |s| s.accuracy)),
+            precision: self.over(|i| called[i], |rows| of_calls(rows, |s| s.precision)),
+            recall: self.over(|i| self.labels[i], |rows| of_calls(rows, |s| s.recall)),
+            f1: self.over(|_| true, |rows| of_calls(rows, |s| s.f1)).decided_by(of_f1),
+            specificity: self.over(|i| !self.labels[i], |rows| of_calls(rows, |s| s.specificity)),
+            auroc,
+        }
+    }
+}
+
 fn section(
     rows: &[Row<'_>],
     probabilities: bool,
@@ -148,37 +212,14 @@ fn section(
     if known.is_empty() {
         return None;
     }
-    let groups: Vec<&str> = known.iter().map(|(r, _)| r.patient).collect();
     let scores: Vec<f32> = known.iter().map(|(r, _)| r.score).collect();
     let labels: Vec<bool> = known.iter().map(|(_, l)| *l).collect();
     let called: Vec<bool> = known.iter().map(|(r, _)| r.score >= r.threshold).collect();
     let at_half: Vec<bool> = scores.iter().map(|s| *s >= THRESHOLD_FIXED).collect();
-    let over = |statistic: &dyn Fn(&[usize]) -> Option<f64>| {
-        bootstrap_by_group(&groups, BOOTSTRAP_SEED, resamples, statistic)
-    };
-    let auroc = over(&|rows| {
-        let scores: Vec<f32> = rows.iter().map(|&i| scores[i]).collect();
-        let labels: Vec<bool> = rows.iter().map(|&i| labels[i]).collect();
-        roc_curve(&scores, &labels).auroc
-    });
-    let intervals = |called: &[bool]| {
-        let of_calls = |pick: fn(&ClassScores) -> Option<f64>| {
-            over(&|rows| {
-                let labels: Vec<bool> = rows.iter().map(|&i| labels[i]).collect();
-                let called: Vec<bool> = rows.iter().map(|&i| called[i]).collect();
-                // Without scores there are no curves to sort for: calls alone are counted.
-                pick(&class_scores_called(&[], &labels, &called).value)
-            })
-        };
-        ClassIntervals {
-            accuracy: of_calls(|s| s.accuracy),
-            precision: of_calls(|s| s.precision),
-            recall: of_calls(|s| s.recall),
-            f1: of_calls(|s| s.f1),
-            specificity: of_calls(|s| s.specificity),
-            auroc,
-        }
-    };
+    let patients: Vec<&str> = known.iter().map(|(r, _)| r.patient).collect();
+    let drawing = Drawing { patients: &patients, scores: &scores, labels: &labels, resamples };
+    let auroc = drawing.auroc();
+    let intervals = |called: &[bool]| drawing.intervals(called, auroc);
     let mut at_chosen = class_scores_called(&scores, &labels, &called).drain_into(warnings);
     let thresholds: BTreeSet<u32> = rows.iter().map(|r| r.threshold.to_bits()).collect();
     if let [only] = thresholds.into_iter().collect::<Vec<_>>()[..] {
@@ -195,4 +236,70 @@ fn section(
         pr: pr_curve(&scores, &labels),
         reliability: probabilities.then(|| reliability::of_scores(&scores, &temperatures, &labels)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three slices with infection of each patient, and `negatives` without, of the given patient; one of them is called.
+    fn slices<'a>(patients: &'a [String], negatives: usize, whose: &'a str) -> Vec<HeldOutSlice<'a>> {
+        let slice =
+            |patient, probability, infected| HeldOutSlice { patient, probability, threshold: 0.5, infected };
+        let positives =
+            patients.iter().flat_map(|p| [0.9, 0.8, 0.4].map(|found| slice(p.as_str(), found, true)));
+        let free = (0..negatives).map(|i| slice(whose, if i == 0 { 0.85 } else { 0.1 }, false));
+        positives.chain(free).collect()
+    }
+
+    fn names(n: usize) -> Vec<String> {
+        (0..n).map(|i| format!("p{i:02}")).collect()
+    }
+
+    #[test]
+    fn what_one_patient_alone_decides_has_no_interval() {
+        let names = names(13);
+        let found = held_out(&slices(&names, 22, "p03"), 200).unwrap();
+        let of = &found.intervals;
+        assert_eq!(of.specificity.mean, Some(21.0 / 22.0));
+        assert_eq!((of.specificity.n_groups, of.specificity.n_values), (1, 22));
+        for (what, i) in [("specificity", &of.specificity), ("auroc", &of.auroc)] {
+            assert_eq!((i.low, i.high, i.few_groups), (None, None, true), "{what}");
+        }
+        assert_eq!(of.auroc.mean, found.scores.auroc);
+        // Two thirds of each patient's positives are called, and one negative.
+        assert_eq!((of.recall.n_groups, of.recall.n_values, of.recall.few_groups), (13, 39, false));
+        assert_eq!((of.precision.n_groups, of.precision.n_values), (13, 27));
+        for i in [&of.accuracy, &of.f1] {
+            assert_eq!((i.n_groups, i.n_values, i.few_groups), (13, 61, false));
+            assert!(i.low < i.high);
+        }
+    }
+
+    #[test]
+    fn few_patients_with_negatives_are_told() {
+        let names = names(13);
+        let mut few = slices(&names, 5, "p03");
+        few.extend(slices(&names[..2], 4, "p07"));
+        let of = held_out(&few, 200).unwrap().intervals;
+        for (what, i) in [("specificity", &of.specificity), ("auroc", &of.auroc)] {
+            assert!(i.few_groups && i.low < i.high, "{what}: {i:?}");
+        }
+        assert_eq!((of.specificity.n_groups, of.specificity.undefined), (2, 0));
+    }
+
+    #[test]
+    fn patients_who_all_have_both_kinds_are_drawn_as_one_would_draw_all_rows() {
+        let names = names(12);
+        let all: Vec<HeldOutSlice<'_>> =
+            names.iter().enumerate().flat_map(|(i, p)| slices(&names[i..=i], 1 + i % 4, p)).collect();
+        let of = held_out(&all, 200).unwrap().intervals;
+        let patients: Vec<&str> = all.iter().map(|s| s.patient).collect();
+        let specificity = bootstrap_by_group(&patients, BOOTSTRAP_SEED, 200, |rows| {
+            let free: Vec<&HeldOutSlice<'_>> =
+                rows.iter().map(|&i| &all[i]).filter(|s| !s.infected).collect();
+            Some(free.iter().filter(|s| s.probability < 0.5).count() as f64 / free.len() as f64)
+        });
+        assert_eq!((of.specificity.low, of.specificity.high), (specificity.low, specificity.high));
+    }
 }

@@ -3,6 +3,7 @@
 use super::SCORES;
 use super::{CrossVal, HeldOutTemperature};
 use crate::commands::evaluate::{class_sections, free_words, interval_words, set_words};
+use crate::evaluation_page::other_words;
 use crate::seen;
 use crate::words::number;
 use std::path::Path;
@@ -42,16 +43,14 @@ pub(super) fn text(found: &CrossVal, out: &Path) -> String {
     }
     if let Some(b) = &s.infection_by_burden {
         lines.push(format!(
-            "           over patients with at least {} % infected: {} ({} to {}), pooled {}; in {} other volumes {} % of the \
-             lung found falsely, {} % missed",
+            "           over patients with at least {} % infected: {} ({} to {}), pooled {}; in {} other volumes {}",
             b.infected_from_percent,
             number(b.dice.mean, 3),
             number(b.dice.low, 3),
             number(b.dice.high, 3),
             number(b.pooled_dice, 3),
             b.other_volumes,
-            number(b.false_percent_of_lung, 3),
-            number(b.missed_percent_of_lung, 3)
+            other_words(b)
         ));
     }
     if let Some(b) = &s.percent_of_lung {

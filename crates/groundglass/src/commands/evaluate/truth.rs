@@ -42,7 +42,7 @@ impl<'a> Against<'a> {
     }
 }
 
-/// Slices by their infected area, and what was found on those that show no infection.
+/// Slices by their infected area, and what was found on those that show no infection, inside the lung or not.
 #[derive(Default)]
 pub(super) struct BySlice {
     pub(super) areas: Vec<SliceArea>,

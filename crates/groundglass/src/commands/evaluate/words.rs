@@ -99,10 +99,12 @@ pub(in crate::commands) fn set_words(scores: &Scores) -> Vec<String> {
 
 /// False infection on slices without any, in words.
 pub(in crate::commands) fn free_words(f: &FreeSummary) -> String {
+    let of = &f.false_percent_of_lung;
     format!(
-        "on {} slices without infection {} % of the lung found falsely, in {} of them anything",
+        "on {} slices without infection (patients: {}) falsely found voxels are {} % of the lung's, in {} slices anything is found",
         f.slices,
-        number(f.false_percent_of_lung.mean, 3),
+        of.n_groups,
+        number(of.mean, 3),
         f.slices_with_finds
     )
 }

@@ -109,6 +109,8 @@ pub(super) struct Value {
     interval: Option<(f64, f64)>,
     /// Whether that is of fewer than ten patients.
     few_patients: bool,
+    /// Whether one patient alone decides the value, so that it has no interval.
+    one_patient: bool,
 }
 
 impl Value {
@@ -118,12 +120,18 @@ impl Value {
 
     fn with_interval(i: &Interval) -> Self {
         let interval = i.low.zip(i.high);
-        Self { value: i.mean, interval, few_patients: interval.is_some() && i.few_groups }
+        Self {
+            value: i.mean,
+            interval,
+            few_patients: interval.is_some() && i.few_groups,
+            one_patient: i.mean.is_some() && interval.is_none(),
+        }
     }
 
     fn text(&self) -> String {
         match (self.value, self.interval) {
             (None, _) => "-".to_owned(),
+            (Some(v), None) if self.one_patient => format!("{v:.3}, of one patient: no interval"),
             (Some(v), None) => format!("{v:.3}"),
             (Some(v), Some((low, high))) => format!("{v:.3} ({low:.3} to {high:.3})"),
         }
@@ -420,11 +428,11 @@ fn write_markdown(
 /// The lines on stdout.
 pub(super) fn text(results: &[ResultRow], faults: &[Fault], out: &Path) -> String {
     let mut lines =
-        vec![format!("{:<72} {:>7} {:>26} {:>26}", "", "paper", "by slice (leaks)", "by patient")];
+        vec![format!("{:<72} {:>7} {:>34} {:>34}", "", "paper", "by slice (leaks)", "by patient")];
     for r in results {
         let paper = r.paper.map_or("-".to_owned(), |v| format!("{v:.3}"));
         lines.push(format!(
-            "{:<72} {paper:>7} {:>26} {:>26}",
+            "{:<72} {paper:>7} {:>34} {:>34}",
             r.what,
             r.slice_split.text(),
             r.patient_split.text()
@@ -445,4 +453,28 @@ pub(super) fn text(results: &[ResultRow], faults: &[Fault], out: &Path) -> Strin
     }
     lines.push(format!("report: {}", out.join("report.html").display()));
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_patient_decides_is_told_in_place_of_an_interval() {
+        let of = |low, n_groups| Interval {
+            mean: Some(0.955),
+            low,
+            high: low,
+            n_groups,
+            n_values: 22,
+            resamples: 100,
+            undefined: 0,
+            few_groups: n_groups < 10,
+        };
+        let one = Value::with_interval(&of(None, 1));
+        assert_eq!(one.text(), "0.955, of one patient: no interval");
+        assert!(!one.few_patients && Value::with_interval(&of(Some(0.9), 4)).few_patients);
+        assert_eq!(Value::with_interval(&of(Some(0.9), 13)).text(), "0.955 (0.900 to 0.900)");
+        assert_eq!(Value::plain(Some(0.955)).text(), "0.955");
+    }
 }
