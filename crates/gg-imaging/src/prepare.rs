@@ -29,6 +29,8 @@ pub struct Prepared {
 
 /// Pixels that are longer than this many times their width are not believed.
 const LONGEST_PIXEL: f64 = 16.0;
+/// A crop is not made square where that would take more than this many times its pixels: no body is so flat.
+const LARGEST_SQUARE: usize = 32;
 
 /// Why a slice has no picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,7 +215,12 @@ impl<'a> Recipe<'a> {
     /// What is cut where this box was found; the whole slice where none was.
     pub(crate) fn crop(&self, found: Option<Rect>) -> Rect {
         let crop = found.unwrap_or(Rect::whole(self.turned[0], self.turned[1]));
-        if self.config.keep_aspect { crop.squared(self.pixel) } else { crop }
+        if !self.config.keep_aspect {
+            return crop;
+        }
+        let square = crop.squared(self.pixel);
+        let bounded = square.h as u128 * square.w as u128 <= (LARGEST_SQUARE * crop.h * crop.w) as u128;
+        if bounded { square } else { crop }
     }
 
     pub(crate) fn picture(&self, contrast: &[u8], found: Option<Rect>) -> Vec<u8> {

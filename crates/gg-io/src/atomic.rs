@@ -43,7 +43,7 @@ fn beside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
 }
 
 /// Makes the rename last through a power cut; a file system that cannot do that is no reason to fail.
-fn sync_folder(folder: &Path) {
+pub fn sync_folder(folder: &Path) {
     if let Ok(handle) = File::open(folder) {
         let _ = handle.sync_all();
     }

@@ -3,6 +3,7 @@
 //! A message says what was found and what would be right. It never holds a path, an identifier or a patient's
 //! attribute: the caller adds the path once.
 
+use crate::scan::LONGEST_AXIS;
 use crate::{PictureSeries, SeriesSummary};
 use gg_volume::AffineError;
 use std::fmt::Write as _;
@@ -63,6 +64,12 @@ pub enum ReadError {
         /// Largest number allowed.
         limit: usize,
     },
+    /// More slices, rows or columns than a mask can have.
+    #[error(
+        "found {} slices of {} x {} pixels, right would be at most {} along each axis: masks in NIfTI hold no more",
+        .0[0], .0[1], .0[2], LONGEST_AXIS
+    )]
+    TooLong([usize; 3]),
     /// Fewer bytes than the header promises.
     #[error(
         "the file is truncated: {found} bytes of image data, and the header promises {wanted}; right would be all of the file"

@@ -14,6 +14,9 @@ const SPACING_MM: std::ops::RangeInclusive<f64> = 0.05..=50.0;
 /// Below this confidence in HU, tissues lie where HU has none.
 const SURE: f32 = 0.9;
 
+/// Most voxels along an axis: what NIfTI-1, in which masks are written, has room for.
+pub(crate) const LONGEST_AXIS: usize = i16::MAX as usize;
+
 /// Voxels that one thread looks at at once.
 const PART: usize = 1 << 18;
 
@@ -77,6 +80,11 @@ impl Holes {
     }
 }
 
+/// Refuses a volume whose masks could not be written in the end.
+pub(crate) fn check_axes(shape: [usize; 3]) -> Result<(), ReadError> {
+    if shape.iter().any(|&n| n > LONGEST_AXIS) { Err(ReadError::TooLong(shape)) } else { Ok(()) }
+}
+
 /// Decides what the grey values are and whether the spacing may be used, and remarks on what is odd.
 pub(crate) fn finish(
     found: Found,
@@ -84,6 +92,7 @@ pub(crate) fn finish(
     warnings: &mut Vec<Warning>,
 ) -> Result<Finished, ReadError> {
     let Found { mut voxels, mut grid, doubt } = found;
+    check_axes(voxels.shape())?;
     let holes = fill_non_finite(&mut voxels, warnings)?;
     let labels = labels(&voxels);
     let intensity = match options.intensity {

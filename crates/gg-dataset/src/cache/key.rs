@@ -4,11 +4,11 @@ use crate::CacheError;
 use crate::cache::CacheOptions;
 use crate::case::{Case, CtSource};
 use gg_imaging::PrepareConfig;
-use gg_io::hex;
+use gg_io::{hex, sha256_of_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
@@ -17,8 +17,6 @@ use std::time::UNIX_EPOCH;
 const FORMAT: u32 = 2;
 /// File that remembers hashes of unchanged inputs.
 const MEMO: &str = "inputs.json";
-/// Bytes read at once while hashing.
-const CHUNK: usize = 1 << 20;
 
 /// What a case's samples follow from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +27,7 @@ pub(crate) struct Key {
     pub(crate) file: String,
 }
 
-/// Hashes of input files; those whose size and time of change are the same as last time are not read again.
+/// Hashes of input files; those that look as they did last time ([`Known`]) are not read again.
 pub(crate) struct Hashes {
     file: PathBuf,
     known: BTreeMap<String, Known>,
@@ -41,7 +39,25 @@ pub(crate) struct Hashes {
 struct Known {
     bytes: u64,
     changed_ns: u128,
+    /// See [`touched`].
+    #[serde(default)]
+    touched: Option<(u64, i64, i64)>,
     sha256: String,
+}
+
+/// Number of the file, and when its content or anything about it was last changed: unlike the time of change of the
+/// content alone, which copies and archives carry along, nobody sets these. `None` where the system keeps neither.
+fn touched(meta: &Metadata) -> Option<(u64, i64, i64)> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        Some((meta.ino(), meta.ctime(), meta.ctime_nsec()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = meta;
+        None
+    }
 }
 
 impl Hashes {
@@ -68,10 +84,13 @@ impl Hashes {
         let changed = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
         let name = hex(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
         let (bytes, changed_ns) = (meta.len(), changed.map_or(0, |t| t.as_nanos()));
-        let same = |k: &&Known| k.bytes == bytes && k.changed_ns == changed_ns && changed_ns != 0;
+        let touched = touched(&meta);
+        let same = |k: &&Known| {
+            (k.bytes, k.changed_ns, k.touched) == (bytes, changed_ns, touched) && changed_ns != 0
+        };
         let known = match self.known.get(&name).filter(same) {
             Some(known) => known.clone(),
-            None => Known { bytes, changed_ns, sha256: hash_file(path).map_err(io)? },
+            None => Known { bytes, changed_ns, touched, sha256: sha256_of_file(path).map_err(io)? },
         };
         let sha256 = known.sha256.clone();
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(name, known);
@@ -96,7 +115,7 @@ impl Hashes {
         let meanings = [&case.lung, &case.infection, &case.combined].map(|m| m.as_ref().map(|m| &m.labels));
         add(&format!("{meanings:?} {:?}", case.slice_labels));
         for source in case.sources() {
-            for path in files(source)? {
+            for path in files(source) {
                 add(&self.hash(&path)?);
             }
             add("end of source");
@@ -108,33 +127,11 @@ impl Hashes {
     }
 }
 
-/// All files of a source; those of a folder sorted by name.
-fn files(source: &CtSource) -> Result<Vec<PathBuf>, CacheError> {
+/// All files of a source; those of a folder as its reader finds them, without what it cannot enter, which it tells of.
+fn files(source: &CtSource) -> Vec<PathBuf> {
     match source {
-        CtSource::Slices(paths) => Ok(paths.clone()),
-        CtSource::File(path) if path.is_dir() => {
-            let mut paths = Vec::new();
-            for entry in walkdir::WalkDir::new(path).sort_by_file_name() {
-                let entry =
-                    entry.map_err(|e| CacheError::Io("keyed, because a folder cannot be read", e.into()))?;
-                if entry.file_type().is_file() {
-                    paths.push(entry.into_path());
-                }
-            }
-            Ok(paths)
-        }
-        CtSource::File(path) => Ok(vec![path.clone()]),
-    }
-}
-
-fn hash_file(path: &Path) -> std::io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&chunk[..n]),
-        }
+        CtSource::Slices(paths) => paths.clone(),
+        CtSource::File(path) if path.is_dir() => gg_io::visible_files(path).flatten().collect(),
+        CtSource::File(path) => vec![path.clone()],
     }
 }

@@ -1,9 +1,9 @@
 //! Which files are looked at, and a quick answer to whether a file is DICOM at all.
 
+use crate::walk::entries;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use walkdir::WalkDir;
 
 /// Enough for the preamble, its mark and the first element without them.
 const HEAD_BYTES: u64 = 140;
@@ -29,15 +29,12 @@ pub(crate) fn looks_like_dicom(path: &Path) -> bool {
     }
 }
 
-/// All files below a folder, sorted by name; hidden ones are not the user's.
+/// All files below a folder that are looked at, in their order.
 pub(super) fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let visible = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
-    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
-    for entry in walk.filter_entry(|e| e.depth() == 0 || visible(e.file_name())) {
+    for entry in entries(folder) {
         match entry {
-            Ok(entry) if entry.file_type().is_file() => files.push(entry.into_path()),
-            Ok(_) => {}
+            Ok(entry) => files.push(entry.into_path()),
             // A folder that may not be entered or a link that leads nowhere may hide slices: it counts as unreadable.
             Err(e) => files.extend(e.path().map(Path::to_owned)),
         }

@@ -14,7 +14,7 @@ use super::series::{Series, choose, group};
 use super::transfer_syntax::Codec;
 use crate::error::counted;
 use crate::hash::{sha256_hex, sha256_of_file, together};
-use crate::scan::{Finished, Found, absurd_spacing, finish};
+use crate::scan::{Finished, Found, absurd_spacing, check_axes, finish};
 use crate::{Format, ReadError, ReadOptions, Scan, SeriesSummary};
 use gg_volume::{SpacingTrust, Volume, Warned, Warning};
 use rayon::prelude::*;
@@ -198,14 +198,19 @@ fn load(
         lost.push(Lost { placeless: true, ..Lost::of_slice(&slice) });
     }
     sort(&mut slices)?;
-    drop_repeats(paths, &mut slices, left_out, warnings)?;
-    lay_out(&slices, &lost, options)?; // refuse before decoding
     let [rows, columns] = series.summary.size;
     let size = rows * columns;
-    let claimed = slices.len() as u128 * size as u128;
-    if claimed > options.max_voxels as u128 {
-        return Err(ReadError::TooManyVoxels { claimed, limit: options.max_voxels });
-    }
+    let check_claim = |slices: usize| {
+        let claimed = slices as u128 * size as u128;
+        let limit = options.max_voxels;
+        if claimed > limit as u128 { Err(ReadError::TooManyVoxels { claimed, limit }) } else { Ok(()) }
+    };
+    check_axes([slices.len(), rows, columns])?;
+    let repeats: usize = same_positions(&slices).iter().map(|(from, to)| to - from).sum();
+    check_claim(slices.len() - repeats)?;
+    drop_repeats(paths, &mut slices, left_out, warnings)?;
+    lay_out(&slices, &lost, options)?; // refuse before decoding
+    check_claim(slices.len())?;
     // Zeros of the system: each thread gets those of its slices.
     let mut voxels: Vec<f32> = bytemuck::allocation::try_zeroed_vec(slices.len() * size)
         .map_err(|()| ReadError::Io(std::io::ErrorKind::OutOfMemory.into()))?;
@@ -377,7 +382,7 @@ fn drop_repeats(
     let positions = runs.len();
     for (from, to) in runs {
         let pixels = |s: &SliceHeader| {
-            let mut out = vec![0.0f32; s.rows * s.columns];
+            let mut out: Vec<f32> = bytemuck::allocation::try_zeroed_vec(s.rows * s.columns).ok()?;
             let (hash, _) = load_slice(&paths[s.file], s, &mut out).ok()?;
             Some((hash, out.into_iter().map(f32::to_bits).collect::<Vec<_>>()))
         };

@@ -5,12 +5,13 @@
 //!
 //! Source: DICOM PS3.3 A.3 (CT image), PS3.5 B.2 (UIDs from a UUID).
 
-use crate::WriteError;
+use crate::{WriteError, sync_folder};
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use gg_volume::{Affine, CtVolume};
 use sha2::{Digest, Sha256};
+use std::io::Write;
 use std::path::Path;
 
 /// What stored values are above Hounsfield units.
@@ -109,13 +110,16 @@ pub fn write_dicom_series(folder: &Path, ct: &CtVolume, text: &DicomText) -> Res
     let prefix = if text.file_prefix.is_empty() { "slice-" } else { &text.file_prefix };
     for z in 0..ct.voxels.shape()[0] {
         let bytes = slice_bytes(ct, &affine, offset, z, &seed, text)?;
-        std::fs::write(beside.path().join(format!("{prefix}{:04}.dcm", z + 1)), bytes)?;
+        let mut file = std::fs::File::create(beside.path().join(format!("{prefix}{:04}.dcm", z + 1)))?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
     }
     if folder.is_dir() {
         std::fs::remove_dir(folder)?; // empty; renaming onto it is not possible everywhere
     }
     std::fs::rename(beside.path(), folder)?;
     let _ = beside.keep(); // renamed: nothing left to remove
+    sync_folder(parent);
     Ok(())
 }
 

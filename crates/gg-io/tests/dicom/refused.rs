@@ -23,6 +23,28 @@ fn an_empty_folder() {
 }
 
 #[test]
+fn a_nifti_file_beside_the_slices_or_their_folder_is_told_wherever_its_name_stands() {
+    for name in ["a.nii", "m.nii.gz", "z.NII.GZ"] {
+        for beside in [true, false] {
+            let series = Series::new();
+            let root = if beside { series.folder() } else { series.dir.path().to_owned() };
+            fs::write(root.join(name), "any content").unwrap();
+            let words = refusal(read_ct(&root, &ReadOptions::default()));
+            assert_eq!(words, "the folder holds NIfTI files beside DICOM files; name one of them", "{name}");
+        }
+    }
+    // Deeper, hidden or no file at all: no volume that could be meant.
+    let series = Series::new();
+    for folder in ["masks", "zz.nii"] {
+        fs::create_dir(series.folder().join(folder)).unwrap();
+    }
+    for name in ["masks/lung.nii.gz", ".a.nii", ".z.nii"] {
+        fs::write(series.folder().join(name), "any content").unwrap();
+    }
+    assert_eq!(series.read().unwrap().value.ct.grid.shape, SHAPE);
+}
+
+#[test]
 fn colour_is_refused_by_name() {
     let series = Series::edited(|_, o| set_u16(o, tags::SAMPLES_PER_PIXEL, 3));
     check(&series, "found colour images; groundglass reads CT");
@@ -220,11 +242,11 @@ fn slices_without_any_order() {
 
 #[test]
 fn a_header_that_lies_about_its_size() {
-    let series = Series::edited(|_, o| set_u16(o, tags::ROWS, 60_000));
+    let series = Series::edited(|_, o| set_u16(o, tags::ROWS, 30_000));
     let words = refusal(read_ct(&series.file(0), &ReadOptions::default()));
     assert_eq!(words, "the DICOM object cannot be used: its pixel data is shorter than rows x columns");
     let tight = ReadOptions { max_voxels: 1000, ..ReadOptions::default() };
-    assert_eq!(refusal(series.read_with(&tight)), "the header claims 1800000 voxels; at most 1000 are read");
+    assert_eq!(refusal(series.read_with(&tight)), "the header claims 900000 voxels; at most 1000 are read");
 }
 
 #[test]
@@ -345,4 +367,24 @@ fn slices_of_two_patients_in_one_series() {
         _ => set(o, tags::PATIENT_ID, VR::LO, "ALPHA"),
     });
     assert!(series.read().is_ok());
+}
+
+#[test]
+fn more_rows_and_columns_than_any_file_holds_are_refused_however_often_a_position_repeats() {
+    let series = Series::edited(|z, o| {
+        set_u16(o, tags::ROWS, u16::MAX);
+        set_u16(o, tags::COLUMNS, u16::MAX);
+        if z > 2 {
+            set_position(o, [-10.0, -20.0, 30.0]);
+        }
+    });
+    check(&series, "found 5 slices of 65535 x 65535 pixels, right would be at most 32767 along each axis");
+    let series = Series::edited(|_, o| {
+        set_u16(o, tags::ROWS, 32767);
+        set_u16(o, tags::COLUMNS, 32767);
+        set_position(o, [-10.0, -20.0, 30.0]);
+    });
+    let options = ReadOptions { max_voxels: 1 << 20, ..ReadOptions::default() };
+    let words = refusal(series.read_with(&options));
+    assert!(words.contains("the header claims 1073676289 voxels; at most 1048576 are read"), "{words}");
 }

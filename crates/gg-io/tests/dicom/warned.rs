@@ -3,7 +3,7 @@
 use crate::support::{SHAPE, STEP, Series, codes, set, set_pixels, set_position, set_u16, volume};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
-use gg_io::ReadOptions;
+use gg_io::{ReadOptions, read_ct};
 use gg_volume::SpacingTrust;
 use std::fs;
 
@@ -363,4 +363,30 @@ fn projections_beside_the_slices_are_left_out_as_localizers_are() {
     let read = series.read().unwrap();
     assert_eq!((&read.value.ct, &read.warnings), (&plain.value.ct, &plain.warnings));
     assert_eq!(read.value.skipped[0].1, "a maximum intensity projection (MIP), not a slice");
+}
+
+#[test]
+#[cfg(unix)]
+fn links_are_followed_and_one_that_leads_nowhere_counts_as_unreadable() {
+    use std::os::unix::fs::symlink;
+    let series = Series::new();
+    let plain = series.read().unwrap().value;
+    let dir = tempfile::tempdir().unwrap();
+    let (files, folder) = (dir.path().join("files"), dir.path().join("folder"));
+    fs::create_dir_all(&files).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    for z in 0..SHAPE[0] {
+        symlink(series.file(z), files.join(format!("{z}"))).unwrap();
+    }
+    symlink(series.folder(), folder.join("series")).unwrap();
+    symlink(&folder, folder.join("again")).unwrap(); // back to where it came from
+    for linked in [&files, &folder] {
+        let read = read_ct(linked, &ReadOptions::default()).unwrap();
+        assert_eq!(read.value.ct, plain.ct);
+        assert_eq!(read.value.sha256, plain.sha256);
+    }
+    symlink(dir.path().join("nowhere"), files.join("lost.dcm")).unwrap();
+    let read = read_ct(&files, &ReadOptions::default()).unwrap();
+    assert_eq!(read.value.ct, plain.ct);
+    assert!(!read.warnings.is_empty() && read.value.skipped.len() == 1, "{:?}", read.warnings);
 }

@@ -50,9 +50,13 @@ impl Staged {
     pub(crate) fn commit(self) -> Result<()> {
         let Self { work, dest, force, inside } = self;
         let failed = || format!("putting the finished folder at {}", dest.display());
+        let parent = parent_of(&dest);
         let mut written = Vec::new();
         walk(work.path(), &mut |path| written.push(path)).with_context(failed)?;
         written.sort();
+        for file in &written {
+            sync(&work.path().join(file));
+        }
         write_marker(work.path(), &written)?;
         check_free(&dest, force)?; // something may have been put there while the work went on
         if inside {
@@ -83,7 +87,16 @@ impl Staged {
             fs::rename(work.path(), &dest).with_context(failed)?;
             let _ = work.keep();
         }
+        gg_io::sync_folder(if inside { &dest } else { &parent });
         Ok(())
+    }
+}
+
+/// Puts what a file holds on the disk, so that a rename does not outlive its content through a power cut; a file system
+/// that cannot do that is no reason to fail.
+fn sync(path: &Path) {
+    if let Ok(file) = fs::File::open(path) {
+        let _ = file.sync_all();
     }
 }
 

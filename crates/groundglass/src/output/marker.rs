@@ -33,7 +33,9 @@ pub(super) fn listed(dir: &Path) -> Vec<String> {
 pub(super) fn write_marker(dir: &Path, files: &[String]) -> Result<()> {
     let path = dir.join(MARKER);
     let lines: Vec<&str> = std::iter::once(MARKED).chain(files.iter().map(String::as_str)).collect();
-    fs::write(&path, format!("{}\n", lines.join("\n"))).with_context(|| format!("writing {}", path.display()))
+    let text = format!("{}\n", lines.join("\n"));
+    gg_io::atomic_write(&path, |out| out.write_all(text.as_bytes()))
+        .with_context(|| format!("writing {}", path.display()))
 }
 
 /// Tells of every file below a folder, relative to it with `/` between names; markers and unfinished work are no files.

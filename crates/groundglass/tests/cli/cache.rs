@@ -105,3 +105,22 @@ fn an_interrupted_prepare_keeps_its_finished_cases() {
     let again = groundglass(&["prepare", arg(&set), "--out", arg(&out)]).ok();
     assert!(again.stderr.contains("of 12 cases were prepared before"), "{}", again.stderr);
 }
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_changed_behind_its_time_of_change_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (set, cache) = (dir.path().join("set"), dir.path().join("cache"));
+    groundglass(&["phantom", "--out", arg(&set), "--count", "2", "--size", "48x48x16"]).ok();
+    let prepared = |out: &str| prepare(&set, &dir.path().join(out), &["--cache", arg(&cache)]).ok().stderr;
+    prepared("first");
+    let second = prepared("second");
+    assert!(second.contains("2 of 2 cases were prepared before"), "{second}");
+    let mask = set.join("infection_mask/phantom-001.nii.gz");
+    let (mut bytes, changed) = (fs::read(&mask).unwrap(), fs::metadata(&mask).unwrap().modified().unwrap());
+    bytes[9] ^= 1; // the system that gzip ran on: other bytes, and still a mask
+    fs::write(&mask, &bytes).unwrap();
+    fs::File::options().write(true).open(&mask).unwrap().set_modified(changed).unwrap();
+    let third = prepared("third");
+    assert!(third.contains("1 of 2 cases were prepared before"), "{third}");
+}

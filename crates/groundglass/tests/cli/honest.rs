@@ -1,8 +1,7 @@
 //! Numbers that say how far they can be trusted: intervals around the percentage, calibration, single images, patients.
 
-use crate::run::{Fixture, TINY, arg, groundglass, json};
+use crate::run::{Fixture, TINY, arg, groundglass, json, png};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[test]
@@ -326,33 +325,6 @@ fn validation_calibrates_and_the_bundle_says_so() {
     assert!(shown.contains("temperature  "), "{shown}");
 }
 
-/// An 8-bit grey PNG, stored row by row.
-fn png(side: usize, pixel: impl Fn(usize, usize) -> u8) -> Vec<u8> {
-    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
-    let mut chunk = |kind: &[u8; 4], data: &[u8]| {
-        let mut crc = flate2::Crc::new();
-        crc.update(kind);
-        crc.update(data);
-        file.extend((data.len() as u32).to_be_bytes());
-        file.extend(kind);
-        file.extend(data);
-        file.extend(crc.sum().to_be_bytes());
-    };
-    let mut header = Vec::new();
-    header.extend((side as u32).to_be_bytes());
-    header.extend((side as u32).to_be_bytes());
-    header.extend([8, 0, 0, 0, 0]);
-    chunk(b"IHDR", &header);
-    let mut rows = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-    for y in 0..side {
-        let row: Vec<u8> = std::iter::once(0).chain((0..side).map(|x| pixel(x, y))).collect();
-        rows.write_all(&row).unwrap();
-    }
-    chunk(b"IDAT", &rows.finish().unwrap());
-    chunk(b"IEND", &[]);
-    file
-}
-
 /// Single pictures with labels: a grey body with two dark lungs, in some of which there is a bright disc.
 fn pictures(dir: &Path) {
     let mut table = "file,covid,split\n".to_owned();
@@ -363,7 +335,7 @@ fn pictures(dir: &Path) {
         let within = |x: usize, y: usize, cx: f64, cy: f64, r: f64| {
             (x as f64 - cx).powi(2) + (y as f64 - cy).powi(2) < r * r
         };
-        let picture = png(64, |x, y| {
+        let picture = png([64, 64], |x, y| {
             let noise = ((x * 31 + y * 17 + i * 7) % 23) as u8;
             let lung = within(x, y, 20.0, 32.0, 11.0) || within(x, y, 44.0, 32.0, 11.0);
             let disc = covid && within(x, y, 20.0, 36.0, 5.0);

@@ -1,5 +1,6 @@
 //! Runs the program, and makes what most tests need once: phantoms and three tiny models.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -154,4 +155,31 @@ pub(crate) fn files(dir: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
         }
     }
     found
+}
+
+/// An 8-bit grey PNG of so many rows and columns, stored row by row.
+pub(crate) fn png([rows, columns]: [usize; 2], pixel: impl Fn(usize, usize) -> u8) -> Vec<u8> {
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |kind: &[u8; 4], data: &[u8]| {
+        let mut crc = flate2::Crc::new();
+        crc.update(kind);
+        crc.update(data);
+        file.extend((data.len() as u32).to_be_bytes());
+        file.extend(kind);
+        file.extend(data);
+        file.extend(crc.sum().to_be_bytes());
+    };
+    let mut header = Vec::new();
+    header.extend((columns as u32).to_be_bytes());
+    header.extend((rows as u32).to_be_bytes());
+    header.extend([8, 0, 0, 0, 0]);
+    chunk(b"IHDR", &header);
+    let mut pixels = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    for y in 0..rows {
+        let row: Vec<u8> = std::iter::once(0).chain((0..columns).map(|x| pixel(x, y))).collect();
+        pixels.write_all(&row).unwrap();
+    }
+    chunk(b"IDAT", &pixels.finish().unwrap());
+    chunk(b"IEND", &[]);
+    file
 }
