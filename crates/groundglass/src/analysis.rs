@@ -23,6 +23,7 @@ use gg_volume::{AxisMap, CtVolume, Grid, IntensityKind, LabelVolume, Orientation
 use rayon::prelude::*;
 pub(crate) use record::{Analysis, SliceRow};
 use record::{Classification, Input};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Version of `analysis.json`.
@@ -33,7 +34,8 @@ const LUNG_MASK: &str = "lung_mask.nii.gz";
 const INFECTION_MASK: &str = "infection_mask.nii.gz";
 const SLICES: &str = "slices.csv";
 const REPORT: &str = "report.html";
-const FILES: [&str; 5] = [ANALYSIS, LUNG_MASK, INFECTION_MASK, SLICES, REPORT];
+/// What lies beside that.
+const OUTPUTS: [&str; 4] = [LUNG_MASK, INFECTION_MASK, SLICES, REPORT];
 /// Slices of the montage.
 const MONTAGE: usize = 12;
 
@@ -147,6 +149,7 @@ pub(crate) fn analyse(
         doubts: warnings.iter().map(|w| w.code.to_string()).filter(|code| doubts::is_doubt(code)).collect(),
         warnings,
         models: models.used(),
+        outputs: BTreeMap::new(),
         interval_fit: models.infection.as_ref().and_then(|m| m.bundle.info.interval.clone()),
         program: Program::this(),
         compute: models.compute(),
@@ -192,16 +195,21 @@ pub(crate) fn kept(
     case_id: &str,
     stated: Option<Orientation>,
 ) -> Option<Analysis> {
-    let whole = output::is_ours(dir)
-        && FILES.iter().all(|file| dir.join(file).metadata().is_ok_and(|m| m.is_file() && m.len() > 0));
-    let found = earlier(dir).filter(|_| whole)?;
+    let found = earlier(dir).filter(|_| output::is_ours(dir))?;
     let same = found.schema_version == SCHEMA_VERSION
         && found.case_id == case_id
         && found.input == Input::of(scan, stated)
         && found.models == models.used()
         && found.program == Program::this()
         && found.compute == models.compute();
-    same.then_some(found)
+    let whole = || hashes(dir).is_ok_and(|hashes| hashes == found.outputs);
+    (same && whole()).then_some(found)
+}
+
+/// SHA-256 of the files of a result, by their names, but for that which holds them.
+fn hashes(dir: &Path) -> std::io::Result<BTreeMap<String, String>> {
+    let of = |name: &str| Ok((name.to_owned(), gg_io::sha256_of_file(&dir.join(name))?));
+    OUTPUTS.into_iter().map(of).collect()
 }
 
 /// The result that lies in a folder, whatever it is of, where it can be read.
@@ -209,13 +217,18 @@ pub(crate) fn earlier(dir: &Path) -> Option<Analysis> {
     serde_json::from_str(&std::fs::read_to_string(dir.join(ANALYSIS)).ok()?).ok()
 }
 
-/// Writes all files of one case into a folder.
-pub(crate) fn write(outcome: &Outcome, grid: &Grid, dir: &Path) -> Result<()> {
+/// Writes all files of one case into a folder, the numbers last: they hold the hashes of the others.
+pub(crate) fn write(outcome: &mut Outcome, grid: &Grid, dir: &Path) -> Result<()> {
+    write_others(outcome, grid, dir)?;
+    outcome.analysis.outputs = hashes(dir).with_context(|| format!("reading {} again", dir.display()))?;
+    output::write_json(&dir.join(ANALYSIS), &outcome.analysis)
+}
+
+fn write_others(outcome: &Outcome, grid: &Grid, dir: &Path) -> Result<()> {
     let mask = |name: &str, labels: &LabelVolume| {
         gg_io::write_labels_nifti(&dir.join(name), labels, grid).with_context(|| format!("writing {name}"))
     };
     let texts = || {
-        output::write_json(&dir.join(ANALYSIS), &outcome.analysis)?;
         let mut table = csv::Writer::from_writer(Vec::new());
         for row in &outcome.rows {
             table.serialize(row)?;

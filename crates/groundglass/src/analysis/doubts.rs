@@ -230,10 +230,11 @@ pub(super) fn contradiction(classification: &Classification, burden: &Burden) ->
 }
 
 /// Codes of remarks after which no number is to be used before somebody has looked at the CT and the masks.
-pub(crate) const DOUBTS: [&str; 15] = [
+pub(crate) const DOUBTS: [&str; 17] = [
     "apex_below_base",
     "blurred",
     "burden_unlikely",
+    "coarse_pixels",
     "hu_doubtful",
     "intensity_contradicted",
     "lone_lung",
@@ -242,6 +243,7 @@ pub(crate) const DOUBTS: [&str; 15] = [
     "lung_too_dense",
     "lung_volume_unlikely",
     "lungs_not_side_by_side",
+    "no_lung_found",
     "probably_negative",
     "spine_at_the_front",
     "streaks",

@@ -6,6 +6,7 @@ use gg_eval::{Burden, Infected, IntervalFit, Part, PatientScore, patient_score};
 use gg_io::{Format, Scan};
 use gg_volume::{AxisMap, Intensity, Orientation, Warning};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// `analysis.json`. Timings stand elsewhere, so that the same input gives the same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub(crate) struct Analysis {
     /// Codes of those warnings that put the numbers in doubt.
     pub(crate) doubts: Vec<String>,
     pub(crate) models: Vec<ModelUsed>,
+    /// SHA-256 of the files beside this one, by their names.
+    #[serde(default)]
+    pub(crate) outputs: BTreeMap<String, String>,
     /// How the infection model's interval was fitted, for the page.
     #[serde(skip)]
     pub(crate) interval_fit: Option<IntervalFit>,
@@ -79,7 +83,7 @@ pub(crate) struct Infection {
     pub(crate) whole: Infected,
     /// Lower and upper end of the interval around `percent_of_lung`; null where the model carries no fit.
     pub(crate) percent_of_lung_interval: Option<[f64; 2]>,
-    /// Share of patients like those of the fit whose truth lies within.
+    /// Share of patients like those of the fit whose truth the interval is made to hold; measured, not guaranteed.
     pub(crate) percent_of_lung_interval_level: Option<f64>,
     pub(crate) right: Option<Infected>,
     pub(crate) left: Option<Infected>,
@@ -207,6 +211,9 @@ pub(super) fn interval(models: &Models, burden: &Burden) -> Option<([f64; 2], f6
 pub(super) fn patient(found: &Findings, models: &Models, burden: &Burden) -> Option<Patient> {
     let threshold = f64::from(models.classify.as_ref()?.bundle.info.threshold);
     let probabilities: Vec<f32> = found.slices.iter().filter_map(|s| s.probability).collect();
+    if burden.lung.voxels == 0 {
+        return None; // nothing that could show infection was seen
+    }
     let found = patient_score(&probabilities, burden.infection.percent_of_lung)?;
     Some(Patient {
         found,

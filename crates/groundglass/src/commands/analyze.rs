@@ -221,7 +221,8 @@ fn one(
     told: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Analysis> {
     let mut warnings = Vec::new();
-    let scan = read.drain_into(&mut warnings);
+    let mut scan = read.drain_into(&mut warnings);
+    scan.ct = scan.ct.into_hu();
     context.interrupt.check()?;
     data::say_left_out(context, &scan.skipped);
     // Only a name that the user gave can be a patient's.
@@ -247,7 +248,7 @@ fn one(
     let dir = staged.path();
     let refused =
         |e: anyhow::Error| if e.is::<Interrupted>() { e } else { e.context(ct.display().to_string()) };
-    let outcome = analysis::analyse(models, &scan, case_id, said, warnings, told, &context.interrupt)
+    let mut outcome = analysis::analyse(models, &scan, case_id, said, warnings, told, &context.interrupt)
         .map_err(refused)?;
     for warning in &outcome.analysis.warnings {
         context.console.warn(format!("{case_id}: {}", warning.message));
@@ -256,7 +257,7 @@ fn one(
     context.interrupt.check()?;
     // The CT is given back to the system beside the writing: for a large one that takes its time too.
     let (grid, ct) = (scan.ct.grid, scan.ct.voxels);
-    let (written, ()) = rayon::join(|| analysis::write(&outcome, &grid, dir), || drop(ct));
+    let (written, ()) = rayon::join(|| analysis::write(&mut outcome, &grid, dir), || drop(ct));
     written?;
     let total_secs = start.elapsed().as_secs_f64();
     let RunSecs { prepare, predict, clean } = outcome.secs;

@@ -257,6 +257,13 @@ fn a_batch_goes_on_with_what_is_there_and_gives_the_same_table() {
         assert_eq!(hash(&out), hash(&fresh));
     }
     assert_eq!(written("case-001"), before);
+    // Nor is one of whose files another stands in its place.
+    let report = out.join("case-003/report.html");
+    let own = fs::read(&report).unwrap();
+    fs::copy(out.join("case-002/report.html"), &report).unwrap();
+    f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).refused(1, &["1 of 3 CTs"]);
+    fs::write(&report, own).unwrap();
+    f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).ok();
     fs::remove_file(out.join("case-003/lung_mask.nii.gz")).unwrap();
     f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).refused(1, &["1 of 3 CTs"]);
     let ran = f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume", "--force"]).ok();
