@@ -10,7 +10,7 @@
 //! * uncertainty: [`bootstrap_by_group`] over patients; [`IntervalFit`] around one patient's percentage;
 //! * agreement of two measurements: [`bland_altman`];
 //! * what tissue looks like: [`attenuation`];
-//! * what explains an outcome: [`Logistic`], [`explain_cohort`];
+//! * what explains an outcome: [`explain_cohort`];
 //! * the burden of infection: [`burden`]; [`check_apex`] and [`check_field_of_view`] on what the CT shows.
 //!
 //! What has no value (a mean of nothing, a Dice of two empty masks) is `None`, never 0 or NaN.
@@ -56,7 +56,6 @@ pub use cohort::{
 };
 pub use infection_free::{FreeSlices, FreeSummary, free_slices};
 pub use interval::{Coverage, CrossFit, INTERVAL_LEVEL, IntervalFit, Predicted, coverage, cross_fit};
-pub use logistic::{Logistic, partial_dependence};
 pub use patient::{PatientScore, patient_score};
 pub use pr::{PrCurve, pr_curve};
 pub use roc::{RocCurve, roc_curve, youden_threshold};

@@ -6,15 +6,13 @@
 //!
 //! Golden set: `eval/logistic` (`LogisticRegression` of scikit-learn).
 
-use serde::{Deserialize, Serialize};
-
 /// A fitted regression.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Logistic {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Logistic {
     /// Log-odds where all attributes are 0.
-    pub intercept: f64,
+    pub(crate) intercept: f64,
     /// Change of the log-odds per unit of each attribute.
-    pub coefficients: Vec<f64>,
+    pub(crate) coefficients: Vec<f64>,
 }
 
 /// Newton steps at most; ten are usual, also where the classes can be separated, because of the penalty.
@@ -29,7 +27,7 @@ impl Logistic {
     ///
     /// # Shape
     /// `rows`: one slice of equally many attributes per case, best standardised, since one penalty holds for all.
-    pub fn fit(rows: &[&[f64]], outcomes: &[bool], penalty: f64) -> Option<Self> {
+    pub(crate) fn fit(rows: &[&[f64]], outcomes: &[bool], penalty: f64) -> Option<Self> {
         let n = rows.len();
         let positive = outcomes.iter().filter(|&&y| y).count();
         if positive == 0 || positive == n || outcomes.len() != n || !penalty.is_finite() || penalty <= 0.0 {
@@ -66,18 +64,23 @@ impl Logistic {
     }
 
     /// Log-odds of a case.
-    pub fn log_odds(&self, row: &[f64]) -> f64 {
+    pub(crate) fn log_odds(&self, row: &[f64]) -> f64 {
         self.intercept + self.coefficients.iter().zip(row).map(|(c, v)| c * v).sum::<f64>()
     }
 
     /// Probability of a case.
-    pub fn probability(&self, row: &[f64]) -> f64 {
+    pub(crate) fn probability(&self, row: &[f64]) -> f64 {
         sigmoid(self.log_odds(row))
     }
 }
 
 /// The mean probability over all rows where one attribute is set to each value of a grid (Friedman 2001).
-pub fn partial_dependence(model: &Logistic, rows: &[&[f64]], attribute: usize, grid: &[f64]) -> Vec<f64> {
+pub(crate) fn partial_dependence(
+    model: &Logistic,
+    rows: &[&[f64]],
+    attribute: usize,
+    grid: &[f64],
+) -> Vec<f64> {
     let Some(&own) = model.coefficients.get(attribute) else { return Vec::new() };
     let without: Vec<f64> = rows.iter().map(|r| model.log_odds(r) - own * r[attribute]).collect();
     let mean =

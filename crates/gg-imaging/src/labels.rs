@@ -14,7 +14,7 @@ use crate::resize::AxisWeights;
 const TIE: f32 = 1e-5;
 
 /// Takes the source pixel under the centre of each result pixel.
-pub fn resize_nearest_u8(src: &[u8], h: usize, w: usize, out_h: usize, out_w: usize) -> Vec<u8> {
+fn resize_nearest_u8(src: &[u8], h: usize, w: usize, out_h: usize, out_w: usize) -> Vec<u8> {
     if src.is_empty() {
         return vec![0; out_h * out_w];
     }

@@ -36,7 +36,7 @@ pub use edt::distance_edt;
 pub use fill::fill_holes_3d;
 pub use fingerprint::{Fingerprint, fingerprint};
 pub use kmeans::{kmeans_two, kmeans_two_histogram};
-pub use labels::{resize_labels_majority_u8, resize_nearest_u8};
+pub use labels::resize_labels_majority_u8;
 pub use morphology::{binary_dilation, binary_erosion};
 pub use prepare::{DropReason, Prepared, prepare, prepare_in_boxes, prepare_labels, prepare_sizes};
 pub use resize::{resize_area_u8, resize_linear_f32, resize_linear_u8, resize_u8};

@@ -6,8 +6,8 @@
 //! after truncation is `sqrt(2 / fan_in)`; `glorot_uniform` is uniform within `sqrt(6 / (fan_in + fan_out))`.
 
 use crate::net::{Graph, Init, NetConfig, NetError, Param, ParamKind};
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Standard deviation of a unit normal after truncation at two deviations (Keras's constant).
@@ -88,7 +88,7 @@ impl Weights {
     }
 
     /// Zeros for every trained parameter: moments of an optimiser, sums of gradients.
-    pub fn zeros_of_trained(graph: &Graph) -> Self {
+    pub(crate) fn zeros_of_trained(graph: &Graph) -> Self {
         let tensors = graph
             .params
             .iter()
@@ -99,7 +99,7 @@ impl Weights {
     }
 
     /// Takes over every layer whose arrays `other` all has, with the same names and shapes; gives how many arrays.
-    pub fn take_from(&mut self, other: &Weights) -> usize {
+    pub(crate) fn take_from(&mut self, other: &Weights) -> usize {
         let misfits = other.misfits(self.tensors.iter().map(|(name, t)| (name.as_str(), t.shape.as_slice())));
         let mut taken = 0;
         for (name, tensor) in &mut self.tensors {

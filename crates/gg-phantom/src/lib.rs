@@ -22,4 +22,4 @@ mod tree;
 mod tubes;
 
 pub use render::{Phantom, PhantomTruth, phantom};
-pub use spec::{PhantomSpec, cohort, fit_spacing};
+pub use spec::{PhantomSpec, cohort};

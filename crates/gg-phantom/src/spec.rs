@@ -56,7 +56,7 @@ impl PhantomSpec {
 }
 
 /// The spacing `[z, y, x]` in mm at which a grid of this shape holds the whole thorax.
-pub fn fit_spacing(shape: [usize; 3]) -> [f64; 3] {
+fn fit_spacing(shape: [usize; 3]) -> [f64; 3] {
     let steps = |n: usize| n.max(1) as f64;
     // two decimals, as scanners state it
     let plane = (FIELD_MM[1] / steps(shape[1].min(shape[2])) * 100.0).round() / 100.0;

@@ -165,21 +165,4 @@ mod tests {
         assert_eq!(heat_picture(&picture, &[0.0]), None);
         assert!(heat_picture(&picture, &[0.0; 4]).unwrap().pixels().iter().all(|p| *p == [100; 3]));
     }
-
-    #[test]
-    fn the_figure_shows_the_map_in_svg_and_png_alike() {
-        let mut picture = SlicePicture::plain(Grey::new(8, 8, vec![40; 64]).unwrap());
-        picture.lung = Some((0..64).map(|i| u8::from(i % 8 > 2)).collect());
-        let values: Vec<f32> = (0..64).map(|i| i as f32 / 64.0).collect();
-        let panels = [
-            HeatPanel { title: "Slice".into(), values: Vec::new(), unit: String::new() },
-            HeatPanel { title: "Grad-CAM".into(), values, unit: "share".into() },
-        ];
-        let scene = heat_figure(&picture, &panels, 120.0);
-        let svg = scene.to_svg();
-        assert_eq!(svg.matches("<image ").count(), 2);
-        assert!(svg.contains("Grad-CAM") && svg.contains("0.984"), "the scale names its end");
-        let png = scene.to_png(1.0);
-        assert!(png.len() > 500);
-    }
 }

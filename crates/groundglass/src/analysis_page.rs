@@ -1,13 +1,14 @@
 //! `report.html` of one analysed CT: its numbers as the page wants them.
 
 use crate::analysis::{Analysis, Outcome, SliceRow};
+use crate::manifest::ModelUsed;
 use crate::readers::{HUMAN_DICE, second_reader};
 use crate::words::kind_in_words;
 use gg_dataset::PATIENTS_LEAK;
 use gg_eval::{Amount, Infected, Zone};
 use gg_report::{
-    AnalysisReport, BurdenNumbers, Fact, ModelLine, PatientCall, PercentInterval, Provenance, RegionNumbers,
-    SliceStrip, SliceTally,
+    AnalysisReport, BurdenNumbers, Fact, PatientCall, PercentInterval, Provenance, RegionNumbers, SliceStrip,
+    SliceTally,
 };
 use gg_volume::SpacingTrust;
 use std::collections::BTreeMap;
@@ -68,8 +69,8 @@ fn interval(a: &Analysis) -> Option<PercentInterval> {
         readers: (less, more),
         notes: vec![
             format!(
-                "The interval is made so that it holds the truth of {:.0} % of patients like the {} it was fitted on.{measured} \
-                 For other scanners or other diseases nobody has measured it.",
+                "The interval is made to hold the truth of {:.0} % of patients like the {} it was fitted on: how often it does is \
+                 measured, not guaranteed.{measured} For other scanners or other diseases nobody has measured it.",
                 100.0 * fit.level,
                 fit.patients
             ),
@@ -155,16 +156,7 @@ fn provenance(a: &Analysis) -> Provenance {
                 format!("{}, {}, {}", a.compute.device, a.compute.instruction_set, a.compute.precision),
             ),
         ],
-        models: a
-            .models
-            .iter()
-            .map(|m| ModelLine {
-                task: m.task.name().to_owned(),
-                name: m.name.clone(),
-                sha256: m.sha256.clone(),
-                note: format!("threshold {:.3}; {}; {}", m.threshold, m.prediction, m.licence),
-            })
-            .collect(),
+        models: a.models.iter().map(ModelUsed::line).collect(),
         program: a.program.to_string(),
     }
 }

@@ -6,6 +6,7 @@ use gg_dataset::Task;
 pub(crate) use gg_io::sha256_hex as sha256;
 use gg_nn::engine::Arithmetic;
 use gg_nn::{Bundle, BundleInfo};
+use gg_report::ModelLine;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -156,6 +157,19 @@ impl ModelUsed {
             licence: info.licence.clone(),
         }
     }
+
+    /// What every page says of it.
+    pub(crate) fn line(&self) -> ModelLine {
+        ModelLine {
+            task: self.task.name().to_owned(),
+            name: self.name.clone(),
+            sha256: self.sha256.clone(),
+            note: format!(
+                "threshold {:.3}, {}; {}; {}",
+                self.threshold, self.threshold_source, self.prediction, self.licence
+            ),
+        }
+    }
 }
 
 /// What is done to the masks of a bundle of lungs or infection, by the names of its settings.
@@ -267,10 +281,25 @@ pub(crate) fn patient_hash(salt: &str, patient: &str) -> String {
 mod tests {
     use super::*;
 
+    fn infection_in_the_box() -> BundleInfo {
+        let bytes = crate::builtin::BUNDLES.iter().find(|(task, _)| *task == Task::Infection).unwrap().1;
+        Bundle::from_bytes(bytes).unwrap().info
+    }
+
+    #[test]
+    fn a_page_says_of_a_model_what_chose_its_threshold_how_it_predicts_and_its_licence() {
+        let info = infection_in_the_box();
+        let line = ModelUsed::of(&info, "0123").line();
+        assert_eq!((line.task.as_str(), line.sha256.as_str()), ("infection", "0123"));
+        let source = threshold_source(&info);
+        for part in [source.as_str(), info.mirror.words(), "infection_reach", info.licence.as_str()] {
+            assert!(line.note.contains(part), "{} lacks {part}", line.note);
+        }
+    }
+
     #[test]
     fn what_chose_a_threshold_is_said_as_it_was() {
-        let bytes = crate::builtin::BUNDLES.iter().find(|(task, _)| *task == Task::Infection).unwrap().1;
-        let box_model = Bundle::from_bytes(bytes).unwrap().info;
+        let box_model = infection_in_the_box();
         assert!(threshold_source(&box_model).starts_with("one half: none of its 5 folds"));
         let with = |scores: serde_json::Value, folds: Option<usize>| {
             threshold_source(&BundleInfo { scores, threshold_folds: folds, ..box_model.clone() })

@@ -14,8 +14,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gg-phantom", &["gg-volume"]),
     ("gg-dataset", &["gg-volume", "gg-io", "gg-imaging"]),
     ("gg-kernels", &[]),
-    ("gg-nn", &["gg-volume", "gg-imaging", "gg-dataset", "gg-eval", "gg-kernels"]),
-    ("gg-report", &["gg-volume", "gg-imaging", "gg-eval"]),
+    ("gg-nn", &["gg-imaging", "gg-dataset", "gg-eval", "gg-kernels"]),
+    ("gg-report", &[]),
     ("gg-testkit", &[]),
     (
         "groundglass",
@@ -46,10 +46,14 @@ fn crates() -> BTreeMap<String, toml::Table> {
         .map(|entry| entry.unwrap().path())
         .filter(|dir| dir.join("Cargo.toml").is_file())
         .map(|dir| {
-            let manifest: toml::Table = fs::read_to_string(dir.join("Cargo.toml")).unwrap().parse().unwrap();
-            (dir.file_name().unwrap().to_str().unwrap().to_owned(), manifest)
+            let name = dir.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, manifest(&dir))
         })
         .collect()
+}
+
+fn manifest(dir: &Path) -> toml::Table {
+    fs::read_to_string(dir.join("Cargo.toml")).unwrap().parse().unwrap()
 }
 
 fn keys(manifest: &toml::Table, table: &str) -> Vec<String> {
@@ -61,8 +65,14 @@ fn dependencies(manifest: &toml::Table) -> Vec<String> {
 }
 
 /// What the tests of a crate may use besides: what makes input for them, and the crates before it.
-const TESTS_MAY_USE: &[(&str, &[&str])] =
-    &[("gg-imaging", &["gg-io"]), ("gg-eval", &["gg-phantom"]), ("gg-report", &["gg-phantom"])];
+const TESTS_MAY_USE: &[(&str, &[&str])] = &[
+    ("gg-imaging", &["gg-io"]),
+    ("gg-eval", &["gg-phantom"]),
+    ("gg-report", &["gg-volume", "gg-imaging", "gg-phantom"]),
+];
+
+/// The crate whose manifest repeats the workspace's lints with changes of its own, because it may use `unsafe`.
+const OWN_LINTS: &str = "gg-kernels";
 
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -123,6 +133,30 @@ fn unsafe_code_lives_in_gg_kernels_alone() {
         let ours = path.components().any(|c| c.as_os_str() == "gg-kernels");
         let word = ["allow(unsafe", "_code)"].concat();
         assert!(ours || !text.contains(&word), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_manifest_has_the_lints_of_the_workspace() {
+    let mut manifests: Vec<(String, toml::Table)> = crates().into_iter().collect();
+    manifests.push(("xtask".to_owned(), manifest(&root().join("xtask"))));
+    for (name, manifest) in manifests {
+        let lints = manifest.get("lints").unwrap_or_else(|| panic!("{name} has no lints"));
+        let shared = lints.get("workspace").and_then(|w| w.as_bool()) == Some(true);
+        assert_eq!(shared, name != OWN_LINTS, "{name} should have `[lints]` with `workspace = true`");
+    }
+}
+
+/// Its manifest cannot take the workspace's table and change a line of it.
+#[test]
+fn the_crate_with_lints_of_its_own_misses_none_of_the_workspace() {
+    let all = manifest(&root());
+    let own = manifest(&root().join("crates").join(OWN_LINTS));
+    for tool in ["rust", "clippy"] {
+        let shared = all["workspace"]["lints"][tool].as_table().unwrap();
+        for (lint, level) in shared.iter().filter(|(lint, _)| *lint != "unsafe_code") {
+            assert_eq!(own["lints"][tool].get(lint), Some(level), "{OWN_LINTS}: {lint}");
+        }
     }
 }
 

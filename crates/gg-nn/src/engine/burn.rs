@@ -65,7 +65,7 @@ impl BurnEngine {
     }
 
     /// An engine for this network, on a graphics card that has the precision.
-    pub fn on_gpu(graph: Graph, gpu: &Gpu, arithmetic: Arithmetic) -> Self {
+    pub(crate) fn on_gpu(graph: Graph, gpu: &Gpu, arithmetic: Arithmetic) -> Self {
         let info = gpu.info();
         Self {
             name: format!("burn-{} ({})", info.api.name(), info.name),

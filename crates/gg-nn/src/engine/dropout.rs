@@ -1,8 +1,8 @@
 //! Masks of dropout, the same for every engine: a function of seed, step and layer, so that a resumed run drops what
 //! the uninterrupted one would have dropped.
 
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 /// Values of one task.
@@ -19,7 +19,7 @@ pub struct DropoutKey {
 
 /// Factors for the values of one layer: 0 with probability `rate`, else `1 / (1 - rate)`; `layer` is its index in the
 /// graph.
-pub fn dropout_mask(key: DropoutKey, layer: usize, rate: f64, len: usize) -> Vec<f32> {
+pub(crate) fn dropout_mask(key: DropoutKey, layer: usize, rate: f64, len: usize) -> Vec<f32> {
     let mut seed = [0u8; 32];
     seed[..8].copy_from_slice(&key.seed.to_le_bytes());
     seed[8..16].copy_from_slice(&key.step.to_le_bytes());

@@ -82,7 +82,7 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Show where the classifier looks in a slice, or how attributes of a cohort move the prediction of an outcome
     Explain(ExplainArgs),
-    /// List the models in the box, or show what a bundle says about itself
+    /// List the models in the box, show what a bundle says about itself, write a changed copy of it, or join several
     Models(ModelsArgs),
     /// Reproduce the paper from data to figures, with its faults measured one at a time
     Paper(PaperArgs),

@@ -16,8 +16,8 @@ use gg_imaging::SliceWay;
 use gg_nn::engine::{Arithmetic, Precision};
 use gg_nn::explain::{Patch, SaliencyMap, grad_cam, occlusion};
 use gg_report::{
-    Fact, Figure, HeatPanel, ModelLine, Provenance, Section, SlicePicture, StudyReport, TextTable,
-    heat_figure, heat_picture,
+    Fact, Figure, HeatPanel, Provenance, Section, SlicePicture, StudyReport, TextTable, heat_figure,
+    heat_picture,
 };
 use gg_volume::{AxisMap, Intensity, Warning, correlation};
 use serde::Serialize;
@@ -385,16 +385,7 @@ fn page(e: &Explanation, scene: gg_report::Scene) -> StudyReport {
                 Fact::new("Computed with", words(&e.compute)),
                 Fact::new("Masks computed with", words(&e.compute_of_masks)),
             ],
-            models: e
-                .models
-                .iter()
-                .map(|m| ModelLine {
-                    task: m.task.name().to_owned(),
-                    name: m.name.clone(),
-                    sha256: m.sha256.clone(),
-                    note: format!("threshold {:.3}; {}", m.threshold, m.licence),
-                })
-                .collect(),
+            models: e.models.iter().map(ModelUsed::line).collect(),
             program: e.program.to_string(),
         },
     }

@@ -1,17 +1,15 @@
-//! Drawings hold whatever they are given: well-formed SVG, PNG of the right size, the same bytes each time.
+//! Drawings hold whatever they are given: well-formed SVG, a PNG of its size and colours, the same bytes each time.
 //!
 //! The snapshots are our own output; `GG_UPDATE_SNAPSHOTS=1 cargo test -p gg-report` writes them anew.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use gg_report::*;
-use std::path::Path;
+mod colours;
+mod pixels;
 
-fn png_size(png: &[u8]) -> (u32, u32) {
-    assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
-    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
-    (side(16), side(20))
-}
+use gg_report::*;
+use pixels::{Pixels, check_colours};
+use std::path::Path;
 
 fn check(name: &str, scene: &Scene) {
     let svg = scene.to_svg();
@@ -30,9 +28,14 @@ fn check(name: &str, scene: &Scene) {
     }
     assert!(!scene.to_inline_svg().contains("http"), "{name} refers to something outside");
     let png = scene.to_png(1.0);
-    let expected = (scene.width.round() as u32, scene.height.round() as u32);
-    assert_eq!(png_size(&png), expected, "{name}");
     assert_eq!(png, scene.to_png(1.0), "{name}: the same scene gives the same bytes");
+    let pixels = Pixels::of(&png);
+    for (side, found) in [("width", pixels.width), ("height", pixels.height)] {
+        let right: f64 = document.root_element().attribute(side).unwrap().parse().unwrap();
+        // The SVG keeps two decimals of what the PNG rounds.
+        assert!((found as f64 - right).abs() < 0.51, "{name}: {side} {found}, in the SVG {right}");
+    }
+    check_colours(name, scene, &pixels);
 }
 
 fn grey(width: usize, height: usize) -> Grey {
