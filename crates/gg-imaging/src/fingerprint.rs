@@ -2,7 +2,7 @@
 //!
 //! A slice is resized to 64 x 64 and normalised locally, `(value - mean) / (deviation + floor)` over 9 x 9 pixels, which
 //! takes away what windows and CLAHE change. Two slices are alike where the correlation of the two pictures is high. A
-//! perceptual hash, the signs of the picture averaged to 16 x 16 (256 bits), finds the candidates cheaply.
+//! perceptual hash, the signs of the picture averaged to 16 x 16 (256 bits), tells first which cannot be.
 //!
 //! Measured on scans that stand in two public data sets, once after a lung window and once after min-max and CLAHE: the
 //! same slice correlates by 0.86 to 0.94 (median of each scan), slices of different patients by at most 0.53,
@@ -30,6 +30,8 @@ pub struct Fingerprint {
     pub hash: [u64; 4],
     /// The normalised picture, zero mean, `SIDE * SIDE` values.
     values: Vec<i8>,
+    /// Sum of their squares.
+    squares: i32,
 }
 
 /// The fingerprint of an 8-bit slice.
@@ -62,10 +64,14 @@ pub fn fingerprint(pixels: &[u8], h: usize, w: usize) -> Fingerprint {
         .iter()
         .map(|v| ((v - mean) * scale).clamp(f32::from(i8::MIN), f32::from(i8::MAX)) as i8)
         .collect();
-    Fingerprint { hash: hash(&values), values }
+    Fingerprint::of(values)
 }
 
 impl Fingerprint {
+    fn of(values: Vec<i8>) -> Self {
+        Self { hash: hash(&values), squares: product(&values, &values), values }
+    }
+
     /// The fingerprint of the slice in one of its eight postures: bit 0 mirrors left and right, bit 1 upside down,
     /// bit 2 swaps rows and columns first.
     pub fn posture(&self, which: u8) -> Self {
@@ -78,7 +84,7 @@ impl Fingerprint {
                 values.push(self.values[v * SIDE + u]);
             }
         }
-        Self { hash: hash(&values), values }
+        Self::of(values)
     }
 
     /// Bits in which the hashes differ, 0 to 256.
@@ -88,11 +94,14 @@ impl Fingerprint {
 
     /// Correlation of the normalised pictures, -1 to 1; 0 where one of them is flat.
     pub fn correlation(&self, other: &Self) -> f64 {
-        let product =
-            |a: &[i8], b: &[i8]| -> i64 { a.iter().zip(b).map(|(&x, &y)| i64::from(x) * i64::from(y)).sum() };
-        let norm = product(&self.values, &self.values) as f64 * product(&other.values, &other.values) as f64;
-        if norm > 0.0 { product(&self.values, &other.values) as f64 / norm.sqrt() } else { 0.0 }
+        let norm = f64::from(self.squares) * f64::from(other.squares);
+        if norm > 0.0 { f64::from(product(&self.values, &other.values)) / norm.sqrt() } else { 0.0 }
     }
+}
+
+/// Sum of the products, at most `SIDE * SIDE * 128 * 128`, which 32 bits hold.
+fn product(a: &[i8], b: &[i8]) -> i32 {
+    a.iter().zip(b).map(|(&x, &y)| i32::from(i16::from(x) * i16::from(y))).sum()
 }
 
 fn hash(values: &[i8]) -> [u64; 4] {

@@ -100,6 +100,34 @@ impl Split {
         });
         Self::checked(SplitKind::Slice, seed, folds, entries.collect())
     }
+
+    /// The split by slice that this split by patient is compared with: slices of the cases that this one may test are dealt
+    /// to as many folds (at least two), and as large a share validates. Slices of cases that are always trained or validated
+    /// on stand together in one fold more, the last, which the comparison does not hold out: no fold of this one tests them.
+    ///
+    /// # Errors
+    /// [`SplitError`] as for [`Split::by_slice`].
+    pub fn by_slice_beside(&self, cases: &[SplitCase], seed: u64) -> Result<Self, SplitError> {
+        let of_patient: BTreeMap<&str, Option<Part>> =
+            self.cases.iter().map(|e| (e.patient.as_str(), e.part)).collect();
+        let of_case: BTreeMap<&str, Option<Part>> =
+            self.cases.iter().map(|e| (e.case.as_str(), e.part)).collect();
+        let never_tested = |c: &SplitCase| {
+            let part = of_patient.get(c.patient.as_str()).or_else(|| of_case.get(c.case.as_str()));
+            matches!(part, Some(Some(Part::Train | Part::Val)))
+        };
+        let (kept, tested): (Vec<SplitCase>, Vec<SplitCase>) = cases.iter().cloned().partition(never_tested);
+        let mut split = Self::by_slice(&tested, self.folds.max(2), seed)?;
+        split.validation_share = self.validation_share;
+        let last = split.folds;
+        for c in &kept {
+            let n = c.slices.ok_or_else(|| SplitError::SlicesUnknown(c.case.clone()))?;
+            split.cases.push(SplitEntry { slice_folds: Some(vec![last; n]), ..entry(c, None, None) });
+        }
+        split.folds += usize::from(!kept.is_empty());
+        split.check()?;
+        Ok(split)
+    }
 }
 
 fn entry(c: &SplitCase, fold: Option<usize>, part: Option<Part>) -> SplitEntry {
@@ -140,4 +168,69 @@ fn deal<'a>(patients: &[(&'a str, [f64; 3])], folds: usize, seed: u64) -> BTreeM
     }
     let dealt = best.map(|b| b.1).unwrap_or_default();
     patients.iter().map(|p| p.0).zip(dealt).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four patients that may be tested and two that are always trained on, of ten slices each.
+    fn cases() -> Vec<SplitCase> {
+        let case = |i: usize| SplitCase {
+            case: format!("c{i}"),
+            patient: format!("p{i}"),
+            slices: Some(10),
+            part: (i > 3).then_some(Part::Train),
+            ..SplitCase::default()
+        };
+        (0..6).map(case).collect()
+    }
+
+    #[test]
+    fn a_split_by_slice_beside_one_by_patient_tests_none_that_it_always_trains_on() {
+        let cases = cases();
+        let by_patient = Split { validation_share: 0.4, ..Split::by_patient(&cases, 2, 1).unwrap() };
+        let by_slice = by_patient.by_slice_beside(&cases, 1).unwrap();
+        assert!(by_slice.leaking());
+        assert_eq!(by_slice.validation_share, 0.4);
+        for fold in 0..2 {
+            let parts = by_slice.parts(fold).unwrap();
+            let tested = |i: usize| {
+                (0..10).filter(|&z| parts.part_of(&format!("c{i}"), z) == Some(Part::Test)).count()
+            };
+            assert_eq!((0..4).map(tested).sum::<usize>(), 20);
+            assert_eq!([4, 5].map(tested), [0, 0]);
+            assert!(["c4", "c5"].iter().all(|c| parts.train().contains(c)));
+        }
+        assert_eq!(Split::from_toml(&by_slice.to_toml().unwrap()).unwrap(), by_slice);
+    }
+
+    #[test]
+    fn what_is_always_trained_on_is_what_the_split_by_patient_says() {
+        let mut cases = cases();
+        cases[4].part = None;
+        let mut by_patient = Split::by_patient(&cases, 5, 1).unwrap();
+        // The split file knows better than the data set's table, under the patients' names too.
+        by_patient.cases[0] = entry(&cases[0], None, Some(Part::Train));
+        cases[0].case = "a later scan".to_owned();
+        let parts = by_patient.by_slice_beside(&cases, 1).unwrap().parts(0).unwrap();
+        assert!(["a later scan", "c5"].iter().all(|c| !parts.test().contains(c)), "{:?}", parts.test());
+    }
+
+    #[test]
+    fn without_fixed_cases_the_deal_is_that_of_any_split_by_slice() {
+        let cases = &cases()[..4];
+        let by_patient = Split::by_patient(cases, 3, 7).unwrap();
+        assert_eq!(by_patient.by_slice_beside(cases, 7), Split::by_slice(cases, 3, 7));
+    }
+
+    #[test]
+    fn a_table_of_training_and_test_alone_has_a_split_by_slice_of_its_test() {
+        let mut cases = cases();
+        cases.iter_mut().take(4).for_each(|c| c.part = Some(Part::Test));
+        let by_patient = Split::from_table(&cases, 1).unwrap();
+        let parts = by_patient.by_slice_beside(&cases, 1).unwrap().parts(0).unwrap();
+        let whole = by_patient.parts(0).unwrap();
+        assert!(!parts.test().is_empty() && parts.test().iter().all(|c| whole.test().contains(c)));
+    }
 }

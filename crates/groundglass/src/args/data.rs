@@ -78,8 +78,9 @@ pub(crate) struct AuditArgs {
     /// Correlation from which on two slices are taken for one picture
     #[arg(long, default_value_t = 0.8, value_name = "R", value_parser = parse_correlation)]
     pub(crate) similarity: f64,
-    /// Train and score this network under a split by patient and under one by slice, and print how much too good the
-    /// leaking one looks
+    /// Train this network under a split by patient and under one by slice, score both on the slices that both splits test,
+    /// and print by how much the one that the leaking split trained scores better, beside what each split reports of its own
+    /// test slices
     #[arg(long, value_enum, value_name = "TASK")]
     pub(crate) measure: Option<TaskName>,
     /// Fold that `--measure` holds out

@@ -1,6 +1,7 @@
 //! The real program in a temporary folder: what a user types, what comes back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests fail loudly too
 
+mod audit;
 mod bad_input;
 mod cache;
 mod commands;

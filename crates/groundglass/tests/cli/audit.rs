@@ -1,0 +1,86 @@
+//! `audit --measure`: two networks on the same slices.
+
+use crate::run::{Fixture, TINY, arg, groundglass, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// A split file.
+fn split(file: &Path) -> toml::Table {
+    fs::read_to_string(file).unwrap().parse().unwrap()
+}
+
+fn text<'a>(entry: &'a toml::Value, key: &str) -> &'a str {
+    entry[key].as_str().unwrap()
+}
+
+/// Names of the cases whose patients fold 0 tests, with the number of their slices that fold 0 of the other split tests.
+fn tested_by_both(by_patient: &toml::Table, by_slice: &toml::Table) -> BTreeMap<String, usize> {
+    let tested = |name: &str| {
+        let all = by_patient["case"].as_array().unwrap();
+        all.iter().any(|e| text(e, "case") == name && e["fold"].as_integer() == Some(0))
+    };
+    let slices = |e: &toml::Value| {
+        let folds = e["slice_folds"].as_array().unwrap();
+        folds.iter().filter(|f| f.as_integer() == Some(0)).count()
+    };
+    let all = by_slice["case"].as_array().unwrap();
+    all.iter()
+        .map(|e| (text(e, "case").to_owned(), slices(e)))
+        .filter(|(name, n)| tested(name) && *n > 0)
+        .collect()
+}
+
+#[test]
+fn what_a_leak_does_is_measured_on_the_slices_that_both_splits_test() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let set = Fixture::get().set();
+    // Phantoms of 64 x 64 voxels are more alike than people.
+    let mut args = vec!["audit", arg(&set), "--measure", "lung", "--similarity", "0.95"];
+    args.extend(["--resamples", "50", "--set", "validation_share=0.4", "--out", arg(&out)]);
+    args.extend(TINY);
+    let ran = groundglass(&args).ok();
+
+    let [by_patient, by_slice] =
+        ["patient", "slice"].map(|name| split(&out.join(format!("{name}-split.toml"))));
+    for split in [&by_patient, &by_slice] {
+        assert_eq!(split["validation_share"].as_float(), Some(0.4));
+    }
+    let tested = tested_by_both(&by_patient, &by_slice);
+    assert!(!tested.is_empty());
+    let audit = json(&out.join("audit.json"));
+    let measured = &audit["measured"];
+    let same = &measured["same_slices"];
+    assert_eq!(same["patients"].as_u64(), Some(tested.len() as u64), "{measured}");
+    assert_eq!(same["slices"].as_u64(), Some(tested.values().sum::<usize>() as u64), "{measured}");
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    let difference = number(&same["slice_split"]) - number(&same["patient_split"]);
+    assert!((number(&same["optimism"]["mean"]) - difference).abs() < 1e-9, "{measured}");
+
+    // The slices of a tested patient that the split by slice tests are the common ones: `evaluate` scored them too.
+    let scores = json(&out.join("slice-scores/scores.json"));
+    let dice: Vec<f64> = scores["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|case| tested.contains_key(case["case_id"].as_str().unwrap()))
+        .map(|case| number(&case["lung"]["dice"]))
+        .collect();
+    let mean = dice.iter().sum::<f64>() / dice.len() as f64;
+    assert_eq!(dice.len(), tested.len());
+    assert!((number(&same["slice_split"]) - mean).abs() < 1e-9, "{measured} {mean}");
+
+    for name in ["patient", "slice"] {
+        let scores = json(&out.join(format!("{name}-scores/scores.json")));
+        let reported = &measured["as_reported"][format!("{name}_split")];
+        assert_eq!(reported, &scores["lung"]["summary"]["dice"]["mean"]);
+    }
+    for words in
+        ["optimism: lung Dice, both networks on the same", "as reported: lung Dice, each split on its own"]
+    {
+        assert!(ran.stdout.contains(words), "{}", ran.stdout);
+    }
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("both networks on the same") && page.contains("As reported"));
+}
