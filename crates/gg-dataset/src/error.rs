@@ -10,6 +10,11 @@ pub enum DatasetError {
     /// No layout fits.
     #[error("found none of the layouts of a data set, right would be one of:\n{LAYOUTS}")]
     NotRecognised,
+    /// What `analyze` wrote of one CT.
+    #[error(
+        "it is a result of `analyze` and no data set; right would be a data set, whose `evaluate --pred` scores such results"
+    )]
+    Analysis,
     /// Nothing there.
     #[error("the place of the data set is no folder, right would be a folder or its table")]
     NoFolder,
@@ -38,12 +43,16 @@ pub enum DatasetError {
     #[error("found {0} channels per case, right would be 1: a CT")]
     SeveralChannels(usize),
     /// CTs without their masks.
-    #[error("{missing} of {of} CTs have no mask of the same name in {folder}, right would be one for each")]
+    #[error(
+        "{missing} of {of} CTs have no mask of the same name in {folder} (the first: `{first}`), right would be one for each"
+    )]
     NoMask {
-        /// CTs without.
+        /// CTs without one.
         missing: usize,
         /// CTs in all.
         of: usize,
+        /// Name of the first of them.
+        first: String,
         /// Folder of the masks.
         folder: &'static str,
     },
@@ -53,9 +62,11 @@ pub enum DatasetError {
     /// Two cases of one name.
     #[error("case `{0}` stands twice in the data set, right would be one name for each case")]
     CaseTwice(String),
-    /// A name that cannot be a folder's.
-    #[error("a case has a name that no folder can have, right would be letters, digits, `-`, `_` and `.`")]
-    CaseName,
+    /// A name that cannot be a folder's, with its signs that cannot be printed as escapes.
+    #[error(
+        "the case `{0}` has a name that no folder can have, right would be letters, digits, `-`, `_` and `.`"
+    )]
+    CaseName(String),
     /// A file of a case that cannot be read.
     #[error("{what} of case `{case}`: {source}")]
     Read {

@@ -24,6 +24,11 @@ pub struct LoadedCase {
     pub warnings: Vec<Warning>,
 }
 
+impl LoadedCase {
+    /// Code of the remark on a lung mask that is empty although there is infection.
+    pub const LUNGS_EMPTY: &str = "true_lungs_empty";
+}
+
 /// Reads all of a case.
 pub(crate) fn load(case: &Case, options: &ReadOptions) -> Result<LoadedCase, DatasetError> {
     let mut warnings = Vec::new();
@@ -48,6 +53,7 @@ pub(crate) fn load(case: &Case, options: &ReadOptions) -> Result<LoadedCase, Dat
         combined = is_combined.then_some(labels);
     }
     let [lung, infection] = masks;
+    warnings.extend(lungs_empty(lung.as_ref(), infection.as_ref()));
     let slice_infected = match &infection {
         Some(mask) => Some(slices_with_label(mask, &grid.axis_map())),
         None => slice_labels(case, &scan, &mut warnings),
@@ -142,6 +148,14 @@ fn known(
         warnings.push(resampled());
     }
     Ok(found.labels)
+}
+
+/// The remark on lungs that are empty although they are infected.
+fn lungs_empty(lung: Option<&LabelVolume>, infection: Option<&LabelVolume>) -> Option<Warning> {
+    let marks = |mask: &LabelVolume| mask.data().iter().any(|v| *v != 0);
+    let message = "the lung mask is empty, but there is infection: nothing counts as lung there, so that lung Dice and infected \
+        percentage mean nothing; right would be a mask of the lungs, or none";
+    (!marks(lung?) && marks(infection?)).then(|| Warning::new(LoadedCase::LUNGS_EMPTY, message))
 }
 
 /// For each canonical slice whether the mask has anything in it.

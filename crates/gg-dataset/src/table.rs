@@ -3,6 +3,9 @@
 use crate::DatasetError;
 use std::path::Path;
 
+/// What editors of some systems put before the text of a file in UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A table in memory; all cells trimmed.
 pub(crate) struct Table {
     name: &'static str,
@@ -24,21 +27,14 @@ impl Table {
     pub(crate) fn read(root: &Path, name: &'static str, required: &[&str]) -> Result<Self, DatasetError> {
         let bytes =
             std::fs::read(root.join(name)).map_err(|e| DatasetError::Io("a table of the data set", e))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let text = text.trim_start_matches('\u{feff}');
-        let header = text.lines().next().unwrap_or("");
-        // Spreadsheets of some languages write semicolons.
-        let delimiter = if header.contains(';') && !header.contains(',') { b';' } else { b',' };
-        let mut reader =
-            csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let table = |line, message| DatasetError::Table { table: name, line, message };
+        let text = utf8(&bytes).map_err(|(line, message)| table(line, message.to_owned()))?;
+        let mut reader = reader(text);
         let bad = |e: csv::Error| {
             let line = e.position().map(|p| p.line() as usize);
-            let message = "the row does not have one cell for each column".to_owned();
-            DatasetError::Table { table: name, line, message }
+            table(line, "the row does not have one cell for each column".to_owned())
         };
-        let columns: Vec<String> =
-            reader.headers().map_err(bad)?.iter().map(|c| c.to_ascii_lowercase()).collect();
-        let table = |line, message| DatasetError::Table { table: name, line, message };
+        let columns = columns(&mut reader).map_err(bad)?;
         for column in required {
             if !columns.iter().any(|c| c == column) {
                 let found = columns.join(", ");
@@ -58,15 +54,46 @@ impl Table {
         Ok(Self { name, columns, rows })
     }
 
-    /// Whether there is such a column.
-    pub(crate) fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|c| c == column)
-    }
-
     /// All rows.
     pub(crate) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         self.rows.iter().enumerate().map(|(i, cells)| Row { table: self, cells, line: i + 2 })
     }
+}
+
+/// The names of the columns of a file as far as they can be read, whatever its encoding and its rows: they tell of which
+/// layout a table is meant to be. No name where there is no such file.
+pub(crate) fn header(root: &Path, name: &str) -> Vec<String> {
+    let Ok(mut bytes) = std::fs::read(root.join(name)) else { return Vec::new() };
+    // Half of each plain letter of UTF-16.
+    bytes.retain(|b| *b != 0);
+    let text = String::from_utf8_lossy(&bytes);
+    columns(&mut reader(text.trim_start_matches(char::REPLACEMENT_CHARACTER))).unwrap_or_default()
+}
+
+/// The text of a file in UTF-8, or what it is instead, with the first line that is not.
+fn utf8(bytes: &[u8]) -> Result<&str, (Option<usize>, &'static str)> {
+    let marked = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    // Text holds no byte of 0, but the half of each plain letter in UTF-16 is one.
+    if marked || bytes.contains(&0) {
+        return Err((None, "the encoding is UTF-16, not UTF-8; right would be the table saved as UTF-8"));
+    }
+    std::str::from_utf8(bytes).map_err(|e| {
+        let line = 1 + bytes.iter().take(e.valid_up_to()).filter(|b| **b == b'\n').count();
+        (Some(line), "the encoding is not UTF-8 but another one, such as Latin-1; right would be the table saved as UTF-8")
+    })
+}
+
+/// Spreadsheets begin their files with a mark of the byte order, and those of some languages write semicolons.
+fn reader(text: &str) -> csv::Reader<&[u8]> {
+    let text = text.trim_start_matches(BYTE_ORDER_MARK);
+    let header = text.lines().next().unwrap_or("");
+    let delimiter = if header.contains(';') && !header.contains(',') { b';' } else { b',' };
+    csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(text.as_bytes())
+}
+
+/// The names of the columns in small letters.
+fn columns(reader: &mut csv::Reader<&[u8]>) -> Result<Vec<String>, csv::Error> {
+    Ok(reader.headers()?.iter().map(|c| c.to_ascii_lowercase()).collect())
 }
 
 impl<'a> Row<'a> {

@@ -1,16 +1,18 @@
 //! What lies at a path: told from the first bytes of the files, names only where the bytes say nothing.
 
 use crate::natural::natural_cmp;
+use crate::walk::entries;
 use crate::{ReadError, dicom, nifti, numbering, pictures};
 use gg_volume::Warning;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use walkdir::WalkDir;
 
 /// Bytes at the start of a file that tell its kind.
 const START_BYTES: u64 = 512;
+/// How the names of NIfTI files end, in small letters.
+const NIFTI_ENDINGS: [&str; 2] = [".nii", ".nii.gz"];
 /// Where DICOM's magic word lies, behind a preamble that may hold anything, even the start of a TIFF.
 const DICM_AT: usize = 128;
 
@@ -103,9 +105,7 @@ pub(crate) fn kind(path: &Path) -> Result<Kind, ReadError> {
     let ends = |endings: &[&str]| endings.iter().any(|e| name.ends_with(e));
     Ok(if start.get(DICM_AT..).is_some_and(|s| s.starts_with(b"DICM")) {
         Kind::Dicom
-    } else if nifti::is_nifti_header(&start)
-        || ends(&[".nii", ".nii.gz"])
-        || start.starts_with(&nifti::GZIP_MAGIC)
+    } else if nifti::is_nifti_header(&start) || ends(&NIFTI_ENDINGS) || start.starts_with(&nifti::GZIP_MAGIC)
     {
         Kind::Nifti
     } else if pictures::format_of(&start).is_some() || ends(&[".png", ".jpg", ".jpeg", ".tif", ".tiff"]) {
@@ -122,7 +122,7 @@ fn look_into(folder: &Path) -> Result<Input, ReadError> {
     let mut files = 0;
     let mut dicom = false;
     let mut refused = None;
-    for entry in WalkDir::new(folder).sort_by_file_name() {
+    for entry in entries(folder) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(e) => {
@@ -131,14 +131,13 @@ fn look_into(folder: &Path) -> Result<Input, ReadError> {
                 continue;
             }
         };
-        if !entry.file_type().is_file() || entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
         files += 1;
         let direct = entry.depth() == 1;
         match kind(entry.path()) {
             Ok(Kind::Dicom) => {
+                // The files behind it are the series' and are not opened here; a name is enough to tell a volume beside it.
                 dicom = true;
+                nifti.extend(named_nifti(folder));
                 break;
             }
             Ok(Kind::Nifti) if direct => nifti.push(entry.into_path()),
@@ -178,6 +177,14 @@ fn look_into(folder: &Path) -> Result<Input, ReadError> {
             })
         }
     }
+}
+
+/// The visible files in a folder itself whose names are those of NIfTI files.
+fn named_nifti(folder: &Path) -> Vec<PathBuf> {
+    let is_nifti = |name: &str| !name.starts_with('.') && NIFTI_ENDINGS.iter().any(|e| name.ends_with(e));
+    let Ok(listed) = std::fs::read_dir(folder) else { return Vec::new() };
+    let named = listed.flatten().filter(|e| is_nifti(&e.file_name().to_string_lossy().to_lowercase()));
+    named.map(|e| e.path()).filter(|path| path.is_file()).collect()
 }
 
 /// By file name, as people number slices; gives the names in order.

@@ -1,6 +1,6 @@
 //! What every reader does at the end: the kind of the grey values, the trust in the spacing, remarks on the slices.
 
-use crate::intensity::{LIKE_ATTENUATION, LIKE_NEGATIVE, Labels, contradiction, detect, labels};
+use crate::intensity::{LIKE_ATTENUATION, LIKE_NEGATIVE, LIKE_WIDE, Labels, contradiction, detect, labels};
 use crate::{ReadError, ReadOptions, Scan};
 use gg_volume::{CtVolume, Grid, Intensity, IntensityKind, LabelVolume, SpacingTrust, Volume, Warning};
 use rayon::prelude::*;
@@ -124,6 +124,8 @@ fn remark(ct: &CtVolume, labels: Option<&Labels>, warnings: &mut Vec<Warning>) {
         let message = if like(LIKE_ATTENUATION) {
             "the values are neither HU nor grey: they may be attenuation in 1/cm; right would be HU (air -1000, water 0), or \
              --intensity where you know what they are"
+        } else if like(LIKE_WIDE) {
+            LIKE_WIDE
         } else if like(LIKE_NEGATIVE) {
             "black and white are exchanged: the negatives of the values would be HU; right would be HU (air -1000, water 0): nothing \
              that is found in this picture means anything"

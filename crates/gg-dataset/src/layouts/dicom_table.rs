@@ -26,8 +26,11 @@ pub(super) fn cases(root: &Path) -> Result<Vec<Case>, DatasetError> {
                 cases.len() - 1
             }
         };
-        if cases[at].class.as_deref() != row.get("class") || cases[at].fold != row.number("fold")? {
-            return Err(row.bad("its class or fold differs from other slices of its case".to_owned()));
+        let case = &cases[at];
+        let same_patient = row.get("patient").is_none_or(|p| p == case.patient);
+        if case.class.as_deref() != row.get("class") || case.fold != row.number("fold")? || !same_patient {
+            let differs = "its class, patient or fold differs from other slices of its case";
+            return Err(row.bad(differs.to_owned()));
         }
         let path = super::resolve(root, file).ok_or_else(|| row.bad("its file is missing".to_owned()))?;
         slices[at].0.push(path);

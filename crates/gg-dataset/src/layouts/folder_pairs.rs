@@ -19,7 +19,7 @@ pub(super) fn cases(root: &Path, warnings: &mut Vec<Warning>) -> Result<Vec<Case
     };
     let mut lung = masks("lung_mask")?;
     let mut infection = masks("infection_mask")?;
-    let mut missing = [0usize; 2];
+    let mut missing: [Vec<String>; 2] = Default::default();
     let mut cases = Vec::new();
     let files = files_of(&root.join(ct))?;
     for file in &files {
@@ -33,15 +33,13 @@ pub(super) fn cases(root: &Path, warnings: &mut Vec<Warning>) -> Result<Vec<Case
                 Some(path) => {
                     *slot = Some(MaskSource { files: CtSource::File(path), labels: MaskLabels::Lenient });
                 }
-                None => missing[k] += 1,
+                None => missing[k].push(name.clone()),
             }
         }
         cases.push(case);
     }
     for (folder, missing) in ["lung_mask", "infection_mask"].into_iter().zip(missing) {
-        if missing > 0 {
-            return Err(DatasetError::NoMask { missing, of: files.len(), folder });
-        }
+        super::none_missing(missing, files.len(), folder)?;
     }
     let lonely = [&lung, &infection].into_iter().flatten().map(BTreeMap::len).sum::<usize>();
     if lonely > 0 {

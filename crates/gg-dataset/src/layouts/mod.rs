@@ -8,7 +8,7 @@ mod picture_table;
 mod slice_table;
 
 use crate::case::Case;
-use crate::table::Table;
+use crate::table;
 use crate::{Dataset, DatasetError};
 use gg_volume::{Warned, Warning};
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,9 @@ pub(crate) const LAYOUTS: &str = "\
   picture table: labels.csv with the columns file, covid, split
   folder pairs:  ct/ or image/, with lung_mask/ or infection_mask/ beside it";
 
+/// Cases named in a remark; more of them are counted.
+const NAMED_CASES: usize = 5;
+
 impl Layout {
     /// Name for people.
     pub fn name(self) -> &'static str {
@@ -67,15 +70,13 @@ impl Layout {
         if file("slices.csv") {
             return Some(Self::SliceTable);
         }
-        if file("labels.csv")
-            && let Ok(table) = Table::read(root, "labels.csv", &["file"])
-        {
-            if table.has("case") && table.has("slice_has_infection") {
-                return Some(Self::DicomTable);
-            }
-            if table.has("covid") {
-                return Some(Self::PictureTable);
-            }
+        let labels = table::header(root, "labels.csv");
+        let has = |columns: &[&str]| columns.iter().all(|name| labels.iter().any(|c| c == name));
+        if has(&["file", "case", "slice_has_infection"]) {
+            return Some(Self::DicomTable);
+        }
+        if has(&["file", "covid"]) {
+            return Some(Self::PictureTable);
         }
         let masks = folder("lung_mask") || folder("infection_mask");
         (masks && (folder("ct") || folder("image"))).then_some(Self::FolderPairs)
@@ -84,7 +85,10 @@ impl Layout {
 
 /// Reads the tables of a data set whose root is `root`.
 pub(crate) fn open(root: &Path) -> Result<Warned<Dataset>, DatasetError> {
-    let layout = Layout::detect(root).ok_or(DatasetError::NotRecognised)?;
+    let layout = match Layout::detect(root) {
+        None | Some(Layout::SliceTable) if is_analysis(root) => return Err(DatasetError::Analysis),
+        found => found.ok_or(DatasetError::NotRecognised)?,
+    };
     let mut warnings = Vec::new();
     let cases = match layout {
         Layout::Kaggle => kaggle::cases(root)?,
@@ -99,28 +103,50 @@ pub(crate) fn open(root: &Path) -> Result<Warned<Dataset>, DatasetError> {
     }
     let mut seen = std::collections::BTreeSet::new();
     for case in &cases {
-        check_case_id(&case.case_id)?;
+        if !is_folder_name(&case.case_id) {
+            return Err(DatasetError::CaseName(case.case_id.escape_debug().to_string()));
+        }
         if !seen.insert(case.case_id.as_str()) {
             return Err(DatasetError::CaseTwice(case.case_id.clone()));
         }
     }
     let has_patient_column = cases.iter().any(|c| c.patient_known);
-    if cases.iter().any(|c| !c.patient_known) {
-        warnings.push(Warning::new(
-            "patients_unknown",
-            "the data set does not say which cases are of one patient: each case is taken for a patient of its own",
-        ));
-    }
+    warnings.extend(patients_unknown(&cases));
     Ok(Warned::new(Dataset { layout, cases, has_patient_column, root: root.to_owned() }, warnings))
 }
 
+/// Whether a folder holds what `analyze` wrote of one CT. Its table of slices is called as that of a data set, but names no
+/// files.
+fn is_analysis(root: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(root.join("analysis.json")) else { return false };
+    let found: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let is_ours = found["case_id"].is_string() && found["input"]["sha256"].is_string();
+    is_ours && !table::header(root, "slices.csv").iter().any(|c| c == "file")
+}
+
+/// The remark on cases of which no table names the patient.
+fn patients_unknown(cases: &[Case]) -> Option<Warning> {
+    let names: Vec<&str> = cases.iter().filter(|c| !c.patient_known).map(|c| c.case_id.as_str()).collect();
+    let shown = match names.len().saturating_sub(NAMED_CASES) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..NAMED_CASES].join(", ")),
+    };
+    let of = cases.len();
+    let message = match names.len() {
+        0 => return None,
+        n if n == of => {
+            "the data set does not say which cases are of one patient: each case is taken for a patient of its own".to_owned()
+        }
+        1 => format!("1 of {of} cases names no patient ({shown}): it is taken for a patient of its own"),
+        n => format!("{n} of {of} cases name no patient ({shown}): each is taken for a patient of its own"),
+    };
+    Some(Warning::new("patients_unknown", message))
+}
+
 /// Case names become folder names of outputs.
-fn check_case_id(case_id: &str) -> Result<(), DatasetError> {
+fn is_folder_name(case_id: &str) -> bool {
     let bad = |c: char| c.is_control() || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|');
-    if case_id.is_empty() || case_id.starts_with('.') || case_id.chars().any(bad) {
-        return Err(DatasetError::CaseName);
-    }
-    Ok(())
+    !(case_id.is_empty() || case_id.starts_with('.') || case_id.chars().any(bad))
 }
 
 /// The longest end of a path from a table that exists below `root`, e.g. `ct_scans/x.nii` of
@@ -161,6 +187,15 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Refuses CTs without a mask of the same name; `missing` are their names.
+fn none_missing(missing: Vec<String>, of: usize, folder: &'static str) -> Result<(), DatasetError> {
+    let n = missing.len();
+    match missing.into_iter().next() {
+        None => Ok(()),
+        Some(first) => Err(DatasetError::NoMask { missing: n, of, first, folder }),
+    }
 }
 
 /// Adds the stems of a case's files to its other names.

@@ -51,7 +51,7 @@ pub(super) fn cases(root: &Path) -> Result<Vec<Case>, DatasetError> {
         files_of(&root.join("labelsTr"))?.into_iter().map(|f| (stem(&f), f)).collect();
     let mut cases = Vec::new();
     let images = files_of(&root.join("imagesTr"))?;
-    let mut missing = 0;
+    let mut missing = Vec::new();
     for image in &images {
         let full = stem(image);
         let Some(name) = full.strip_suffix(FIRST_CHANNEL) else {
@@ -67,16 +67,14 @@ pub(super) fn cases(root: &Path) -> Result<Vec<Case>, DatasetError> {
             });
         };
         let Some(mask) = truth.get(name) else {
-            missing += 1;
+            missing.push(name.to_owned());
             continue;
         };
         let mut case = Case::new(name, CtSource::File(image.clone()));
         case.combined = Some(MaskSource { files: CtSource::File(mask.clone()), labels: labels.clone() });
         cases.push(case);
     }
-    if missing > 0 {
-        return Err(DatasetError::NoMask { missing, of: images.len(), folder: "labelsTr" });
-    }
+    super::none_missing(missing, images.len(), "labelsTr")?;
     Ok(cases)
 }
 

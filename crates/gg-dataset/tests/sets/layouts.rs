@@ -51,6 +51,59 @@ fn a_table_can_be_named_instead_of_its_folder() {
 }
 
 #[test]
+fn cases_whose_patient_is_not_named_are_told_from_a_table_that_names_none() {
+    let folder = kaggle(5, None);
+    let plain = std::fs::read_to_string(folder.root().join("metadata.csv")).unwrap();
+    let told = |patients: [&str; 5]| {
+        let rows = plain.lines().zip(std::iter::once("patient").chain(patients));
+        let table: Vec<String> = rows.map(|(line, patient)| format!("{line},{patient}\n")).collect();
+        folder.text("metadata.csv", &table.concat());
+        let warnings = Dataset::open(folder.root()).unwrap().warnings;
+        warnings.iter().map(|w| w.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(["A", "A", "B", "B", "C"]), Vec::<String>::new());
+    assert_eq!(
+        told(["", "A", "A", "A", "B"]),
+        ["1 of 5 cases names no patient (scan_0): it is taken for a patient of its own"]
+    );
+    assert_eq!(
+        told(["A", "", "B", "", ""]),
+        ["3 of 5 cases name no patient (scan_1, scan_3, scan_4): each is taken for a patient of its own"]
+    );
+    let none = told([""; 5]);
+    assert!(none.len() == 1 && none[0].starts_with("the data set does not say which cases"), "{none:?}");
+    let seven = kaggle(7, Some(&[0, 1, 2, 3, 4, 5, 6]));
+    let table = std::fs::read_to_string(seven.root().join("metadata.csv")).unwrap();
+    let nameless = (0..6).fold(table, |table, i| table.replace(&format!(",p{i}\n"), ",\n"));
+    seven.text("metadata.csv", &nameless);
+    let warnings = Dataset::open(seven.root()).unwrap().warnings;
+    assert!(warnings[0].message.starts_with("6 of 7 cases name no patient (scan_0, "), "{warnings:?}");
+    assert!(warnings[0].message.contains("scan_4 and 1 more)"), "{warnings:?}");
+}
+
+#[test]
+fn lungs_that_are_empty_although_infected_are_remarked_on() {
+    let folder = kaggle(3, Some(&[0, 1, 2]));
+    let nothing = |slices: usize| mask(slices, |_, _, _| 0);
+    folder.labels("lung_mask/mask_0.nii", &nothing(6));
+    folder.labels("lung_mask/mask_1.nii", &nothing(7));
+    folder.labels("infection_mask/mask_1.nii", &nothing(7));
+    let set = open(&folder, Layout::Kaggle);
+    let remarks = |name: &str| {
+        let case = load(&set, name);
+        let found = case.warnings.iter().filter(|w| w.code == LoadedCase::LUNGS_EMPTY);
+        found.map(|w| w.message.clone()).collect::<Vec<_>>()
+    };
+    let told = remarks("scan_0");
+    assert!(
+        told.len() == 1 && told[0].starts_with("the lung mask is empty, but there is infection"),
+        "{told:?}"
+    );
+    assert!(remarks("scan_1").is_empty(), "neither is there");
+    assert!(remarks("scan_2").is_empty());
+}
+
+#[test]
 fn a_combined_mask_gives_what_has_no_mask_of_its_own() {
     let folder = Folder::new();
     folder.ct("ct_scans/a.nii.gz", 5);

@@ -7,7 +7,8 @@
 //! 2. from 0 to 1, not whole, and up to 0.75 at least: `unit_range`;
 //! 3. not whole, and nowhere near 255: `unknown`, attenuation in 1/cm most likely (water 0.19, bone 0.5);
 //! 4. from 0 to 255: 8-bit grey. `contrast_8bit` where the traces of CLAHE are found (see `contrast`); `unknown`
-//!    where so much is black that the lung cannot be seen (a soft-tissue window); else `lung_window_8bit`;
+//!    where so much is black that the lung cannot be seen (a soft-tissue window), or where the window goes up to bone
+//!    (see `width`); else `lung_window_8bit`;
 //! 5. soft tissue around 1024 and air or lung below 424, unless the next rule holds: `hu_plus_1024`. Padding (1500 below
 //!    water and lower, as -2000 or -3024 HU) is left out first, here and in the next rules;
 //! 6. values whose negatives are HU with bone, and with more lung than the values have as in the rule before: `unknown`,
@@ -20,6 +21,7 @@
 
 mod contrast;
 mod labels;
+mod width;
 
 use contrast::Traces;
 use gg_volume::{Intensity, IntensityKind, Volume};
@@ -51,6 +53,9 @@ const DIMMEST_8BIT: f32 = 0.25;
 pub(crate) const LIKE_ATTENUATION: &str = "too low for grey, as attenuation in 1/cm is";
 /// The reason that tells values of the wrong sign.
 pub(crate) const LIKE_NEGATIVE: &str = "HU with their sign exchanged, black for white";
+/// The reason that tells a window too wide for lungs.
+pub(crate) const LIKE_WIDE: &str = "the window goes far above tissue, up to bone, so that infection is hardly brighter than lung: right would be HU, \
+    or 8-bit grey of a lung window, as from -1350 to 150 HU";
 /// Share of black above which the lung cannot be seen any more.
 const TOO_BLACK: f64 = 0.4;
 
@@ -92,7 +97,7 @@ pub(crate) fn detect(voxels: &Volume<f32>, labels: Option<&Labels>) -> Intensity
         }
     }
     if facts.low >= -EDGE && facts.high <= WHITE + EDGE {
-        return eight_bit(voxels, &slices, &facts, range);
+        return eight_bit(voxels, &slices, &sample, &facts, range);
     }
     hounsfield(&sample, &facts, range)
 }
@@ -114,15 +119,18 @@ pub(crate) fn contradiction(
         IntensityKind::LungWindow8bit | IntensityKind::Contrast8bit => !within(-EDGE, WHITE + EDGE),
         IntensityKind::UnitRange => !within(-0.001, 1.001),
     };
-    let found = detect(voxels, labels).kind;
+    let Intensity { kind: found, reasons, .. } = detect(voxels, labels);
     let told = found != IntensityKind::Unknown;
-    if !impossible && (!told || found == stated || (grey(found) && grey(stated))) {
+    let but = if stated == IntensityKind::LungWindow8bit && reasons.iter().any(|r| r == LIKE_WIDE) {
+        LIKE_WIDE.to_owned()
+    } else if !impossible && (!told || found == stated || (grey(found) && grey(stated))) {
         return None;
-    }
-    let like = if told && found != stated { format!(", as {} has", found.name()) } else { String::new() };
+    } else {
+        let like = if told && found != stated { format!(", as {} has", found.name()) } else { String::new() };
+        format!("they go from {low} to {high}{like}")
+    };
     Some(format!(
-        "the grey values were stated to be {}, but they go from {low} to {high}{like}; the statement was followed, check \
-         --intensity",
+        "the grey values were stated to be {}, but {but}; the statement was followed, check --intensity",
         stated.name()
     ))
 }
@@ -173,13 +181,20 @@ impl Facts {
     }
 }
 
-fn eight_bit(voxels: &Volume<f32>, slices: &[usize], facts: &Facts, range: String) -> Intensity {
+fn eight_bit(
+    voxels: &Volume<f32>,
+    slices: &[usize],
+    sample: &[f32],
+    facts: &Facts,
+    range: String,
+) -> Intensity {
     let traces = Traces::of(voxels, slices);
     let mut reasons = vec![range];
     reasons
         .push(if facts.whole { "whole numbers" } else { "8-bit range, though not whole numbers" }.to_owned());
     reasons.extend(traces.reasons());
     let sure = if facts.whole { 1.0 } else { 0.8 };
+    let wide = width::wide(sample);
     let (kind, confidence) = match traces.count() {
         3 => (IntensityKind::Contrast8bit, 0.95),
         2 => (IntensityKind::Contrast8bit, 0.7),
@@ -189,6 +204,11 @@ fn eight_bit(voxels: &Volume<f32>, slices: &[usize], facts: &Facts, range: Strin
                 100.0 * traces.black
             ));
             (IntensityKind::Unknown, 0.7)
+        }
+        _ if wide.is_some() => {
+            reasons.extend(wide.map(|w| w.words()));
+            reasons.push(LIKE_WIDE.to_owned());
+            (IntensityKind::Unknown, 0.8)
         }
         1 => (IntensityKind::LungWindow8bit, 0.7),
         _ => (IntensityKind::LungWindow8bit, 0.9),

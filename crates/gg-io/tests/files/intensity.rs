@@ -124,6 +124,17 @@ fn shifted_and_scaled_values_are_not_taken_for_hounsfield_units() {
     );
     check("lung window", &ct.map(window(-1350.0, 150.0)), IntensityKind::LungWindow8bit);
     check("another lung window", &ct.map(window(-1000.0, 400.0)), IntensityKind::LungWindow8bit);
+    check("the widest lung window", &ct.map(window(-1400.0, 600.0)), IntensityKind::LungWindow8bit);
+    for (low, high) in [(-1024.0, 3071.0), (-3024.0, 3071.0), (-1024.0, 1500.0), (-1000.0, 1000.0)] {
+        let what = format!("8-bit grey from {low} to {high}");
+        // Bone that is denser than that of the other tests.
+        let grey = ct.map(|v| if v > 650.0 { 1100.0 } else { v }).map(window(low, high));
+        check(&what, &grey, IntensityKind::Unknown);
+        let found = detect_intensity(&grey);
+        let told = |words: &str| found.reasons.iter().any(|r| r.contains(words));
+        assert!(told("tissue around the lungs at") && told("right would be HU"), "{what}: {found:?}");
+        check(&what, &grey.map(|v| (v * 0.99).floor()), IntensityKind::Unknown);
+    }
     check("soft-tissue window", &ct.map(window(-160.0, 240.0)), IntensityKind::Unknown);
     check("standardised", &ct.map(|v| (v + 400.0) / 450.0), IntensityKind::Unknown);
     check("-1 to 1", &ct.map(|v| ((v + 600.0) / 750.0).clamp(-1.0, 1.0)), IntensityKind::Unknown);

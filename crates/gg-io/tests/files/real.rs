@@ -1,8 +1,8 @@
 //! The real sets: the kind of grey values, spacing and orientation of each. Skipped where they are not there.
 
-use gg_io::{ReadOptions, inspect, read_ct, read_ct_files, read_labels};
+use gg_io::{ReadOptions, detect_intensity, inspect, read_ct, read_ct_files, read_labels};
 use gg_testkit::real_data;
-use gg_volume::{IntensityKind, SpacingTrust};
+use gg_volume::{IntensityKind, SpacingTrust, Volume};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -93,6 +93,33 @@ fn figures_of_papers_are_never_hounsfield_units() {
             ["lung_window_8bit", "contrast_8bit", "unknown"].iter().filter_map(|k| found.get(k)).sum();
         assert!(grey > 0.999, "{set}: {found:?}");
         assert!(found["lung_window_8bit"] > least, "{set}: {found:?}");
+    }
+}
+
+/// 8-bit grey of a window, as viewers and scripts make it.
+fn windowed(voxels: &Volume<f32>, [low, high]: [f32; 2]) -> Volume<f32> {
+    voxels.map(|hu| ((hu - low) / (high - low) * 255.0).clamp(0.0, 255.0).round())
+}
+
+#[test]
+fn lung_windows_of_real_ct_are_told_from_windows_that_go_up_to_bone() {
+    let Some(data) = real_data("lungs2d and hu_dicom") else { return };
+    let mut scans: Vec<PathBuf> = files(&data.join("lungs2d/ct")).into_iter().step_by(7).collect();
+    scans.extend(["P001", "normal001"].map(|name| data.join("hu_dicom").join(name)));
+    let lung = |level: f32, width: f32| [level - width / 2.0, level + width / 2.0];
+    for path in scans {
+        let voxels = read_ct(&path, &ReadOptions::default()).unwrap().value.ct.voxels;
+        for window in [lung(-700.0, 1000.0), lung(-600.0, 1500.0), lung(-500.0, 1400.0), lung(-400.0, 2000.0)]
+        {
+            let found = detect_intensity(&windowed(&voxels, window));
+            assert_ne!(found.kind, IntensityKind::Unknown, "{path:?} {window:?}: {:?}", found.reasons);
+        }
+        for window in [[-1024.0, 3071.0], [-3024.0, 3071.0], [-1024.0, 1500.0], [-1000.0, 1000.0]] {
+            let found = detect_intensity(&windowed(&voxels, window));
+            // A single slice that is noisy may have two of the traces of CLAHE.
+            let noisy = found.kind == IntensityKind::Contrast8bit && voxels.shape()[0] == 1;
+            assert!(noisy || found.kind == IntensityKind::Unknown, "{path:?} {window:?}: {found:?}");
+        }
     }
 }
 

@@ -295,8 +295,21 @@ pub(crate) fn build_cache(
                     s.roi_failed, s.slices
                 ));
             }
+            say_empty_lungs(context, &cache);
             Ok(cache)
         }
+    }
+}
+
+/// Names the cases whose lung mask is empty although they are infected: what is said of all cases counts them alone.
+fn say_empty_lungs(context: &Context, cache: &Cache) {
+    let is_empty = |w: &Warning| w.code == LoadedCase::LUNGS_EMPTY;
+    let cases = cache.cases().iter().filter(|c| c.warnings.iter().any(is_empty));
+    let names: Vec<&str> = cases.map(|c| c.case_id.as_str()).collect();
+    if !names.is_empty() {
+        context
+            .console
+            .warn_once(&format!("the lung mask is empty, the infection mask not: {}", names.join(", ")));
     }
 }
 

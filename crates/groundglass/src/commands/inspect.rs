@@ -46,6 +46,8 @@ pub(super) fn run(context: &Context, args: InspectArgs) -> Result<()> {
     match Dataset::open(&args.path) {
         Ok(opened) => dataset(context, &args, opened.value, opened.warnings),
         Err(DatasetError::NotRecognised | DatasetError::NoFolder) => scans(context, &args),
+        // The masks in it would pass for scans.
+        Err(error @ DatasetError::Analysis) => Err(error).with_context(|| args.path.display().to_string()),
         // A table that only looks like a data set's may lie beside a CT.
         Err(error) => match gg_io::inspect(&args.path, &args.read.options()) {
             Ok(found) => scan(context, &found),

@@ -2,7 +2,7 @@
 
 use crate::dicom_edit::{self, FRAME, IMAGE_TYPE, PATIENT_ID, POSITION, SOP_CLASS, TRANSFER_SYNTAX};
 use crate::nifti_edit;
-use crate::run::{Fixture, Ran, arg, groundglass};
+use crate::run::{Fixture, Ran, arg, groundglass, png};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -316,8 +316,8 @@ fn bundles_that_cannot_be_used_are_refused() {
     let cases: [(Vec<u8>, &str); 4] = [
         (good[..good.len() / 2].to_vec(), "whole"),
         (b"no bundle".to_vec(), "whole"),
-        (swap("\\\"format_version\\\":5", "\\\"format_version\\\":9"), "newer"),
-        (swap("\\\"base\\\":4", "\\\"base\\\":8"), "weight"),
+        (swap("\\\"format_version\\\":6", "\\\"format_version\\\":9"), "damaged or changed"),
+        (swap("\\\"base\\\":4", "\\\"base\\\":8"), "damaged or changed"),
     ];
     for (bytes, word) in cases {
         let path = dir.path().join("model.safetensors");
@@ -468,4 +468,21 @@ fn the_system_is_quoted_in_plain_words() {
         assert!(!ran.stderr.contains("os error"), "{args:?}: {}", ran.stderr);
         assert_eq!(ran.stderr.matches("nowhere").count(), 1, "{args:?}: {}", ran.stderr);
     }
+}
+
+#[test]
+fn strips_that_no_body_fills_are_refused_or_take_no_more_memory_than_they_hold() {
+    let dir = tempfile::tempdir().unwrap();
+    let strip = |name: &str, size: [usize; 2]| {
+        let path = dir.path().join(name);
+        fs::write(&path, png(size, |x, y| ((x * 7 + y * 31) % 251) as u8)).unwrap();
+        path
+    };
+    let words =
+        ["long.png: found 1 slices of 2 x 40000 pixels, right would be at most 32767 along each axis"];
+    refused(&strip("long.png", [2, 40_000]), &words);
+    // As a square it would be 256 million pixels; it is looked at as it is instead.
+    let flat = strip("flat.png", [4, 16_000]);
+    let out = dir.path().join("out");
+    Fixture::get().analyze(&flat, &out, &[]).ok();
 }

@@ -36,6 +36,32 @@ fn no_lung_gives_null_percentages() {
     let path = nifti_edit::changed(dir.path(), |b| b[352..].fill(0));
     let analysis = warned(&path, &["--intensity", "hu"], "no_lung_found");
     assert!(analysis["infection"]["percent_of_lung"].is_null());
+    assert!(analysis["patient"].is_null(), "nothing was seen that could show infection");
+    assert!(analysis["doubts"].as_array().unwrap().contains(&"no_lung_found".into()));
+}
+
+#[test]
+fn what_holds_of_hu_is_asked_of_hu_with_1024_added() {
+    let dir = tempfile::tempdir().unwrap();
+    let analysed = |name: &str, added: f32| {
+        let path = nifti_edit::changed(dir.path(), |b| {
+            let slope = f32::from_le_bytes(b[112..116].try_into().unwrap());
+            assert!(slope == 0.0 || slope == 1.0, "the phantom is stored in HU");
+            b[112..116].copy_from_slice(&1f32.to_le_bytes());
+            b[116..120].copy_from_slice(&added.to_le_bytes());
+        });
+        let out = dir.path().join(name);
+        Fixture::get().analyze(&path, &out, &[]).ok();
+        json(&out.join("analysis.json"))
+    };
+    let (plain, shifted) = (analysed("plain", 0.0), analysed("shifted", 1024.0));
+    assert_eq!(shifted["input"]["intensity"]["kind"], "hu");
+    let reasons = shifted["input"]["intensity"]["reasons"].to_string();
+    assert!(reasons.contains("1024 was added to HU, and taken off here"), "{reasons}");
+    assert!(!plain["attenuation"].is_null());
+    for part in ["attenuation", "doubts", "infection", "lung", "patient"] {
+        assert_eq!(shifted[part], plain[part], "{part}");
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ struct Scored {
     case: CaseScores,
     /// Scores of the structures that have a truth and no prediction, should other cases have one.
     missing: [Option<SegScores>; 2],
-    /// What would make masks of another program fit that fit badly.
+    /// What would make masks of another program fit better.
     otherwise: Option<Otherwise>,
 }
 

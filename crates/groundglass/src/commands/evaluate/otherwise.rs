@@ -1,20 +1,27 @@
-//! Whether masks that fit badly would fit if they were stored otherwise, as programs do that lose an axis' direction on
-//! the way.
+//! Whether masks would fit better if they were stored otherwise, as programs do that lose an axis' direction on the way.
 //!
 //! Tried on the voxels of the CT's stored grid: mirrored along one axis or two, rows and columns exchanged, turned by a
 //! quarter, 0 and 1 exchanged, the masks of lung and infection exchanged. The Dice of each is counted without a copy of
 //! a mask: 2 h / (p + t) of h marked voxels of the truth that are hit, p marked in the mask and t in the truth.
+//!
+//! What a change gains tells, not how badly the mask fits as it is: of the lungs of `medseg` and `covid20` a mirror image
+//! has a Dice of up to 0.87 with the truth, of infection of up to 0.86 (along z) and often 0.5. A mask that lies as its CT
+//! has nothing to gain: its mirror images are no nearer to the truth than the truth's own.
 
 use super::{Predicted, remarks};
 use crate::scoring::CaseScores;
 use gg_dataset::{LoadedCase, Structure};
 use gg_volume::{LabelVolume, Warning};
 
-/// Masks below this Dice are looked at, and a change counts that reaches it: of lungs, which are nearly their own
-/// mirror image, and of infection, about which two readers agree with 0.7.
+/// The Dice that a change must reach: of lungs, which every network finds, and of infection, about which two readers
+/// agree with 0.7.
 const GOOD_DICE: [f64; 2] = [0.85, 0.5];
-/// By how much a change must be better.
-const BETTER_BY: f64 = 0.25;
+/// A gain in Dice that is enough by itself.
+const BETTER_BY: f64 = 0.2;
+/// The least gain that tells something: two good masks of one CT differ by as much.
+const LEAST_GAIN: f64 = 0.05;
+/// The share of what is missing to a Dice of 1 that such a gain must take away.
+const MENDED: f64 = 0.5;
 const INVERTED: &str = "with 0 and 1 exchanged";
 const SWAPPED: &str = "with the masks of lung and infection exchanged";
 
@@ -43,7 +50,7 @@ const POSTURES: [Posture; 9] = [
     posture("with each slice turned by a quarter with the clock", true, [false, true, false]),
 ];
 
-/// A mask that fits badly as it is, and what would make it fit.
+/// A mask that would fit better, and what would make it do so.
 pub(super) struct Otherwise {
     structure: Structure,
     given: f64,
@@ -51,7 +58,7 @@ pub(super) struct Otherwise {
     changes: Vec<(&'static str, f64)>,
 }
 
-/// Looks at the lungs of a case, then at its infection; `None` where both fit or nothing helps.
+/// Looks at the lungs of a case, then at its infection; `None` where nothing helps.
 pub(super) fn look(case: &CaseScores, loaded: &LoadedCase, predicted: &Predicted) -> Option<Otherwise> {
     Structure::BOTH.into_iter().find_map(|structure| look_at(structure, case, loaded, predicted))
 }
@@ -62,8 +69,7 @@ fn look_at(
     loaded: &LoadedCase,
     predicted: &Predicted,
 ) -> Option<Otherwise> {
-    let good = GOOD_DICE[structure as usize];
-    if case.of(structure)?.dice? >= good {
+    if case.of(structure)?.dice? > 1.0 - LEAST_GAIN {
         return None;
     }
     let (pred, other, truth) = match structure {
@@ -71,8 +77,15 @@ fn look_at(
         Structure::Infection => (&predicted.infection, &predicted.lung, &loaded.infection),
     };
     let (given, mut changes) = dices(pred.as_ref()?, other.as_ref(), truth.as_ref()?)?;
-    changes.retain(|&(_, dice)| dice >= good && dice >= given + BETTER_BY);
+    changes.retain(|&(_, changed)| helps(structure, given, changed));
     (!changes.is_empty()).then_some(Otherwise { structure, given, changes })
+}
+
+/// Whether a Dice after a change says that the mask is stored so.
+fn helps(structure: Structure, given: f64, changed: f64) -> bool {
+    let gain = changed - given;
+    let mends = gain >= LEAST_GAIN && gain >= MENDED * (1.0 - given);
+    changed >= GOOD_DICE[structure as usize] && (gain >= BETTER_BY || mends)
 }
 
 /// Dice of a mask as it is, and after each change; `None` where the truth marks nothing.
@@ -226,6 +239,26 @@ mod tests {
         );
         check(&at(|z, y, x| !(z < 2 && y < 3 && x < 4)), None, INVERTED);
         check(&at(|z, _, _| z == 3), Some(&truth()), SWAPPED);
+    }
+
+    #[test]
+    fn a_change_tells_by_what_it_gains_however_well_the_mask_fits() {
+        let check = |structure, given, changed, told| {
+            assert_eq!(helps(structure, given, changed), told, "{structure:?} {given} {changed}");
+        };
+        // Infection that is nearly its own mirror image, and lungs, which all are.
+        check(Structure::Infection, 0.53, 1.0, true);
+        check(Structure::Infection, 0.86, 0.95, true);
+        check(Structure::Lung, 0.87, 0.96, true);
+        // What a network finds, mirrored.
+        check(Structure::Infection, 0.3, 0.55, true);
+        check(Structure::Infection, 0.45, 0.62, false);
+        // A mask that fits, a bad one that nothing helps, and a change that makes no good one.
+        check(Structure::Lung, 0.94, 0.98, false);
+        check(Structure::Lung, 0.87, 0.9, false);
+        check(Structure::Lung, 0.3, 0.7, false);
+        check(Structure::Infection, 0.1, 0.45, false);
+        check(Structure::Infection, 0.7, 0.5, false);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Scored, mask_file, otherwise, predictions};
 use crate::scoring::CaseScores;
-use gg_dataset::{MASK_ELSEWHERE, Structure};
+use gg_dataset::{LoadedCase, MASK_ELSEWHERE, Structure};
 use gg_eval::MaskState;
 use gg_volume::Warning;
 
@@ -12,7 +12,7 @@ const NAMED_CASES: usize = 5;
 /// All remarks on the cases together; scores of missing predictions are counted here.
 pub(super) fn on_all(scored: &mut [Scored]) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = elsewhere(scored).into_iter().collect();
-    for code in [mask_file::UNPLACED, mask_file::AT_CORNER, predictions::TWICE] {
+    for code in [LoadedCase::LUNGS_EMPTY, mask_file::UNPLACED, mask_file::AT_CORNER, predictions::TWICE] {
         warnings.extend(of_cases(scored, code));
     }
     let otherwise: Vec<_> =
