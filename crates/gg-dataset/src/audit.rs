@@ -14,8 +14,9 @@ use gg_imaging::Fingerprint;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Slices whose hashes differ in more bits are not compared further.
+/// Slices whose hashes differ in more bits are not compared further, where so high a correlation is asked for.
 const MOST_BITS: u32 = 152;
+const ASKED: f64 = 0.8;
 
 /// Where a slice stands in a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -92,6 +93,7 @@ pub fn places(split: &Split, case_id: &str, patient: &str, n: usize) -> Vec<Opti
 pub fn near_duplicates(cases: &[AuditedCase], first: usize, second: usize, least: f64) -> Option<Duplicate> {
     let (a, b) = (&cases[first], &cases[second]);
     let itself = first == second;
+    let most_bits = if least >= ASKED { MOST_BITS } else { u32::MAX };
     if itself && a.places.windows(2).all(|p| p[0] == p[1]) {
         return None;
     }
@@ -103,7 +105,7 @@ pub fn near_duplicates(cases: &[AuditedCase], first: usize, second: usize, least
             let seen = print.posture(posture);
             for (j, other) in b.prints.iter().enumerate().filter(|&(j, _)| !(itself && j == i)) {
                 let apart = matches!((a.places[i], b.places[j]), (Some(p), Some(q)) if p != q);
-                if (itself && !apart) || seen.distance(other) > MOST_BITS {
+                if (itself && !apart) || seen.distance(other) > most_bits {
                     continue;
                 }
                 let correlation = seen.correlation(other);

@@ -15,7 +15,8 @@ pub(crate) struct Logistic {
     pub(crate) coefficients: Vec<f64>,
 }
 
-/// Newton steps at most; ten are usual, also where the classes can be separated, because of the penalty.
+/// Newton steps at most; ten are usual, more where the classes can be separated and next to nothing is asked of the
+/// coefficients.
 const MOST_STEPS: usize = 100;
 /// Relative fall of the objective below which nothing more is to be gained.
 const TOLERANCE: f64 = 1e-13;

@@ -29,8 +29,9 @@ pub struct Prepared {
 
 /// Pixels that are longer than this many times their width are not believed.
 const LONGEST_PIXEL: f64 = 16.0;
-/// A crop is not made square where that would take more than this many times its pixels: no body is so flat.
-const LARGEST_SQUARE: usize = 32;
+/// A crop is not made square where that would take more than this many times its pixels, for no body is so flat, or more
+/// pixels than this, for no CT is so fine.
+const LARGEST_SQUARE: (usize, usize) = (32, 1 << 25);
 
 /// Why a slice has no picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,12 +216,7 @@ impl<'a> Recipe<'a> {
     /// What is cut where this box was found; the whole slice where none was.
     pub(crate) fn crop(&self, found: Option<Rect>) -> Rect {
         let crop = found.unwrap_or(Rect::whole(self.turned[0], self.turned[1]));
-        if !self.config.keep_aspect {
-            return crop;
-        }
-        let square = crop.squared(self.pixel);
-        let bounded = square.h as u128 * square.w as u128 <= (LARGEST_SQUARE * crop.h * crop.w) as u128;
-        if bounded { square } else { crop }
+        if self.config.keep_aspect { square(crop, self.pixel) } else { crop }
     }
 
     pub(crate) fn picture(&self, contrast: &[u8], found: Option<Rect>) -> Vec<u8> {
@@ -252,6 +248,14 @@ impl<'a> Recipe<'a> {
     }
 }
 
+/// The square around a crop; the crop itself where that would be too large.
+fn square(crop: Rect, pixel: [f64; 2]) -> Rect {
+    let square = crop.squared(pixel);
+    let (times, most) = LARGEST_SQUARE;
+    let allowed = (times * crop.h * crop.w).min(most.max(crop.h * crop.w));
+    if square.h as u128 * square.w as u128 <= allowed as u128 { square } else { crop }
+}
+
 /// Height and width of a pixel of a canonical slice: equal where the spacing is not known for certain, or absurd.
 fn pixel(ct: &CtVolume, map: &AxisMap) -> [f64; 2] {
     let known = ct.grid.spacing_mm.filter(|_| ct.grid.trust == SpacingTrust::Trusted);
@@ -277,5 +281,24 @@ fn warn_of_missing_boxes(boxes: &[Option<Rect>], warnings: &mut Vec<Warning>) {
                 boxes.len()
             ),
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crop_becomes_a_square_unless_that_is_far_larger_than_any_slice() {
+        let crop = |h, w| Rect { y: 0, x: 0, h, w };
+        let side = |h, w, pixel| {
+            let found = square(crop(h, w), pixel);
+            (found.h, found.w)
+        };
+        assert_eq!(side(300, 512, [1.0, 1.0]), (512, 512));
+        assert_eq!(side(60, 400, [5.0, 0.7]), (60, 429));
+        assert_eq!(side(4, 16_000, [1.0, 1.0]), (4, 16_000), "4000 times its pixels");
+        assert_eq!(side(1024, 32_000, [1.0, 1.0]), (1024, 32_000), "a thousand million pixels");
+        assert_eq!(side(8192, 8192, [1.0, 1.0]), (8192, 8192), "as it is");
     }
 }

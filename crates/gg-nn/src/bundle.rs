@@ -1,14 +1,15 @@
 //! A model bundle: one safetensors file with everything that a prediction needs, so that nobody repeats a setting by hand.
 //!
 //! Weights are arrays under their PyTorch-style names; all else is JSON in the file's metadata. A bundle of a newer
-//! format, weights that do not fit the network, a file cut short, and weights whose hash is another are refused.
+//! format, weights that do not fit the network, a file cut short, and one whose description or weights were changed since
+//! it was written are refused.
 
 use crate::calibration::{CALIBRATION_FORMAT, Calibration};
 use crate::checkpoint::{BEST_TEXT, State};
 use crate::ensemble::Member;
 use crate::mirror::Mirror;
 use crate::net::{Graph, NetConfig, NetError};
-use crate::store::{Precision, StoreError, decode, encode, named, with_text, write_whole};
+use crate::store::{self, Decoded, Precision, StoreError, decode, encode, named, with_text, write_whole};
 use crate::weights::{Weights, WeightsError};
 use gg_dataset::Task;
 use gg_eval::{AreaFit, HIGHEST_TEMPERATURE, IntervalFit, LOWEST_TEMPERATURE};
@@ -21,7 +22,9 @@ use std::path::Path;
 /// Version of the file's format that this program writes; it reads all up to it. Format 1 has no temperature, no
 /// interval, no clean-up and no ranges for int8: it is read as temperature 1, no interval and the clean-up of that
 /// time.
+/// From format 6 on there is a hash over the description, too.
 pub const BUNDLE_FORMAT: u32 = 6;
+const SEALED_FORMAT: u64 = 6;
 /// Larger files are no bundles; nothing of them is read.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 
@@ -135,7 +138,7 @@ impl Bundle {
         precision: Precision,
     ) -> Result<(Self, Vec<u8>), BundleError> {
         info.format_version = BUNDLE_FORMAT;
-        let (rounded, _) = decode(&encode(named(weights), precision, "")?)?;
+        let Decoded { weights: rounded, .. } = decode(&encode(named(weights), precision, "")?)?;
         info.weights_sha256 = weights_sha256(&rounded);
         let bundle = Self { info, weights: rounded };
         bundle.check()?;
@@ -185,7 +188,7 @@ impl Bundle {
     /// # Errors
     /// Bytes that are no whole bundle, one of a newer format, weights that do not fit their network or their hash.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BundleError> {
-        let (weights, text) = decode(bytes)?;
+        let text = store::text(bytes)?;
         let unreadable = |e: serde_json::Error| BundleError::Description(e.to_string());
         if text == BEST_TEXT {
             return Err(BundleError::TrainingFile("the best weights so far"));
@@ -196,6 +199,10 @@ impl Bundle {
         let version = serde_json::from_str::<VersionOnly>(&text).map_err(unreadable)?.format_version;
         if version > u64::from(BUNDLE_FORMAT) {
             return Err(BundleError::Newer { found: version });
+        }
+        let Decoded { weights, text, sealed } = decode(bytes)?;
+        if version >= SEALED_FORMAT && !sealed {
+            return Err(StoreError::Hash.into());
         }
         let info: BundleInfo = if version < REACH_FORMAT {
             let mut info: serde_json::Value = serde_json::from_str(&text).map_err(unreadable)?;

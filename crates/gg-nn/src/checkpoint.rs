@@ -8,7 +8,7 @@ use crate::net::Graph;
 use crate::optim::Adam;
 use crate::schedule::Progress;
 use crate::scoring::Sums;
-use crate::store::{Precision, StoreError, decode, encode, named, write_whole};
+use crate::store::{Decoded, Precision, StoreError, decode, encode, named, write_whole};
 use crate::train::{EpochRow, TrainError};
 use crate::weights::{Tensor, Weights, WeightsError};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use std::path::Path;
 
 const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 const BEST_FILE: &str = "best.safetensors";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The text in the file of the best weights, which says nothing.
 pub(crate) const BEST_TEXT: &str = "{}";
@@ -91,14 +91,17 @@ impl Checkpoint {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(StoreError::from(e).into()),
         };
-        let (all, text) =
-            decode(&bytes).map_err(|e| TrainError::Checkpoint(format!("{CHECKPOINT_FILE} is {e}")))?;
+        let unusable = |e: StoreError| TrainError::Checkpoint(format!("{CHECKPOINT_FILE}: {e}"));
+        let Decoded { weights: all, text, sealed } = decode(&bytes).map_err(unusable)?;
         let state: State = serde_json::from_str(&text).map_err(|e| TrainError::Checkpoint(e.to_string()))?;
         if state.format_version != FORMAT {
             return Err(TrainError::Checkpoint(format!(
                 "format {}, this program resumes {FORMAT}",
                 state.format_version
             )));
+        }
+        if !sealed {
+            return Err(unusable(StoreError::Hash));
         }
         let part = |prefix: &str| {
             let strip =
@@ -140,7 +143,47 @@ pub(crate) fn save_best(dir: &Path, weights: &Weights) -> Result<(), StoreError>
 
 /// The best weights in a folder.
 pub(crate) fn load_best(dir: &Path, graph: &Graph) -> Result<Weights, TrainError> {
-    let (weights, _) = decode(&std::fs::read(dir.join(BEST_FILE)).map_err(StoreError::from)?)?;
+    let bytes = std::fs::read(dir.join(BEST_FILE)).map_err(StoreError::from)?;
+    let unusable = |e: StoreError| TrainError::Checkpoint(format!("{BEST_FILE}: {e}"));
+    let Decoded { weights, sealed, .. } = decode(&bytes).map_err(unusable)?;
+    if !sealed {
+        return Err(unusable(StoreError::Hash));
+    }
     weights.check(graph)?;
     Ok(weights)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::net::{NetConfig, UnetConfig};
+
+    #[test]
+    fn a_run_is_not_resumed_from_damaged_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let net = NetConfig::Unet(UnetConfig { base: 2, levels: 2, ..UnetConfig::default() });
+        let (graph, weights) = (net.graph().unwrap(), Weights::init(&net, 1).unwrap());
+        let start = Checkpoint::start(&graph, weights.clone(), true, serde_json::json!({ "seed": 1 }));
+        start.save(dir.path()).unwrap();
+        save_best(dir.path(), &weights).unwrap();
+        assert_eq!(Checkpoint::load(dir.path(), &graph, true).unwrap(), Some(start));
+        assert_eq!(load_best(dir.path(), &graph).unwrap(), weights);
+        for name in [CHECKPOINT_FILE, BEST_FILE] {
+            let path = dir.path().join(name);
+            let good = std::fs::read(&path).unwrap();
+            let key = good.windows(11).position(|w| w == b"file_sha256").unwrap();
+            for at in [key, key + 20, good.len() - 1] {
+                let mut bent = good.clone();
+                bent[at] ^= 1;
+                std::fs::write(&path, bent).unwrap();
+                let error = match name {
+                    CHECKPOINT_FILE => Checkpoint::load(dir.path(), &graph, true).map(drop).unwrap_err(),
+                    _ => load_best(dir.path(), &graph).map(drop).unwrap_err(),
+                };
+                assert!(error.to_string().contains("damaged or changed"), "{name}, byte {at}: {error}");
+            }
+            std::fs::write(&path, good).unwrap();
+        }
+    }
 }

@@ -144,7 +144,16 @@ fn hash(text: &str, mut arrays: Vec<(&str, &TensorView<'_>)>) -> String {
     add(text.as_bytes());
     for (name, view) in arrays {
         add(name.as_bytes());
-        add(format!("{:?} {:?}", view.dtype(), view.shape()).as_bytes());
+        let kind: &[u8] = match view.dtype() {
+            Dtype::F32 => b"f32",
+            Dtype::F16 => b"f16",
+            Dtype::BF16 => b"bf16",
+            _ => b"other", // refused when its values are read
+        };
+        add(kind);
+        for side in view.shape() {
+            add(&(*side as u64).to_le_bytes());
+        }
         add(view.data());
     }
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
@@ -163,24 +172,44 @@ pub(crate) fn named(weights: &Weights) -> impl Iterator<Item = (String, &Tensor)
     weights.tensors.iter().map(|(name, t)| (name.clone(), t))
 }
 
-/// The arrays (as `f32`) and the text of a file.
+/// A file that was read.
+pub(crate) struct Decoded {
+    /// The arrays, as `f32`.
+    pub(crate) weights: Weights,
+    pub(crate) text: String,
+    /// Whether it says its own hash, which it then has.
+    pub(crate) sealed: bool,
+}
+
+/// The text of a file, whether or not the rest is as it was written.
+///
+/// # Errors
+/// Bytes that are no such file.
+pub(crate) fn text(bytes: &[u8]) -> Result<String, StoreError> {
+    let format = |e: safetensors::SafeTensorError| StoreError::Format(e.to_string());
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
+    let text = metadata.metadata().as_ref().and_then(|m| m.get(TEXT_KEY)).ok_or(StoreError::NoText)?;
+    Ok(unseal(text).map_or_else(|| text.clone(), |(open, _)| open))
+}
+
+/// The arrays and the text of a file.
 ///
 /// # Errors
 /// Bytes that are no such file, or not all of it, or not as they were written.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(Weights, String), StoreError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, StoreError> {
     let format = |e: safetensors::SafeTensorError| StoreError::Format(e.to_string());
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
     let text = metadata.metadata().as_ref().and_then(|m| m.get(TEXT_KEY)).ok_or(StoreError::NoText)?.clone();
     let file = SafeTensors::deserialize(bytes).map_err(format)?;
-    let text = match unseal(&text) {
+    let (text, sealed) = match unseal(&text) {
         Some((open, sealed)) => {
             let views = file.tensors();
             if hash(&open, views.iter().map(|(name, view)| (name.as_str(), view)).collect()) != sealed {
                 return Err(StoreError::Hash);
             }
-            open
+            (open, true)
         }
-        None => text,
+        None => (text, false),
     };
     let mut weights = Weights::default();
     for (name, view) in file.iter() {
@@ -193,7 +222,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Weights, String), StoreError> {
         };
         weights.tensors.insert(name.to_string(), Tensor { shape: view.shape().to_vec(), values });
     }
-    Ok((weights, text))
+    Ok(Decoded { weights, text, sealed })
 }
 
 /// Writes a file whole or not at all: beside it, flushed to the disk, then renamed.

@@ -53,7 +53,7 @@ pub use plots::{
 };
 pub use scene::{Anchor, Fill, Item, Scene, Stroke, Text, TextStyle};
 pub use study::{
-    EffectPair, EffectRow, Section, StudyReport, TextTable, dependence_figure, importance_figure,
+    EffectPair, EffectRow, ODDS_EDGE, Section, StudyReport, TextTable, dependence_figure, importance_figure,
     odds_figure, pairs_figure,
 };
 pub use zones::zone_bars;

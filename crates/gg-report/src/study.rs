@@ -81,11 +81,13 @@ const WIDTH: f64 = 640.0;
 const ROW: f64 = 24.0;
 const TOP: f64 = 62.0;
 
+/// Odds ratios from here on, and from its inverse down, are drawn at the edge.
+pub const ODDS_EDGE: f64 = 64.0;
+
 /// Odds ratios with their intervals on a logarithmic axis about 1, in the given order.
 pub fn odds_figure(rows: &[EffectRow], note: &str) -> Scene {
-    /// The axis reaches at least this far from 1, and at most so far.
+    /// The axis reaches at least this far from 1.
     const LEAST: f64 = 2.0;
-    const MOST: f64 = 64.0;
     let reach = |v: f64| if v > 0.0 { v.max(1.0 / v) } else { 1.0 };
     let furthest = rows
         .iter()
@@ -93,7 +95,7 @@ pub fn odds_figure(rows: &[EffectRow], note: &str) -> Scene {
         .flatten()
         .map(reach)
         .fold(LEAST, f64::max)
-        .min(MOST);
+        .min(ODDS_EDGE);
     let span = furthest.log2().ceil().max(1.0);
     let ticks: Vec<(f64, String)> = (-(span as i32)..=span as i32)
         .map(|k| (f64::from(k), if k >= 0 { format!("{}", 1u64 << k) } else { format!("1/{}", 1u64 << -k) }))

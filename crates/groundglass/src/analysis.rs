@@ -8,7 +8,7 @@ mod record;
 mod spine;
 
 use crate::interrupt::Interrupt;
-use crate::manifest::Program;
+use crate::manifest::{Program, sha256};
 use crate::output;
 use crate::pictures::Shown;
 use crate::pipeline::{self, Models, RunSecs};
@@ -150,6 +150,7 @@ pub(crate) fn analyse(
         warnings,
         models: models.used(),
         outputs: BTreeMap::new(),
+        numbers_sha256: String::new(),
         interval_fit: models.infection.as_ref().and_then(|m| m.bundle.info.interval.clone()),
         program: Program::this(),
         compute: models.compute(),
@@ -202,8 +203,17 @@ pub(crate) fn kept(
         && found.models == models.used()
         && found.program == Program::this()
         && found.compute == models.compute();
-    let whole = || hashes(dir).is_ok_and(|hashes| hashes == found.outputs);
+    let whole = || {
+        hashes(dir).is_ok_and(|hashes| hashes == found.outputs)
+            && own_hash(&found).is_ok_and(|hash| hash == found.numbers_sha256)
+    };
     (same && whole()).then_some(found)
+}
+
+/// SHA-256 of all that `analysis.json` says but itself.
+fn own_hash(analysis: &Analysis) -> Result<String> {
+    let others = Analysis { numbers_sha256: String::new(), ..analysis.clone() };
+    Ok(sha256(&serde_json::to_vec(&others)?))
 }
 
 /// SHA-256 of the files of a result, by their names, but for that which holds them.
@@ -221,6 +231,7 @@ pub(crate) fn earlier(dir: &Path) -> Option<Analysis> {
 pub(crate) fn write(outcome: &mut Outcome, grid: &Grid, dir: &Path) -> Result<()> {
     write_others(outcome, grid, dir)?;
     outcome.analysis.outputs = hashes(dir).with_context(|| format!("reading {} again", dir.display()))?;
+    outcome.analysis.numbers_sha256 = own_hash(&outcome.analysis)?;
     output::write_json(&dir.join(ANALYSIS), &outcome.analysis)
 }
 

@@ -41,9 +41,6 @@ pub(crate) const LAYOUTS: &str = "\
   picture table: labels.csv with the columns file, covid, split
   folder pairs:  ct/ or image/, with lung_mask/ or infection_mask/ beside it";
 
-/// Cases named in a remark; more of them are counted.
-const NAMED_CASES: usize = 5;
-
 impl Layout {
     /// Name for people.
     pub fn name(self) -> &'static str {
@@ -126,19 +123,14 @@ fn is_analysis(root: &Path) -> bool {
 
 /// The remark on cases of which no table names the patient.
 fn patients_unknown(cases: &[Case]) -> Option<Warning> {
-    let names: Vec<&str> = cases.iter().filter(|c| !c.patient_known).map(|c| c.case_id.as_str()).collect();
-    let shown = match names.len().saturating_sub(NAMED_CASES) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names[..NAMED_CASES].join(", ")),
-    };
-    let of = cases.len();
-    let message = match names.len() {
+    let (unknown, of) = (cases.iter().filter(|c| !c.patient_known).count(), cases.len());
+    let message = match unknown {
         0 => return None,
         n if n == of => {
             "the data set does not say which cases are of one patient: each case is taken for a patient of its own".to_owned()
         }
-        1 => format!("1 of {of} cases names no patient ({shown}): it is taken for a patient of its own"),
-        n => format!("{n} of {of} cases name no patient ({shown}): each is taken for a patient of its own"),
+        1 => format!("1 of {of} cases names no patient: it is taken for a patient of its own"),
+        n => format!("{n} of {of} cases name no patient: each is taken for a patient of its own"),
     };
     Some(Warning::new("patients_unknown", message))
 }

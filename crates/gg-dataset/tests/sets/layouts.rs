@@ -64,11 +64,11 @@ fn cases_whose_patient_is_not_named_are_told_from_a_table_that_names_none() {
     assert_eq!(told(["A", "A", "B", "B", "C"]), Vec::<String>::new());
     assert_eq!(
         told(["", "A", "A", "A", "B"]),
-        ["1 of 5 cases names no patient (scan_0): it is taken for a patient of its own"]
+        ["1 of 5 cases names no patient: it is taken for a patient of its own"]
     );
     assert_eq!(
         told(["A", "", "B", "", ""]),
-        ["3 of 5 cases name no patient (scan_1, scan_3, scan_4): each is taken for a patient of its own"]
+        ["3 of 5 cases name no patient: each is taken for a patient of its own"]
     );
     let none = told([""; 5]);
     assert!(none.len() == 1 && none[0].starts_with("the data set does not say which cases"), "{none:?}");
@@ -77,7 +77,7 @@ fn cases_whose_patient_is_not_named_are_told_from_a_table_that_names_none() {
     let nameless = (0..6).fold(table, |table, i| table.replace(&format!(",p{i}\n"), ",\n"));
     seven.text("metadata.csv", &nameless);
     let warnings = Dataset::open(seven.root()).unwrap().warnings;
-    assert!(warnings[0].message.starts_with("6 of 7 cases name no patient (scan_0, "), "{warnings:?}");
+    assert!(warnings[0].message.starts_with("6 of 7 cases name no patient: "), "{warnings:?}");
     assert!(warnings[0].message.contains("scan_4 and 1 more)"), "{warnings:?}");
 }
 

@@ -121,7 +121,7 @@ pub struct CohortReport {
     pub positive_patients: usize,
     /// Patients of the rarer class per attribute.
     pub patients_per_attribute: f64,
-    /// Folds of the cross-validation; 0 where there was none.
+    /// Folds of the cross-validation.
     pub folds: usize,
     /// AUROC of cases whose patients were not seen, over pairs of the same fold; without a value where there are none.
     pub auroc: Interval,
@@ -221,6 +221,7 @@ pub fn explain_cohort(cohort: &Cohort, config: CohortConfig) -> Result<CohortRep
     let folds = config.folds.clamp(2, rarer);
     let held = held_out(cohort, &table, &deal(&positive_of, folds, config.seed), folds, config);
     let (auroc, auroc_pairs) = auroc(&held, cohort, config);
+    let auroc = auroc.decided_by(rarer);
     let importances = importances(&table, &held, &cohort.outcomes, auroc.mean, config);
     let odds = odds_ratios(&rows, &cohort.outcomes, &patients);
 
@@ -326,7 +327,9 @@ fn warnings(
         ));
     }
     if auroc.few_groups {
-        warnings.push("fewer than ten patients: the intervals are too narrow to be believed".to_owned());
+        warnings.push(
+            "fewer than ten patients of the rarer class: the interval of the AUROC is too narrow to be believed".to_owned(),
+        );
     }
     if auroc.low.zip(auroc.high).is_some_and(|(low, high)| low <= 0.5 && high >= 0.5) {
         warnings.push(

@@ -30,6 +30,9 @@ pub(crate) struct Analysis {
     /// SHA-256 of the files beside this one, by their names.
     #[serde(default)]
     pub(crate) outputs: BTreeMap<String, String>,
+    /// SHA-256 of this file as compact JSON, with this value empty.
+    #[serde(default)]
+    pub(crate) numbers_sha256: String,
     /// How the infection model's interval was fitted, for the page.
     #[serde(skip)]
     pub(crate) interval_fit: Option<IntervalFit>,

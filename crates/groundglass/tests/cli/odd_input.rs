@@ -370,8 +370,10 @@ fn slices_from_head_to_feet_give_the_same_numbers() {
         f.analyze(ct, &out, &[]).ok();
         let mut analysis = json(&out.join("analysis.json"));
         let object = analysis.as_object_mut().unwrap();
-        object.remove("input");
-        object.remove("warnings");
+        // The files differ: the masks lie as the CT does.
+        for own in ["input", "warnings", "outputs", "numbers_sha256"] {
+            object.remove(own).unwrap();
+        }
         analysis
     };
     assert_eq!(numbers(&plain, "a"), numbers(&path, "b"));

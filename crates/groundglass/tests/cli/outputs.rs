@@ -263,6 +263,18 @@ fn a_batch_goes_on_with_what_is_there_and_gives_the_same_table() {
     fs::copy(out.join("case-002/report.html"), &report).unwrap();
     f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).refused(1, &["1 of 3 CTs"]);
     fs::write(&report, own).unwrap();
+    let numbers = out.join("case-003/analysis.json");
+    let own = fs::read_to_string(&numbers).unwrap();
+    let changed = own.replacen(
+        "\"case_id\": \"case-003\",",
+        "\"case_id\": \"case-003\", \"research_use_only\": false,",
+        1,
+    );
+    let changed = changed.replacen("\"research_use_only\": true,", "", 1);
+    assert_ne!(changed, own);
+    fs::write(&numbers, changed).unwrap();
+    f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).refused(1, &["1 of 3 CTs"]);
+    fs::write(&numbers, own).unwrap();
     f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).ok();
     fs::remove_file(out.join("case-003/lung_mask.nii.gz")).unwrap();
     f.analyze(&ct, &out, &[arg(&ct), arg(&ct), "--resume"]).refused(1, &["1 of 3 CTs"]);

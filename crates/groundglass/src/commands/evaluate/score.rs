@@ -74,6 +74,8 @@ pub(super) fn score(
         .collect();
     // Probabilities of voxels and of the CT are those of the whole scan: they say nothing of a part of it.
     let whole = part.is_none();
+    // Nor is anything said of a CT in which no lung was found, as by `analyze`.
+    let lung_seen = predicted.lung.as_ref().is_none_or(|lung| lung.count_foreground() > 0);
     let found_percent = percent_of_lung.and_then(|p| p.pred);
     let interval = found_percent.zip(predicted.interval.as_ref());
     let probabilities: Vec<f32> = predicted.probabilities.iter().copied().flatten().collect();
@@ -103,7 +105,7 @@ pub(super) fn score(
             classify_threshold: predicted.classifier.map(|c| c.threshold),
             classify_temperature: predicted.classifier.and_then(|c| c.temperature),
             area_weighed: predicted.area_weighed,
-            patient_score: patient_score(&probabilities, found_percent).filter(|_| whole),
+            patient_score: patient_score(&probabilities, found_percent).filter(|_| whole && lung_seen),
             shows_infection: truth::shows_infection(case, loaded),
             slice_areas: by_slice.areas,
             slice_scores,

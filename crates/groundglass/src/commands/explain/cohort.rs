@@ -10,7 +10,7 @@ use crate::summary::WARNINGS;
 use crate::words::{cases, number};
 use anyhow::{Context as _, Result};
 use gg_eval::{AttributeEffect, CohortConfig, CohortReport, LeftOut, explain_cohort};
-use gg_report::{EffectRow, Fact, Figure, Provenance, Section, StudyReport, TextTable};
+use gg_report::{EffectRow, Fact, Figure, ODDS_EDGE, Provenance, Section, StudyReport, TextTable};
 use serde::Serialize;
 use std::path::Path;
 
@@ -18,8 +18,6 @@ use std::path::Path;
 const DRAWN: usize = 12;
 /// Cases in doubt that are named.
 const NAMED: usize = 5;
-/// Odds ratios from here on stand at the edge of the drawing.
-const EDGE: f64 = 64.0;
 /// Which regression the odds ratios are of.
 const ODDS_OF: &str = "logistic regression without a penalty; 95 % Wald intervals, by the larger of the model's standard errors and \
                        those clustered by patient";
@@ -250,10 +248,10 @@ fn write(dir: &Path, answer: &Answer) -> Result<()> {
 
 /// What the drawing of odds ratios shows.
 fn odds_note(rows: &[EffectRow]) -> String {
-    let beyond = |v: f64| !(1.0 / EDGE..=EDGE).contains(&v);
+    let beyond = |v: f64| !(1.0 / ODDS_EDGE..=ODDS_EDGE).contains(&v);
     let edge =
         rows.iter().any(|row| beyond(row.value) || row.ends.is_some_and(|(l, h)| beyond(l) || beyond(h)));
-    let edge = if edge { format!("; from {EDGE} on at the edge") } else { String::new() };
+    let edge = if edge { format!("; from {ODDS_EDGE} on at the edge") } else { String::new() };
     format!("no penalty; 95 % intervals over patients; right of 1 the outcome is likelier{edge}")
 }
 

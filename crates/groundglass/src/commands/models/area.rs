@@ -151,17 +151,23 @@ fn held_out_words(found: &ClassSection) -> Vec<String> {
     if let (Some(s), Some(i)) = (&found.scores_at_half, &found.intervals_at_half) {
         lines.push(counts("at 0.5", s, i));
     }
-    let auroc = &found.intervals.auroc;
+    let (auroc, intervals) = (&found.intervals.auroc, &found.intervals);
     let reliability = found.reliability.as_ref().map(|r| &r.after);
+    let ends = match (auroc.low, auroc.high) {
+        (Some(low), Some(high)) => format!("{low:.3} to {high:.3}"),
+        _ => "no interval: one patient alone has slices of a class".to_owned(),
+    };
+    let rarer = intervals.recall.n_groups.min(intervals.specificity.n_groups);
+    let few = format!(
+        ", {rarer} of them with slices of the rarer class: too few for intervals that can be believed"
+    );
     lines.push(format!(
-        "held out     AUROC {} ({} to {}), expected calibration error {}, Brier score {}; intervals over {} patients{}",
+        "held out     AUROC {} ({ends}), expected calibration error {}, Brier score {}; over {} patients{}",
         number(found.scores.auroc, 3),
-        number(auroc.low, 3),
-        number(auroc.high, 3),
         number(reliability.and_then(|r| r.ece), 3),
         number(reliability.and_then(|r| r.brier), 3),
         auroc.n_groups,
-        if auroc.few_groups { ", too few for intervals that can be believed" } else { "" }
+        if auroc.few_groups { few.as_str() } else { "" }
     ));
     lines
 }
