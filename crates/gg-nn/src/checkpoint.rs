@@ -93,15 +93,15 @@ impl Checkpoint {
         };
         let unusable = |e: StoreError| TrainError::Checkpoint(format!("{CHECKPOINT_FILE}: {e}"));
         let Decoded { weights: all, text, sealed } = decode(&bytes).map_err(unusable)?;
+        if !sealed {
+            return Err(unusable(StoreError::Hash));
+        }
         let state: State = serde_json::from_str(&text).map_err(|e| TrainError::Checkpoint(e.to_string()))?;
         if state.format_version != FORMAT {
             return Err(TrainError::Checkpoint(format!(
                 "format {}, this program resumes {FORMAT}",
                 state.format_version
             )));
-        }
-        if !sealed {
-            return Err(unusable(StoreError::Hash));
         }
         let part = |prefix: &str| {
             let strip =
