@@ -3,6 +3,7 @@
 //! The text, a JSON object, stands in the file's `__metadata__` under one key, so that the same content always gives the
 //! same bytes. It ends in the SHA-256 of itself without that and of all arrays, by which damage is noticed; files of
 //! earlier versions have none.
+//!
 //! Reading believes nothing: sizes are checked by the safetensors crate before any array is made, arrays are decoded from
 //! what is there.
 
@@ -122,11 +123,11 @@ fn serialize<N: AsRef<str> + Ord + std::fmt::Display>(
     arrays: Vec<(N, TensorView<'_>)>,
     text: &str,
 ) -> Result<Vec<u8>, StoreError> {
-    let hash = hash(text, arrays.iter().map(|(name, view)| (name.as_ref(), view)).collect());
+    let hash = || hash(text, arrays.iter().map(|(name, view)| (name.as_ref(), view)).collect());
     // Text that is no object is a passing one, which nobody will read.
     let sealed = match text.strip_suffix('}') {
-        Some("{") => format!("{{{}{hash}{}", SEAL.0, SEAL.1),
-        Some(open) => format!("{open},{}{hash}{}", SEAL.0, SEAL.1),
+        Some("{") => format!("{{{}{}{}", SEAL.0, hash(), SEAL.1),
+        Some(open) => format!("{open},{}{}{}", SEAL.0, hash(), SEAL.1),
         None => text.to_owned(),
     };
     let text = HashMap::from([(TEXT_KEY.to_string(), sealed)]);
@@ -186,10 +187,13 @@ pub(crate) struct Decoded {
 /// # Errors
 /// Bytes that are no such file.
 pub(crate) fn text(bytes: &[u8]) -> Result<String, StoreError> {
-    let format = |e: safetensors::SafeTensorError| StoreError::Format(e.to_string());
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
-    let text = metadata.metadata().as_ref().and_then(|m| m.get(TEXT_KEY)).ok_or(StoreError::NoText)?;
-    Ok(unseal(text).map_or_else(|| text.clone(), |(open, _)| open))
+    let text = text_as_stored(bytes)?;
+    Ok(unseal(&text).map_or_else(|| text.clone(), |(open, _)| open))
+}
+
+fn text_as_stored(bytes: &[u8]) -> Result<String, StoreError> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| StoreError::Format(e.to_string()))?;
+    metadata.metadata().as_ref().and_then(|m| m.get(TEXT_KEY)).cloned().ok_or(StoreError::NoText)
 }
 
 /// The arrays and the text of a file.
@@ -197,10 +201,8 @@ pub(crate) fn text(bytes: &[u8]) -> Result<String, StoreError> {
 /// # Errors
 /// Bytes that are no such file, or not all of it, or not as they were written.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, StoreError> {
-    let format = |e: safetensors::SafeTensorError| StoreError::Format(e.to_string());
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
-    let text = metadata.metadata().as_ref().and_then(|m| m.get(TEXT_KEY)).ok_or(StoreError::NoText)?.clone();
-    let file = SafeTensors::deserialize(bytes).map_err(format)?;
+    let text = text_as_stored(bytes)?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| StoreError::Format(e.to_string()))?;
     let (text, sealed) = match unseal(&text) {
         Some((open, sealed)) => {
             let views = file.tensors();

@@ -349,6 +349,21 @@ impl Slices {
         gg_imaging::prepare(ct, &ct.grid.axis_map(), prepare)
     }
 
+    /// The same in several sizes of the picture, as a run of the pipeline asks for them.
+    pub(crate) fn sizes(
+        &mut self,
+        context: &Context,
+        case: &Case,
+        loaded: &LoadedCase,
+        (config, sizes): (&PrepareConfig, &[usize]),
+    ) -> Warned<Vec<Prepared>> {
+        let mut warnings = Vec::new();
+        let sized = |&size: &usize| PrepareConfig { size, ..config.clone() };
+        let get = |config| self.get(context, case, loaded, &config).drain_into(&mut warnings);
+        let prepared = sizes.iter().map(sized).map(get).collect();
+        Warned::new(prepared, warnings)
+    }
+
     /// Remembers for the next time which inputs were seen.
     pub(crate) fn close(self, context: &Context) {
         if let Self(Some(cases)) = self

@@ -19,8 +19,7 @@ use crate::settings::Settings;
 use anyhow::{Result, bail};
 use gg_dataset::{Case, Dataset, Datasets, LoadedCase, Part, Parts, Split, Task};
 use gg_eval::SegCounts;
-use gg_imaging::PrepareConfig;
-use gg_volume::{AxisMap, LabelVolume, Warned};
+use gg_volume::{AxisMap, LabelVolume};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -211,13 +210,7 @@ fn predict(
     let ct = &loaded.scan.ct;
     let run = pipeline::Run {
         sides: ct.grid.affine.map(|_| ct.grid.axis_map()),
-        prepare: &mut |config, sizes| {
-            let mut warnings = Vec::new();
-            let sized = |&size: &usize| PrepareConfig { size, ..config.clone() };
-            let get = |config| slices.get(context, case, loaded, &config).drain_into(&mut warnings);
-            let prepared = sizes.iter().map(sized).map(get).collect();
-            Ok(Warned::new(prepared, warnings))
-        },
+        prepare: &mut |config, sizes| Ok(slices.sizes(context, case, loaded, (config, sizes))),
         told: &|_, _| (),
         seen: None,
         every_slice: false,

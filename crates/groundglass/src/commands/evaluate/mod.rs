@@ -21,9 +21,8 @@ use crate::seen::{self, Asked};
 use anyhow::{Result, bail};
 use gg_dataset::{Case, Dataset, Datasets, LEAK, LoadedCase, PATIENTS_LEAK, Parts, Structure};
 use gg_eval::{IntervalFit, LogitCounts, SegScores};
-use gg_imaging::PrepareConfig;
 use gg_report::{Comparison, SlicePicture};
-use gg_volume::{LabelVolume, Warned, Warning};
+use gg_volume::{LabelVolume, Warning};
 use otherwise::Otherwise;
 use part::Chosen;
 use predictions::Folder;
@@ -239,13 +238,7 @@ fn predict(
             let mut against = Against::new(loaded);
             let run = pipeline::Run {
                 sides: ct.grid.affine.map(|_| ct.grid.axis_map()),
-                prepare: &mut |config, sizes| {
-                    let mut warnings = Vec::new();
-                    let sized = |&size: &usize| PrepareConfig { size, ..config.clone() };
-                    let get = |config| slices.get(context, case, loaded, &config).drain_into(&mut warnings);
-                    let prepared = sizes.iter().map(sized).map(get).collect();
-                    Ok(Warned::new(prepared, warnings))
-                },
+                prepare: &mut |config, sizes| Ok(slices.sizes(context, case, loaded, (config, sizes))),
                 told: &|_, _| (),
                 seen: Some(&mut |seen| against.add(&seen)),
                 every_slice: false,
