@@ -8,6 +8,7 @@ import io
 import shutil
 from pathlib import Path
 
+import jpeg_ls
 import numpy as np
 import pydicom
 from PIL import Image
@@ -25,6 +26,8 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGLossless,
     JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
     LegacyConvertedEnhancedCTImageStorage,
     RLELossless,
 )
@@ -187,6 +190,15 @@ CASES = {
 }
 
 
+# Begun at another number, so that those below keep their phantoms.
+JPEG_LS = {
+    "jpeg_ls": dict(syntax=JPEGLSLossless, dtype="u2", bits=12, **AXIAL),
+    "jpeg_ls_signed": dict(syntax=JPEGLSLossless, dtype="i2", bits=16, signed=True, **AXIAL),
+    "jpeg_ls_signed_12": dict(syntax=JPEGLSLossless, dtype="i2", bits=12, signed=True, **AXIAL),
+    "jpeg_ls_eight_bit": dict(syntax=JPEGLSLossless, dtype="u1", bits=8, intercept=-900, slope=7.5, **AXIAL),
+    "jpeg_ls_near": dict(syntax=JPEGLSNearLossless, dtype="u2", bits=12, near=3, **AXIAL),
+}
+
 # Enhanced CT: all slices as the frames of one object, in this order.
 ORDER = [3, 0, 4, 1, 2]
 ENHANCED = {
@@ -295,9 +307,9 @@ def add_enhanced(name, case, number, arrays):
 def main():
     shutil.rmtree(FIXTURES, ignore_errors=True)
     arrays = {}
-    for number, (name, case) in enumerate(CASES.items()):
+    for number, (name, case) in [*enumerate(CASES.items()), *enumerate(JPEG_LS.items(), 100)]:
         case = dict(case)
-        predictor, per_slice = case.pop("predictor", None), case.pop("per_slice", False)
+        predictor, per_slice, near = case.pop("predictor", None), case.pop("per_slice", False), case.pop("near", 0)
         stored = stored_values(number, case)
         folder = FIXTURES / name
         folder.mkdir(parents=True)
@@ -309,6 +321,9 @@ def main():
                 pixels = jpeg_lossless(stored[z], case["bits"], predictor)
             elif case["syntax"] == JPEG2000Lossless:
                 pixels = jpeg_2000(stored[z])
+            elif name in JPEG_LS:
+                samples = (stored[z] & ((1 << case["bits"]) - 1)).astype("u1" if case["bits"] == 8 else "u2")
+                pixels = bytes(jpeg_ls.encode_buffer(samples.tobytes(), *SHAPE[1:], 1, case["bits"], lossy_error=near))
             elif case["syntax"] == JPEGBaseline8Bit:
                 pixels = jpeg_baseline(stored[z])
             ds = slice_object(name, z, stored[z], pixels=pixels, **case) if case["syntax"] != RLELossless else None
@@ -324,7 +339,7 @@ def main():
             hu = stored + case.get("intercept", -1024)
         else:
             hu = np.stack([apply_rescale(ds.pixel_array, ds) for ds in read])
-        lossless = case["syntax"] != JPEGBaseline8Bit
+        lossless = case["syntax"] not in (JPEGBaseline8Bit, JPEGLSNearLossless)
         if lossless and not per_slice:
             assert np.array_equal(hu, stored * case.get("slope", 1.0) + case.get("intercept", -1024)) or name == "prone", name
         arrays[f"{name}/hu"] = hu.astype(np.float32)

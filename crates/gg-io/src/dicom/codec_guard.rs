@@ -29,7 +29,7 @@ const MAX_EXPANSION: usize = 1000;
 const SMALL_BYTES: usize = 1 << 22;
 const RLE_HEADER_BYTES: usize = 64;
 
-fn damaged<T>(words: impl Into<String>) -> Result<T, Refusal> {
+pub(super) fn damaged<T>(words: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::Damaged(words.into()))
 }
 
@@ -162,7 +162,12 @@ fn unpacked_length(bytes: &[u8]) -> Option<usize> {
     (at <= bytes.len()).then_some(out)
 }
 
-fn check_size(found: [usize; 2], components: usize, expected: Expected, name: &str) -> Result<(), Refusal> {
+pub(super) fn check_size(
+    found: [usize; 2],
+    components: usize,
+    expected: Expected,
+    name: &str,
+) -> Result<(), Refusal> {
     if components != 1 {
         return damaged(format!("its {name} stream has {components} colours, 1 expected"));
     }

@@ -21,6 +21,7 @@ mod frames;
 mod fuzz;
 mod geometry;
 mod header;
+mod jpeg_ls;
 mod left_out;
 mod pixels;
 mod read;

@@ -11,6 +11,7 @@ use super::codec_guard::{Expected, Refusal, check_expansion, check_jpeg, check_j
 use super::elements::{Encoding, PixelPlace, scan};
 use super::frames::FramePlace;
 use super::header::{PixelFormat, SliceHeader};
+use super::jpeg_ls;
 use super::transfer_syntax::Codec;
 use crate::ReadError;
 use crate::guard::guarded;
@@ -136,6 +137,10 @@ fn samples(stored: Stored<'_>, header: &SliceHeader) -> Result<Samples, ReadErro
                     .map(|bits| if bits == 8 { 1 } else { 2 })
                     .map_err(refused)?,
                 Codec::Jpeg2000 => check_jpeg2000(&stream, expected).map(|()| width).map_err(refused)?,
+                Codec::JpegLs => {
+                    let bytes = jpeg_ls::decode(&stream, expected).map_err(refused)?;
+                    return Ok(Samples { bytes, width });
+                }
                 Codec::Native | Codec::Unsupported => {
                     return Err(wrong("its pixel data is compressed in an unknown way"));
                 }

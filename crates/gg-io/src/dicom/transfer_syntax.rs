@@ -28,6 +28,8 @@ pub(super) enum Codec {
     Jpeg,
     /// JPEG 2000 and HTJ2K.
     Jpeg2000,
+    /// JPEG-LS, lossless and near-lossless.
+    JpegLs,
     /// Not decoded here.
     Unsupported,
 }
@@ -36,7 +38,7 @@ pub(super) enum Codec {
 ///
 /// UIDs are compared, never shown.
 pub(super) fn syntax(uid: &str) -> Syntax {
-    use Codec::{EncapsulatedNative, Jpeg, Jpeg2000, Native, Rle, Unsupported};
+    use Codec::{EncapsulatedNative, Jpeg, Jpeg2000, JpegLs, Native, Rle, Unsupported};
     let (name, codec) = match uid {
         "" => ("uncompressed (not stated)", Native),
         uids::IMPLICIT_VR_LITTLE_ENDIAN => ("uncompressed, implicit VR little endian", Native),
@@ -55,8 +57,8 @@ pub(super) fn syntax(uid: &str) -> Syntax {
             ("High-Throughput JPEG 2000 Lossless", Jpeg2000)
         }
         "1.2.840.10008.1.2.4.203" => ("High-Throughput JPEG 2000", Jpeg2000),
-        uids::JPEGLS_LOSSLESS => ("JPEG-LS Lossless", Unsupported),
-        uids::JPEGLS_NEAR_LOSSLESS => ("JPEG-LS Near-Lossless", Unsupported),
+        uids::JPEGLS_LOSSLESS => ("JPEG-LS Lossless", JpegLs),
+        uids::JPEGLS_NEAR_LOSSLESS => ("JPEG-LS Near-Lossless", JpegLs),
         "1.2.840.10008.1.2.4.92" | "1.2.840.10008.1.2.4.93" => {
             ("JPEG 2000 Part 2 multi-component", Unsupported)
         }
@@ -83,8 +85,6 @@ mod tests {
     #[test]
     fn unsupported_syntaxes_have_words() {
         for (uid, name) in [
-            ("1.2.840.10008.1.2.4.80", "JPEG-LS Lossless"),
-            ("1.2.840.10008.1.2.4.81", "JPEG-LS Near-Lossless"),
             ("1.2.840.10008.1.2.4.102", "MPEG video"),
             ("1.2.840.10008.1.2.4.110", "JPEG XL"),
             ("1.2.840.10008.1.2.4.55", "a retired form of JPEG"),
