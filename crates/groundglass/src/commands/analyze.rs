@@ -178,7 +178,7 @@ fn many(
     named: &[(String, PathBuf)],
 ) -> Result<Vec<Case>> {
     let out = &args.out.out;
-    output::share(out, args.out.force || args.resume, &[SUMMARY])?;
+    let _held = output::share(out, args.out.force || args.resume, &[SUMMARY])?;
     let step = context.console.step("analysing", named.len() as u64);
     let mut cases = Vec::new();
     for (case_id, ct) in named {

@@ -119,7 +119,7 @@ struct Answer {
 
 pub(super) fn run(context: &Context, args: QuickstartArgs) -> Result<()> {
     let out = &args.out.out;
-    output::claim(out, args.out.force, &FILES, &INNER)?;
+    let _held = output::claim(out, args.out.force, &FILES, &INNER)?;
     let context = &context.begun_anew_in(out);
     let phantoms = out.join("phantoms");
     let analysed = out.join("phantom-dicom");

@@ -1,5 +1,6 @@
 //! Folders: claimed only when they are ours, built beside their place and renamed when whole.
 
+use super::held::Held;
 use super::marker::{MARKER, foreign, is_ours, is_partial, listed, matches, walk, write_marker};
 use crate::failure::Usage;
 use crate::model_file::BUNDLE;
@@ -129,7 +130,8 @@ fn can_be_swapped(dest: &Path) -> bool {
 /// Makes (or takes over) a folder that is filled in place, such as a training run. `files` are those that will be
 /// written there, `inner` the folders with markers of their own, each with a file that its marker lists; of both, names
 /// or patterns.
-pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[(&str, &str)]) -> Result<()> {
+pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[(&str, &str)]) -> Result<Held> {
+    let held = dest.is_dir().then(|| Held::take(dest)).transpose()?;
     check_kind(dest, files)?;
     check_free(dest, force)?;
     if force && dest.is_dir() {
@@ -141,17 +143,32 @@ pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[(&str, &s
         }
         clear(dest).with_context(|| format!("replacing {}", dest.display()))?;
     }
-    fs::create_dir_all(dest).with_context(|| format!("making {}", dest.display()))?;
-    write_marker(dest, &files.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>())
+    made(dest, held, files)
 }
 
 /// Enters a folder in which results are replaced one by one: what it holds stays there, and stays ours. `files` are
 /// those that will be written there, besides folders with markers of their own.
-pub(crate) fn share(dest: &Path, force: bool, files: &[&str]) -> Result<()> {
+pub(crate) fn share(dest: &Path, force: bool, files: &[&str]) -> Result<Held> {
+    let held = dest.is_dir().then(|| Held::take(dest)).transpose()?;
     check_kind(dest, files)?;
     check_free(dest, force)?;
+    made(dest, held, files)
+}
+
+/// A folder with its marker, held against other runs of this program.
+fn made(dest: &Path, held: Option<Held>, files: &[&str]) -> Result<Held> {
     fs::create_dir_all(dest).with_context(|| format!("making {}", dest.display()))?;
-    write_marker(dest, &files.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>())
+    let held = held.map_or_else(|| Held::take(dest), Ok)?;
+    write_marker(dest, &files.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>())?;
+    Ok(held)
+}
+
+/// Enters a folder to go on with what was begun there, and removes what a program that was killed left beside its
+/// outputs.
+pub(crate) fn resume(dest: &Path) -> Result<Held> {
+    let held = Held::take(dest)?;
+    sweep(dest)?;
+    Ok(held)
 }
 
 /// Removes all that a folder holds but unfinished work; [`check_free`] has looked at it before.
@@ -171,7 +188,7 @@ fn clear(dest: &Path) -> std::io::Result<()> {
 }
 
 /// Removes what a program that was killed while writing left beside its outputs.
-pub(crate) fn sweep(dest: &Path) -> Result<()> {
+fn sweep(dest: &Path) -> Result<()> {
     let listed = || format!("opening {}", dest.display());
     for entry in fs::read_dir(dest).with_context(listed)? {
         let entry = entry.with_context(listed)?;
@@ -361,8 +378,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         // A cross-validation that was stopped: what it holds lies two folders down.
-        claim(&at("cv"), false, &["split.toml"], &[]).unwrap();
-        claim(&at("cv/fold-0/run"), false, &[BUNDLE], &[]).unwrap();
+        drop(claim(&at("cv"), false, &["split.toml"], &[]).unwrap());
+        drop(claim(&at("cv/fold-0/run"), false, &[BUNDLE], &[]).unwrap());
         fs::write(at("cv/fold-0/run").join(BUNDLE), "weights").unwrap();
         for refused in [
             Staged::begin(&at("cv"), true, "a").err().unwrap(),
@@ -388,7 +405,7 @@ mod tests {
         assert!(at("cv/fold-0/run/patient/a").is_file());
         fs::remove_dir_all(at("cv/fold-0/run/patient")).unwrap();
         assert!(claim(&at("cv"), true, &["split.toml"], &[]).is_err());
-        claim(&at("cv"), true, &["split.toml"], &inner).unwrap();
+        drop(claim(&at("cv"), true, &["split.toml"], &inner).unwrap());
         assert!(!at("cv/fold-0").exists(), "its own kind makes room");
         // What a killed program left inside is no result.
         results(Staged::begin(&at("out"), false, "a").unwrap(), "old");
@@ -446,12 +463,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("run");
         let files = ["metrics.jsonl", "curves/*.svg"];
-        claim(&dest, false, &files, &[]).unwrap();
+        drop(claim(&dest, false, &files, &[]).unwrap());
         fs::create_dir(dest.join("curves")).unwrap();
         fs::write(dest.join("metrics.jsonl"), "").unwrap();
         fs::write(dest.join("curves/loss.svg"), "").unwrap();
         results(Staged::begin(&dest.join("case"), false, "a").unwrap(), "one");
-        claim(&dest, true, &files, &[("case", "a")]).unwrap();
+        drop(claim(&dest, true, &files, &[("case", "a")]).unwrap());
         assert_eq!(fs::read_dir(&dest).unwrap().count(), 1, "only the marker is left");
         fs::write(dest.join("loss.svg"), "").unwrap();
         assert!(claim(&dest, true, &files, &[]).is_err(), "not in its folder");

@@ -161,6 +161,36 @@ fn one_of_several_cts_that_fails_takes_nothing_from_the_others() {
     assert!(fs::read_to_string(none.join("summary.csv")).unwrap().contains("failed"));
 }
 
+#[test]
+#[cfg(unix)]
+fn a_folder_that_another_run_writes_in_is_left_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let (ct, set) = (f.ct(), f.set());
+    let [batch, run] = ["batch", "run"].map(|n| dir.path().join(n));
+    let mut train = vec!["train", "lung", arg(&set), "--out", arg(&run)];
+    train.extend(crate::run::TINY);
+    f.analyze(&ct, &batch, &[arg(&ct)]).ok();
+    groundglass(&train).ok();
+    let held = [&batch, &run].map(|out| {
+        fs::write(out.join(".groundglass-partial-1"), "unfinished work of the other").unwrap();
+        let folder = fs::File::open(out).unwrap();
+        folder.try_lock().unwrap();
+        folder
+    });
+    for flag in ["--force", "--resume"] {
+        let ran = f.analyze(&ct, &batch, &[arg(&ct), flag]);
+        ran.refused(1, &["another groundglass is writing in", "batch", "choose another folder"]);
+        groundglass(&[train.as_slice(), &[flag]].concat()).refused(1, &["another groundglass is writing in"]);
+    }
+    for out in [&batch, &run] {
+        assert!(out.join(".groundglass-partial-1").is_file(), "{}", out.display());
+    }
+    drop(held);
+    f.analyze(&ct, &batch, &[arg(&ct), "--resume"]).ok();
+    groundglass(&[train.as_slice(), &["--resume"]].concat()).ok();
+}
+
 /// First and second column of `summary.csv`.
 fn statuses(out: &Path) -> Vec<(String, String)> {
     let text = fs::read_to_string(out.join("summary.csv")).unwrap();

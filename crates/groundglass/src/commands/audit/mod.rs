@@ -73,7 +73,8 @@ pub(super) fn run(context: &Context, args: AuditArgs) -> Result<()> {
     if let Some(task) = args.measure {
         let out = args.out.out.clone();
         let by_patient = patient_split(context, &args)?;
-        output::claim(&out, args.out.force, &FILES, &[("*-run", BUNDLE), ("*-scores", "scores.json")])?;
+        let _held =
+            output::claim(&out, args.out.force, &FILES, &[("*-run", BUNDLE), ("*-scores", "scores.json")])?;
         let context = &context.begun_anew_in(&out);
         let measured = measure(context, &args, task, &by_patient)?;
         let audit = audit(context, &args, &out, Some(measured))?;

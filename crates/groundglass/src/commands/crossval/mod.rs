@@ -14,7 +14,7 @@ use crate::args::{CacheArgs, CrossvalArgs, EvaluateArgs, FoldArgs, OutArgs, Part
 use crate::evaluation_page::{self, Beside};
 use crate::failure::Usage;
 use crate::model_file::{self, BUNDLE};
-use crate::output::{self, Staged};
+use crate::output::{self, Held, Staged};
 use crate::scoring::{self, Basis, CaseScores, Scores};
 use crate::scoring_table;
 use crate::settings::Settings;
@@ -84,7 +84,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
     let seed = args.seed.unwrap_or(settings.seed);
     let split = split::choose(context, args, &sets, seed, settings.validation_share, &mut warnings)?;
     at_hand::check(args, &sets, &split, &settings)?;
-    enter(args, &split_file, &split)?;
+    let _held = enter(args, &split_file, &split)?;
     let context = &match args.trained {
         Some(_) => context.begun_anew_in(out),
         None => context.resumed_in(out),
@@ -161,7 +161,7 @@ fn crossval(context: &Context, args: &CrossvalArgs) -> Result<CrossVal> {
 }
 
 /// Takes the folder: a new one, or with `--resume` the one that was begun with the same split.
-fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<()> {
+fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<Held> {
     let out = &args.out.out;
     let text = split.to_toml()?;
     if args.resume && out.is_dir() {
@@ -174,15 +174,16 @@ fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<()> {
             ))
             .into());
         }
-        return output::sweep(out);
+        return output::resume(out);
     }
-    output::claim(
+    let held = output::claim(
         out,
         args.out.force,
         &[SPLIT, "cache/*.ggcase", "cache/inputs.json"],
         &[("fold-*/run", BUNDLE), ("fold-*/scores", "scores.json"), (SCORES, "scores.json")],
     )?;
-    output::write_text(split_file, &text)
+    output::write_text(split_file, &text)?;
+    Ok(held)
 }
 
 /// Trains one fold, unless it is trained already or another's network is taken over, and scores it.
@@ -196,7 +197,7 @@ fn one_fold(context: &Context, args: &CrossvalArgs, split: &Path, fold: usize) -
     let warnings = if let Some(trained) = &args.trained {
         let from = bundle_of(trained, fold);
         let bytes = std::fs::read(&from).with_context(|| format!("reading {}", from.display()))?;
-        output::claim(&run, false, &[BUNDLE], &[])?;
+        let _held = output::claim(&run, false, &[BUNDLE], &[])?;
         gg_io::atomic_write(&bundle, |file| file.write_all(&bytes))
             .with_context(|| format!("writing {}", bundle.display()))?;
         remarks_of(&trained.join(format!("fold-{fold}")).join("scores").join("scores.json"))

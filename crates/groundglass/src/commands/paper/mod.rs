@@ -16,7 +16,7 @@ use crate::args::{
 };
 use crate::failure::Usage;
 use crate::model_file::BUNDLE;
-use crate::output;
+use crate::output::{self, Held};
 use crate::progress::duration;
 use crate::scoring::Scores;
 use crate::settings::Settings;
@@ -93,7 +93,7 @@ pub(super) fn run(context: &Context, args: &PaperArgs) -> Result<()> {
     settings.seed = args.seed.unwrap_or(settings.seed);
     settings.remarks().iter().for_each(|remark| context.console.warn_once(remark));
     let (sets, mut warnings) = data::open(context, &args.dataset)?;
-    enter(args, &settings)?;
+    let _held = enter(args, &settings)?;
     let context = &context.resumed_in(out);
     let cache_dir = args.cache.cache.clone().unwrap_or_else(|| out.join("cache"));
     let cache = data::build_cache(context, &sets, &settings, args.read.options(), &cache_dir)?;
@@ -149,17 +149,18 @@ fn folder(out: &Path, run: Run) -> PathBuf {
 const SETTINGS: &str = "settings.toml";
 
 /// Takes the output folder: a new one, or with `--resume` the one that was begun with the same settings.
-fn enter(args: &PaperArgs, settings: &Settings) -> Result<()> {
+fn enter(args: &PaperArgs, settings: &Settings) -> Result<Held> {
     let out = &args.out.out;
-    if args.resume && out.is_dir() {
+    let held = if args.resume && out.is_dir() {
         if !output::is_ours(out) {
             bail!("{} holds no `paper` to resume", out.display());
         }
-        output::sweep(out)?;
+        output::resume(out)?
     } else {
-        output::claim(out, args.out.force, &FILES, &[("runs/*", BUNDLE), ("scores/*", "scores.json")])?;
-    }
-    keep(out, SETTINGS, &settings.to_toml()?)
+        output::claim(out, args.out.force, &FILES, &[("runs/*", BUNDLE), ("scores/*", "scores.json")])?
+    };
+    keep(out, SETTINGS, &settings.to_toml()?)?;
+    Ok(held)
 }
 
 /// Writes a file that says what a folder was begun with, or checks that it says the same.

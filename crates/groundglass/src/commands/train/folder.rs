@@ -4,7 +4,7 @@ use super::super::data;
 use crate::failure::Usage;
 use crate::manifest::{Program, sha256};
 use crate::model_file::BUNDLE;
-use crate::output;
+use crate::output::{self, Held};
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail};
 use gg_dataset::Cache;
@@ -73,7 +73,7 @@ pub(super) fn check_run_folder(out: &Path, force: bool, resume: bool) -> Result<
 }
 
 /// Takes the run folder: a new one, or with `--resume` the one that was begun with the same files.
-pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Result<()> {
+pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Result<Held> {
     check_run_folder(out, force, resume)?;
     if resume && out.is_dir() {
         for (name, text) in files {
@@ -91,10 +91,11 @@ pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, Strin
                 .into());
             }
         }
-        return output::sweep(out);
+        return output::resume(out);
     }
-    output::claim(out, force, &FILES, &[])?;
-    files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))
+    let held = output::claim(out, force, &FILES, &[])?;
+    files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))?;
+    Ok(held)
 }
 
 pub(super) fn data_hash(cache: &Cache) -> String {

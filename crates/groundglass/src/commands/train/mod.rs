@@ -73,7 +73,7 @@ pub(super) fn run(context: &Context, args: TrainArgs) -> Result<()> {
 /// Trains one network; `quickstart` calls it too.
 pub(crate) fn train(context: &Context, args: &TrainArgs) -> Result<Trained> {
     let mut plan = Plan::check(context, args)?;
-    plan.enter(context, args)?;
+    let _held = plan.enter(context, args)?;
     let graph = plan.of_task().network.graph()?;
     let int8 = Int8Engine::check(&graph);
     if let Err(why) = &int8 {

@@ -8,7 +8,7 @@ use super::{inputs, question, without_int8};
 use crate::args::TrainArgs;
 use crate::commands::{Context, data};
 use crate::manifest::{Compute, Known, PartCounts, Program, Training, patient_hash, patient_salt, sha256};
-use crate::output;
+use crate::output::{self, Held};
 use crate::scoring::Question;
 use crate::settings::{Settings, TaskSettings};
 use anyhow::{Result, bail};
@@ -87,7 +87,7 @@ impl Plan {
 
     /// Takes the run folder over, which loses what a former run left there unless this one resumes it, and says with
     /// what it begins.
-    pub(super) fn enter(&mut self, context: &Context, args: &TrainArgs) -> Result<()> {
+    pub(super) fn enter(&mut self, context: &Context, args: &TrainArgs) -> Result<Held> {
         let out = &args.out.out;
         if args.resume && !out.is_dir() {
             context
@@ -95,7 +95,7 @@ impl Plan {
                 .say(format!("there is nothing to resume at {}; the training starts", out.display()));
         }
         let begun = begun_with(&self.settings, &self.chosen, &self.cache, &self.processor)?;
-        enter(out, args.out.force, args.resume, &begun)?;
+        let held = enter(out, args.out.force, args.resume, &begun)?;
         if let Some(begins) = self.begins.as_ref().filter(|_| !args.resume) {
             context.console.say(begins);
         }
@@ -107,12 +107,12 @@ impl Plan {
             self.warn(context, "unknown_forerunners", remark);
         }
         let models = match self.origins.teachers.len() {
-            0 => return Ok(()),
+            0 => return Ok(held),
             1 => "a trained model says".to_owned(),
             n => format!("{n} trained models say"),
         };
         context.console.say(format!("a share of {share} of the truth is what {models}"));
-        Ok(())
+        Ok(held)
     }
 
     /// Says what the network will be shown, and which class it will not.
