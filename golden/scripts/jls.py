@@ -1,4 +1,4 @@
-"""JPEG-LS codestreams of CharLS and what CharLS reads from them: each depth, pattern, error and set of parameters.
+"""JPEG-LS codestreams of CharLS and what CharLS reads from them: depths, patterns, errors and thresholds.
 
 Needs CharLS 2 as a shared library (Debian: libcharls2). Writes golden/io/jls.safetensors:
   stream.NAME  the codestream

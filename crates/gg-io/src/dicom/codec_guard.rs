@@ -2,7 +2,7 @@
 //!
 //! The decoders allocate what the stream's own header claims, and panic or read past their output where that
 //! contradicts Rows x Columns. So that header is read here first: JPEG's frame header (SOF), JPEG 2000's SIZ segment,
-//! the RLE segment table.
+//! the RLE segment table. JPEG-LS is decoded by [`super::jpeg_ls`], which looks for itself.
 //!
 //! Source: ITU-T T.81 B.2.2 (SOF), ITU-T T.800 A.5.1 (SIZ), DICOM PS3.5 annex G (RLE).
 
@@ -14,7 +14,7 @@ pub(super) struct Expected {
     pub bytes_per_sample: usize,
 }
 
-/// Why a stream is not handed to its decoder.
+/// Why a stream is not decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Refusal {
     /// A clause about "it".

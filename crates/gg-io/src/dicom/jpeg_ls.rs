@@ -1,7 +1,8 @@
 //! JPEG-LS, lossless and near-lossless, of one colour: a codestream to samples.
 //!
 //! Own code, since no well-kept decoder in Rust alone exists and bindings to CharLS need a C++ compiler. Restart
-//! intervals, mapping tables and point transforms, which CT does not use, are refused by name.
+//! intervals, mapping tables and point transforms, which CT does not use, are refused by name; so is a MAXVAL of its own
+//! (CharLS 2.4 writes it and codes without it, so that what was meant cannot be told).
 //!
 //! Source: ITU-T T.87 (ISO/IEC 14495-1), whose names of variables stand here; its clause is named at each step. Golden
 //! set: `io/jls`, by CharLS.
@@ -35,6 +36,7 @@ pub(super) fn decode(stream: &[u8], expected: Expected) -> Result<Vec<u8>, Refus
         }
         std::mem::swap(&mut above, &mut line);
     }
+    decoder.bits.end()?;
     Ok(out)
 }
 
@@ -78,7 +80,7 @@ fn parse(stream: &[u8], expected: Expected) -> Result<Scan<'_>, Refusal> {
                 let size = [rows, columns].map(usize::from);
                 check_size(size, usize::from(components), expected, "JPEG-LS")?;
                 if !(2..=16).contains(&p) || usize::from(p) > 8 * expected.bytes_per_sample {
-                    return damaged("its JPEG-LS stream has more bits than its pixels");
+                    return damaged(format!("its JPEG-LS stream has {p} bits, which its pixels cannot have"));
                 }
                 bits = Some(u32::from(p));
             }
@@ -134,14 +136,15 @@ fn segment(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), Refusal> {
 impl Coding {
     /// `preset` is MAXVAL, T1, T2, T3 and RESET; 0 stands for the default of each (C.2.4.1.1.1).
     fn new(bits: u32, near: i32, preset: [i32; 5]) -> Result<Self, Refusal> {
-        let or = |given: i32, default: i32| if given == 0 { default } else { given };
-        let max_val = or(preset[0], (1 << bits) - 1);
-        let default = default_thresholds(max_val, near);
-        let thresholds = [0, 1, 2].map(|i| or(preset[1 + i], default[i]));
+        let [own_max_val, t1, t2, t3, reset] = preset;
+        let max_val = (1 << bits) - 1;
+        if ![0, max_val].contains(&own_max_val) {
+            return Err(Refusal::Unsupported("JPEG-LS with a largest value (MAXVAL) of its own"));
+        }
+        let thresholds = thresholds(max_val, near, [t1, t2, t3]);
         let [t1, t2, t3] = thresholds;
-        let reset = or(preset[4], 64);
-        let fits = max_val < 1 << bits
-            && near <= 255.min(max_val / 2)
+        let reset = if reset == 0 { 64 } else { reset };
+        let fits = near <= 255.min(max_val / 2)
             && near < t1
             && t1 <= t2
             && t2 <= t3
@@ -151,7 +154,6 @@ impl Coding {
             return damaged("its JPEG-LS stream has parameters that are none");
         }
         let range = (max_val + 2 * near) / (2 * near + 1) + 1;
-        let bpp = bits_for(max_val + 1).max(2);
         Ok(Self {
             max_val,
             near,
@@ -159,7 +161,7 @@ impl Coding {
             reset,
             range,
             qbpp: bits_for(range),
-            limit: 2 * (bpp + bpp.max(8)),
+            limit: 2 * (bits + bits.max(8)),
         })
     }
 
@@ -167,12 +169,16 @@ impl Coding {
     fn quantise(&self, difference: i32) -> i32 {
         let [t1, t2, t3] = self.thresholds;
         let size = difference.abs();
-        let interval = match () {
-            () if size <= self.near => 0,
-            () if size < t1 => 1,
-            () if size < t2 => 2,
-            () if size < t3 => 3,
-            () => 4,
+        let interval = if size <= self.near {
+            0
+        } else if size < t1 {
+            1
+        } else if size < t2 {
+            2
+        } else if size < t3 {
+            3
+        } else {
+            4
         };
         interval * difference.signum()
     }
@@ -195,8 +201,9 @@ fn bits_for(values: i32) -> u32 {
     32 - (values - 1).leading_zeros()
 }
 
-/// T1, T2 and T3 where the stream gives none (C.2.4.1.1.1).
-fn default_thresholds(max_val: i32, near: i32) -> [i32; 3] {
+/// T1, T2 and T3; where the stream gives 0, the default (C.2.4.1.1.1).
+fn thresholds(max_val: i32, near: i32, given: [i32; 3]) -> [i32; 3] {
+    let or = |given: i32, default: i32| if given == 0 { default } else { given };
     let clamp = |value: i32, low: i32| if value > max_val || value < low { low } else { value };
     let [v1, v2, v3] = if max_val >= 128 {
         let factor = (max_val.min(4095) + 128) / 256;
@@ -205,9 +212,9 @@ fn default_thresholds(max_val: i32, near: i32) -> [i32; 3] {
         let factor = 256 / (max_val + 1);
         [2.max(3 / factor + 3 * near), 3.max(7 / factor + 5 * near), 4.max(21 / factor + 7 * near)]
     };
-    let t1 = clamp(v1, near + 1);
-    let t2 = clamp(v2, t1);
-    [t1, t2, clamp(v3, t2)]
+    let t1 = or(given[0], clamp(v1, near + 1));
+    let t2 = or(given[1], clamp(v2, t1));
+    [t1, t2, or(given[2], clamp(v3, t2))]
 }
 
 /// What is remembered of the errors of one context (A.2.1).
@@ -383,11 +390,10 @@ impl<'a> Bits<'a> {
 
     fn fill(&mut self) {
         while self.count <= 56
-            && let Some((&byte, rest)) = self.bytes.split_first()
+            && let &[byte, ref rest @ ..] = self.bytes
         {
-            if self.after_ff && byte & 0x80 != 0 {
-                self.bytes = &[]; // a marker: the scan's end
-                return;
+            if byte == 0xFF && rest.first().is_none_or(|next| *next >= 0x80) {
+                return; // a marker: the scan's end
             }
             let width = if self.after_ff { 7 } else { 8 };
             self.held |= u64::from(byte) << (64 - self.count - width);
@@ -395,6 +401,15 @@ impl<'a> Bits<'a> {
             self.after_ff = byte == 0xFF;
             self.bytes = rest;
         }
+    }
+
+    /// Refuses a scan that goes on behind its last sample: what is left are bits without meaning, and a marker.
+    fn end(&mut self) -> Result<(), Refusal> {
+        self.fill();
+        if self.count > 7 || self.held != 0 || self.bytes.first() != Some(&0xFF) {
+            return damaged("its JPEG-LS stream is damaged");
+        }
+        Ok(())
     }
 
     /// The next `width` bits, the last 32 of them as a number; at most 56.
@@ -477,12 +492,16 @@ mod tests {
 
     #[test]
     fn a_stream_that_ends_early_is_damaged() {
-        for (name, stream, expected, _) in golden().into_iter().step_by(7) {
-            // The last byte of the scan may be filling alone; the end marker takes two more.
-            for length in 0..stream.len() - 4 {
+        for (name, stream, expected, _) in golden() {
+            for length in 0..stream.len() - 2 {
                 let found = decode(&stream[..length], expected);
                 assert!(matches!(found, Err(Refusal::Damaged(_))), "{name}: {length} of {}", stream.len());
+                // With the end marker put behind what is left.
+                let found = decode(&[&stream[..length], &[0xFF, 0xD9]].concat(), expected);
+                assert!(found.is_err(), "{name}: {length} and an end");
             }
+            let longer = [&stream[..stream.len() - 2], &[0, 0xFF, 0xD9]].concat();
+            assert!(decode(&longer, expected).is_err(), "{name}: more than its pixels");
         }
     }
 
@@ -509,6 +528,10 @@ mod tests {
         for (changed, words) in [
             (with(&[0xFF, 0xDD, 0, 4, 0, 3]), "JPEG-LS with restart intervals"),
             (with(&[0xFF, 0xF8, 0, 6, 2, 1, 1, 0]), "JPEG-LS with a mapping table"),
+            (
+                with(&[0xFF, 0xF8, 0, 13, 1, 0x0B, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0]),
+                "JPEG-LS with a largest value (MAXVAL) of its own",
+            ),
         ] {
             assert_eq!(decode(&changed, expected), Err(Refusal::Unsupported(words)));
         }
@@ -519,8 +542,6 @@ mod tests {
             matches!(decode(&stream, other), Err(Refusal::Damaged(words)) if words.contains("JPEG-LS stream is 19 x 23"))
         );
         let narrow = Expected { bytes_per_sample: 1, ..expected };
-        assert!(
-            matches!(decode(&stream, narrow), Err(Refusal::Damaged(words)) if words.contains("more bits"))
-        );
+        assert!(matches!(decode(&stream, narrow), Err(Refusal::Damaged(words)) if words.contains("12 bits")));
     }
 }

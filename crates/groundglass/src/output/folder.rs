@@ -17,29 +17,29 @@ pub(crate) struct Staged {
     dest: PathBuf,
     force: bool,
     inside: bool,
+    own: String,
 }
 
 impl Staged {
     /// Starts a folder that will replace `dest`; `own` is a file that every result of this kind holds, and none of another.
     pub(crate) fn begin(dest: &Path, force: bool, own: &str) -> Result<Self> {
-        check_single(dest)?;
-        check_own(dest, own)?;
-        check_free(dest, force)?;
+        drop(replaceable(dest, force, own)?);
         let parent = parent_of(dest);
+        let own = own.to_owned();
         fs::create_dir_all(&parent).with_context(|| format!("making {}", parent.display()))?;
         if !dest.is_dir() || can_be_swapped(dest) {
             match partial_folder(&parent) {
-                Ok(work) => return Ok(Self { work, dest: dest.to_owned(), force, inside: false }),
+                Ok(work) => return Ok(Self { work, dest: dest.to_owned(), force, inside: false, own }),
                 Err(_) if dest.is_dir() => {}
                 Err(e) => return Err(e).with_context(|| format!("making {}", dest.display())),
             }
         }
-        Self::begin_inside(dest, force)
+        Self::begin_inside(dest, force, own)
     }
 
-    fn begin_inside(dest: &Path, force: bool) -> Result<Self> {
+    fn begin_inside(dest: &Path, force: bool, own: String) -> Result<Self> {
         let work = partial_folder(dest).with_context(|| format!("writing in {}", dest.display()))?;
-        Ok(Self { work, dest: dest.to_owned(), force, inside: true })
+        Ok(Self { work, dest: dest.to_owned(), force, inside: true, own })
     }
 
     /// Where to write while the work goes on.
@@ -49,7 +49,7 @@ impl Staged {
 
     /// Puts the finished folder in its place.
     pub(crate) fn commit(self) -> Result<()> {
-        let Self { work, dest, force, inside } = self;
+        let Self { work, dest, force, inside, own } = self;
         let failed = || format!("putting the finished folder at {}", dest.display());
         let parent = parent_of(&dest);
         let mut written = Vec::new();
@@ -59,7 +59,7 @@ impl Staged {
             sync(&work.path().join(file));
         }
         write_marker(work.path(), &written)?;
-        check_free(&dest, force)?; // something may have been put there while the work went on
+        let _held = replaceable(&dest, force, &own)?; // something may have been put there while the work went on
         if inside {
             clear(&dest).with_context(failed)?;
             for entry in fs::read_dir(work.path()).with_context(failed)? {
@@ -91,6 +91,15 @@ impl Staged {
         gg_io::sync_folder(if inside { &dest } else { &parent });
         Ok(())
     }
+}
+
+/// Refuses a place that a single result may not take; what lies there is held against other programs.
+fn replaceable(dest: &Path, force: bool, own: &str) -> Result<Option<Held>> {
+    let held = hold(dest)?;
+    check_single(dest)?;
+    check_own(dest, own)?;
+    check_free(dest, force)?;
+    Ok(held)
 }
 
 /// Puts what a file holds on the disk, so that a rename does not outlive its content through a power cut; a file system
@@ -127,20 +136,20 @@ fn can_be_swapped(dest: &Path) -> bool {
     plain && !mounted
 }
 
+/// Holds a folder against other programs, where it is there.
+pub(crate) fn hold(dest: &Path) -> Result<Option<Held>> {
+    dest.is_dir().then(|| Held::take(dest)).transpose()
+}
+
 /// Makes (or takes over) a folder that is filled in place, such as a training run. `files` are those that will be
 /// written there, `inner` the folders with markers of their own, each with a file that its marker lists; of both, names
 /// or patterns.
 pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[(&str, &str)]) -> Result<Held> {
-    let held = dest.is_dir().then(|| Held::take(dest)).transpose()?;
+    let held = hold(dest)?;
     check_kind(dest, files)?;
     check_free(dest, force)?;
     if force && dest.is_dir() {
-        if let Some(other) = stranger(dest, inner)? {
-            bail!(
-                "{} holds results of another command, such as {other}, which are left alone; choose another folder, or move them first",
-                dest.display()
-            );
-        }
+        let _parts = hold_parts(dest, inner)?;
         clear(dest).with_context(|| format!("replacing {}", dest.display()))?;
     }
     made(dest, held, files)
@@ -149,7 +158,7 @@ pub(crate) fn claim(dest: &Path, force: bool, files: &[&str], inner: &[(&str, &s
 /// Enters a folder in which results are replaced one by one: what it holds stays there, and stays ours. `files` are
 /// those that will be written there, besides folders with markers of their own.
 pub(crate) fn share(dest: &Path, force: bool, files: &[&str]) -> Result<Held> {
-    let held = dest.is_dir().then(|| Held::take(dest)).transpose()?;
+    let held = hold(dest)?;
     check_kind(dest, files)?;
     check_free(dest, force)?;
     made(dest, held, files)
@@ -277,8 +286,10 @@ fn check_single(dest: &Path) -> Result<()> {
     bail!("{} holds {held}, which is left alone; choose another folder, or remove it first", dest.display())
 }
 
-/// The first folder below a folder, at any depth, that has a marker and is none of these.
-fn stranger(dest: &Path, inner: &[(&str, &str)]) -> Result<Option<String>> {
+/// Refuses a folder below which, at any depth, lies one with a marker that is none of these, and holds those that are
+/// against other programs.
+fn hold_parts(dest: &Path, inner: &[(&str, &str)]) -> Result<Vec<Held>> {
+    let mut parts_held = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let whole = dest.join(&folder);
@@ -298,13 +309,20 @@ fn stranger(dest: &Path, inner: &[(&str, &str)]) -> Result<Option<String>> {
             let files = listed(&dest.join(folder));
             let part =
                 |(pattern, own): &(&str, &str)| matches(pattern, &name) && files.iter().any(|f| f == own);
-            if is_ours(&dest.join(folder)) && !inner.iter().any(part) {
-                return Ok(Some(name));
+            if !is_ours(&dest.join(folder)) {
+                continue;
             }
+            if !inner.iter().any(part) {
+                bail!(
+                    "{} holds results of another command, such as {name}, which are left alone; choose another folder, or move them first",
+                    dest.display()
+                );
+            }
+            parts_held.push(Held::take(&dest.join(folder))?);
         }
         folders.extend(below.into_iter().rev());
     }
-    Ok(None)
+    Ok(parts_held)
 }
 
 /// The first folder below a folder, at any depth, that has a marker.
@@ -456,6 +474,15 @@ mod tests {
         fs::write(dest.join("late.txt"), "mine").unwrap();
         assert!(late.commit().is_err(), "put there while the work went on");
         assert_eq!(fs::read_to_string(dest.join("late.txt")).unwrap(), "mine");
+        fs::remove_file(dest.join("late.txt")).unwrap();
+        #[cfg(unix)]
+        {
+            let late = Staged::begin(&dest, true, "a").unwrap();
+            let held = Held::take(&dest).unwrap();
+            assert!(Staged::begin(&dest, true, "a").is_err(), "another run is at work there");
+            assert!(late.commit().is_err(), "another run began there while the work went on");
+            drop(held);
+        }
     }
 
     #[test]
@@ -479,10 +506,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("out");
         fs::create_dir(&dest).unwrap();
-        drop(Staged::begin_inside(&dest, false).unwrap());
+        drop(Staged::begin_inside(&dest, false, "a".to_owned()).unwrap());
         assert_eq!(fs::read_dir(&dest).unwrap().count(), 0);
         for text in ["one", "two"] {
-            let staged = Staged::begin_inside(&dest, true).unwrap();
+            let staged = Staged::begin_inside(&dest, true, "a".to_owned()).unwrap();
             assert!(staged.path().starts_with(&dest));
             results(staged, text);
             assert_eq!(fs::read_to_string(dest.join("b/c.png")).unwrap(), text);

@@ -6,8 +6,8 @@ use std::path::Path;
 
 /// Keeps other runs of this program out of a folder for as long as it lives, or the program does.
 ///
-/// The lock is the operating system's, on the folder itself: it leaves no file and outlives no crash. Where a folder
-/// cannot be locked (Windows, some network drives), nothing is kept out.
+/// The lock is the operating system's, on the folder itself: it leaves no file and outlives no crash. On Windows, where
+/// a folder cannot be locked, nothing is kept out, nor on a network drive what runs on another machine.
 #[derive(Debug)]
 #[must_use = "the folder is given back where this is dropped"]
 pub(crate) struct Held {
@@ -22,9 +22,26 @@ impl Held {
             Ok(()) => Ok(Self { _folder: Some(folder) }),
             Err(TryLockError::Error(_)) => Ok(Self { _folder: None }),
             Err(TryLockError::WouldBlock) => bail!(
-                "another groundglass is writing in {}; wait until it has ended, or choose another folder",
+                "another program, such as a second groundglass, holds {}; wait until it has ended, or choose another folder",
                 dir.display()
             ),
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_held_once_until_it_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Held::take(dir.path()).unwrap();
+        let words = Held::take(dir.path()).unwrap_err().to_string();
+        assert!(words.contains("another program") && words.contains("choose another folder"), "{words}");
+        drop(held);
+        assert!(Held::take(dir.path()).is_ok());
     }
 }

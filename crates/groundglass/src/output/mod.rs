@@ -9,6 +9,6 @@ mod held;
 mod marker;
 
 pub(crate) use file::{check_file_free, write_drawing, write_json, write_picture, write_text};
-pub(crate) use folder::{Staged, check_apart, check_free, claim, parent_of, resume, share};
+pub(crate) use folder::{Staged, check_apart, check_free, claim, hold, parent_of, resume, share};
 pub(crate) use held::Held;
 pub(crate) use marker::is_ours;

@@ -173,19 +173,21 @@ fn a_folder_that_another_run_writes_in_is_left_to_it() {
     f.analyze(&ct, &batch, &[arg(&ct)]).ok();
     groundglass(&train).ok();
     let held = [&batch, &run].map(|out| {
-        fs::write(out.join(".groundglass-partial-1"), "unfinished work of the other").unwrap();
         let folder = fs::File::open(out).unwrap();
         folder.try_lock().unwrap();
         folder
     });
+    let before = [files(&batch), files(&run)];
+    fs::write(run.join(".writing-1"), "unfinished work of the other").unwrap();
     for flag in ["--force", "--resume"] {
         let ran = f.analyze(&ct, &batch, &[arg(&ct), flag]);
-        ran.refused(1, &["another groundglass is writing in", "batch", "choose another folder"]);
-        groundglass(&[train.as_slice(), &[flag]].concat()).refused(1, &["another groundglass is writing in"]);
+        ran.refused(1, &["another program, such as a second groundglass, holds", "batch", "choose another"]);
+        groundglass(&[train.as_slice(), &[flag]].concat()).refused(1, &["another program", "holds"]);
     }
-    for out in [&batch, &run] {
-        assert!(out.join(".groundglass-partial-1").is_file(), "{}", out.display());
-    }
+    f.analyze(&ct, &run, &["--force"]).refused(1, &["another program", "holds"]);
+    assert!(run.join(".writing-1").is_file());
+    fs::remove_file(run.join(".writing-1")).unwrap();
+    assert!([files(&batch), files(&run)] == before, "something was taken from the other");
     drop(held);
     f.analyze(&ct, &batch, &[arg(&ct), "--resume"]).ok();
     groundglass(&[train.as_slice(), &["--resume"]].concat()).ok();

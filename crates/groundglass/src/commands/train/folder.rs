@@ -63,6 +63,7 @@ pub(super) fn begun_with(
 
 /// Refuses, before hours of work, a run folder that cannot be taken.
 pub(super) fn check_run_folder(out: &Path, force: bool, resume: bool) -> Result<()> {
+    drop(output::hold(out)?);
     if !(resume && out.is_dir()) {
         return output::check_free(out, force);
     }
