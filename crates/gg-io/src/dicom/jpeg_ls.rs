@@ -406,10 +406,11 @@ impl<'a> Bits<'a> {
     /// Refuses a scan that goes on behind its last sample: what is left are bits without meaning, and a marker.
     fn end(&mut self) -> Result<(), Refusal> {
         self.fill();
-        if self.count > 7 || self.held != 0 || self.bytes.first() != Some(&0xFF) {
-            return damaged("its JPEG-LS stream is damaged");
+        match self.bytes {
+            [] => damaged("its JPEG-LS stream is truncated"),
+            [0xFF, ..] if self.count <= 7 && self.held == 0 => Ok(()),
+            _ => damaged("its JPEG-LS stream is damaged"),
         }
-        Ok(())
     }
 
     /// The next `width` bits, the last 32 of them as a number; at most 56.
@@ -435,6 +436,9 @@ impl<'a> Bits<'a> {
         // Zeros and the one behind them are 56 bits at most, and more are held but at the end.
         self.fill();
         let zeros = self.held.leading_zeros();
+        if zeros >= self.count {
+            return damaged("its JPEG-LS stream is truncated");
+        }
         if zeros > longest {
             return damaged("its JPEG-LS stream is damaged");
         }
