@@ -161,7 +161,11 @@ pub(crate) fn share(dest: &Path, force: bool, files: &[&str]) -> Result<Held> {
     let held = hold(dest)?;
     check_kind(dest, files)?;
     check_free(dest, force)?;
-    made(dest, held, files)
+    let held = made(dest, held, files)?;
+    if held.is_locked() {
+        sweep(dest)?; // of a program that was killed: no other is at work here
+    }
+    Ok(held)
 }
 
 /// A folder with its marker, held against other runs of this program.

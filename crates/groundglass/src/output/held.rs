@@ -11,16 +11,21 @@ use std::path::Path;
 #[derive(Debug)]
 #[must_use = "the folder is given back where this is dropped"]
 pub(crate) struct Held {
-    _folder: Option<File>,
+    folder: Option<File>,
 }
 
 impl Held {
+    /// Whether other programs are kept out for certain.
+    pub(super) fn is_locked(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Takes a folder that exists; one that another program holds is refused.
     pub(super) fn take(dir: &Path) -> Result<Self> {
-        let Ok(folder) = File::open(dir) else { return Ok(Self { _folder: None }) };
+        let Ok(folder) = File::open(dir) else { return Ok(Self { folder: None }) };
         match folder.try_lock() {
-            Ok(()) => Ok(Self { _folder: Some(folder) }),
-            Err(TryLockError::Error(_)) => Ok(Self { _folder: None }),
+            Ok(()) => Ok(Self { folder: Some(folder) }),
+            Err(TryLockError::Error(_)) => Ok(Self { folder: None }),
             Err(TryLockError::WouldBlock) => bail!(
                 "another program, such as a second groundglass, holds {}; wait until it has ended, or choose another folder",
                 dir.display()
@@ -36,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_held_once_until_it_is_given_back() {
+    fn afolder_is_held_once_until_it_is_given_back() {
         let dir = tempfile::tempdir().unwrap();
         let held = Held::take(dir.path()).unwrap();
         let words = Held::take(dir.path()).unwrap_err().to_string();

@@ -189,7 +189,10 @@ fn a_folder_that_another_run_writes_in_is_left_to_it() {
     fs::remove_file(run.join(".writing-1")).unwrap();
     assert!([files(&batch), files(&run)] == before, "something was taken from the other");
     drop(held);
+    // What a run that was killed left goes with the next one.
+    fs::create_dir(batch.join(".groundglass-partial-1")).unwrap();
     f.analyze(&ct, &batch, &[arg(&ct), "--resume"]).ok();
+    assert!(!batch.join(".groundglass-partial-1").exists());
     groundglass(&[train.as_slice(), &["--resume"]].concat()).ok();
 }
 
