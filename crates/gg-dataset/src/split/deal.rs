@@ -102,8 +102,8 @@ impl Split {
     }
 
     /// The split by slice that this split by patient is compared with: slices of the cases that this one may test are dealt
-    /// to as many folds (at least two), and as large a share validates. Slices of cases that are always trained or validated
-    /// on stand together in one fold more, the last, which the comparison does not hold out: no fold of this one tests them.
+    /// to as many folds (at least two), and as large a share validates. Cases that are always trained or validated on are so
+    /// there too, with all their slices.
     ///
     /// # Errors
     /// [`SplitError`] as for [`Split::by_slice`].
@@ -112,19 +112,15 @@ impl Split {
             self.cases.iter().map(|e| (e.patient.as_str(), e.part)).collect();
         let of_case: BTreeMap<&str, Option<Part>> =
             self.cases.iter().map(|e| (e.case.as_str(), e.part)).collect();
-        let never_tested = |c: &SplitCase| {
+        let fixed = |c: &SplitCase| {
             let part = of_patient.get(c.patient.as_str()).or_else(|| of_case.get(c.case.as_str()));
-            matches!(part, Some(Some(Part::Train | Part::Val)))
+            part.copied().flatten().filter(|part| *part != Part::Test)
         };
-        let (kept, tested): (Vec<SplitCase>, Vec<SplitCase>) = cases.iter().cloned().partition(never_tested);
+        let (kept, tested): (Vec<SplitCase>, Vec<SplitCase>) =
+            cases.iter().cloned().partition(|c| fixed(c).is_some());
         let mut split = Self::by_slice(&tested, self.folds.max(2), seed)?;
         split.validation_share = self.validation_share;
-        let last = split.folds;
-        for c in &kept {
-            let n = c.slices.ok_or_else(|| SplitError::SlicesUnknown(c.case.clone()))?;
-            split.cases.push(SplitEntry { slice_folds: Some(vec![last; n]), ..entry(c, None, None) });
-        }
-        split.folds += usize::from(!kept.is_empty());
+        split.cases.extend(kept.iter().map(|c| entry(c, None, fixed(c))));
         split.check()?;
         Ok(split)
     }
@@ -199,8 +195,9 @@ mod tests {
                 (0..10).filter(|&z| parts.part_of(&format!("c{i}"), z) == Some(Part::Test)).count()
             };
             assert_eq!((0..4).map(tested).sum::<usize>(), 20);
-            assert_eq!([4, 5].map(tested), [0, 0]);
-            assert!(["c4", "c5"].iter().all(|c| parts.train().contains(c)));
+            for fixed in ["c4", "c5"] {
+                assert!((0..10).all(|z| parts.part_of(fixed, z) == Some(Part::Train)));
+            }
         }
         assert_eq!(Split::from_toml(&by_slice.to_toml().unwrap()).unwrap(), by_slice);
     }
@@ -214,7 +211,8 @@ mod tests {
         by_patient.cases[0] = entry(&cases[0], None, Some(Part::Train));
         cases[0].case = "a later scan".to_owned();
         let parts = by_patient.by_slice_beside(&cases, 1).unwrap().parts(0).unwrap();
-        assert!(["a later scan", "c5"].iter().all(|c| !parts.test().contains(c)), "{:?}", parts.test());
+        let others = [parts.val(), parts.test()].concat();
+        assert!(["a later scan", "c5"].iter().all(|c| !others.contains(c)), "{others:?}");
     }
 
     #[test]

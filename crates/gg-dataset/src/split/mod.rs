@@ -246,8 +246,11 @@ impl Split {
                 return Err(SplitError::CaseTwice(e.case.clone()));
             }
             let places = [e.fold.is_some(), e.part.is_some(), e.slice_folds.is_some()];
-            let sliced = e.slice_folds.is_some();
-            if places.iter().filter(|&&p| p).count() != 1 || sliced != (self.kind == SplitKind::Slice) {
+            let of_the_other_kind = match self.kind {
+                SplitKind::Patient => e.slice_folds.is_some(),
+                SplitKind::Slice => e.fold.is_some(),
+            };
+            if places.iter().filter(|&&p| p).count() != 1 || of_the_other_kind {
                 return Err(SplitError::NoPlace(e.case.clone()));
             }
             for &f in e.fold.iter().chain(e.slice_folds.iter().flatten()) {

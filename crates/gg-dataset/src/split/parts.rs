@@ -163,6 +163,10 @@ impl Split {
 
     fn slice_parts(&self, fold: usize, parts: &mut Parts) {
         for (index, e) in self.cases.iter().enumerate() {
+            if let Some(part) = e.part {
+                parts.cases.insert(e.case.clone(), PartOf::Whole(part));
+                continue;
+            }
             let folds = e.slice_folds.as_deref().unwrap_or(&[]);
             let mut stream = Stream::new(self.seed, Purpose::Validation, fold as u64, 1 + index as u64);
             let of = folds.iter().map(|&f| {
