@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 /// Key of the text in the metadata.
@@ -24,9 +23,6 @@ const TEXT_KEY: &str = "groundglass";
 const SEAL: (&str, &str) = ("\"file_sha256\":\"", "\"}");
 /// Hex digits of a SHA-256.
 const DIGITS: usize = 64;
-/// Rights of a written file before the user's mask; temporary files have fewer.
-#[cfg(unix)]
-const FILE_MODE: u32 = 0o666;
 
 /// How weights are stored; running statistics and single values always are `f32`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -80,9 +76,12 @@ pub enum StoreError {
         /// The precision.
         precision: Precision,
     },
-    /// The file system.
+    /// A file that cannot be read.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// A file that cannot be written.
+    #[error("{0}")]
+    Write(#[from] gg_io::WriteError),
 }
 
 /// The bytes of a file with these arrays and this text.
@@ -227,28 +226,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, StoreError> {
     Ok(Decoded { weights, text, sealed })
 }
 
-/// Writes a file whole or not at all: beside it, flushed to the disk, then renamed.
+/// Writes a file whole or not at all.
 ///
 /// # Errors
-/// The file system's.
+/// [`StoreError::Write`].
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(FILE_MODE));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    // So that the rename lasts through a power cut; a file system that cannot do that is no reason to fail.
-    if let Ok(handle) = std::fs::File::open(folder) {
-        let _ = handle.sync_all();
-    }
-    Ok(())
+    Ok(gg_io::atomic_write(path, |file| file.write_all(bytes))?)
 }
 
 fn to_bytes<'a>(

@@ -13,10 +13,10 @@ const MARKED: &str =
     "written by groundglass; --force replaces the folder while it holds nothing but these files:";
 
 /// What temporary files and folders begin with.
-const PARTIAL: [&str; 2] = [".writing-", ".groundglass-"];
+const PARTIAL: &str = ".groundglass-";
 
 pub(super) fn is_partial(name: &str) -> bool {
-    PARTIAL.iter().any(|p| name.starts_with(p))
+    name.starts_with(PARTIAL)
 }
 
 /// Whether groundglass wrote this folder.

@@ -178,15 +178,15 @@ fn a_folder_that_another_run_writes_in_is_left_to_it() {
         folder
     });
     let before = [files(&batch), files(&run)];
-    fs::write(run.join(".writing-1"), "unfinished work of the other").unwrap();
+    fs::write(run.join(".groundglass-1.tmp"), "unfinished work of the other").unwrap();
     for flag in ["--force", "--resume"] {
         let ran = f.analyze(&ct, &batch, &[arg(&ct), flag]);
         ran.refused(1, &["another program, such as a second groundglass, holds", "batch", "choose another"]);
         groundglass(&[train.as_slice(), &[flag]].concat()).refused(1, &["another program", "holds"]);
     }
     f.analyze(&ct, &run, &["--force"]).refused(1, &["another program", "holds"]);
-    assert!(run.join(".writing-1").is_file());
-    fs::remove_file(run.join(".writing-1")).unwrap();
+    assert!(run.join(".groundglass-1.tmp").is_file());
+    fs::remove_file(run.join(".groundglass-1.tmp")).unwrap();
     assert!([files(&batch), files(&run)] == before, "something was taken from the other");
     drop(held);
     // What a run that was killed left goes with the next one.
@@ -381,7 +381,7 @@ fn a_disk_that_fills_up_during_a_training_leaves_a_run_that_can_be_resumed() {
     limited.args(["-c", script, "sh", env!("CARGO_BIN_EXE_groundglass")]).args(&args);
     Ran::from(limited.output().unwrap()).refused(1, &["error: "]);
     assert!(!out.join("model.safetensors").exists());
-    assert!(files(&out).keys().all(|n| !n.contains(".writing-")), "{:?}", files(&out).keys());
+    assert!(files(&out).keys().all(|n| !n.ends_with(".tmp")), "{:?}", files(&out).keys());
     args.push("--resume");
     groundglass(&args).ok();
     let (again, whole) = (fs::read(out.join("model.safetensors")), fs::read(f.bundle("lung")));
