@@ -1,6 +1,7 @@
 //! The questions of yes and no, each as a section of its own: slices, images, patients.
 
-use super::{PANEL_WIDTH, cautions, line, patients, reliability};
+use super::sentences::{cautions, patients};
+use super::{PANEL_WIDTH, line, reliability};
 use crate::output::{write_drawing, write_picture};
 use crate::scoring::{ClassIntervals, ClassSection, Scores};
 use crate::words::number;
