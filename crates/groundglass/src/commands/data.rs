@@ -149,6 +149,9 @@ pub(crate) fn refused(path: &Path, error: ReadError) -> anyhow::Error {
     let place = place(path, &error);
     match error {
         ReadError::NoSeries(_) => anyhow::Error::new(Usage(error.to_string())),
+        ReadError::SeveralNifti(_) if output::is_ours(path) => {
+            anyhow!("found a result of groundglass with its masks, right would be the CT that it is of")
+        }
         error => anyhow::Error::new(error),
     }
     .context(place)

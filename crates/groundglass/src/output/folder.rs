@@ -176,10 +176,11 @@ fn made(dest: &Path, held: Option<Held>, files: &[&str]) -> Result<Held> {
     Ok(held)
 }
 
-/// Enters a folder to go on with what was begun there, and removes what a program that was killed left beside its
-/// outputs.
-pub(crate) fn resume(dest: &Path) -> Result<Held> {
+/// Enters a folder to go on with what was begun there, where `begun_alike` finds it to be the same work, and removes
+/// what a program that was killed left beside its outputs.
+pub(crate) fn resume(dest: &Path, begun_alike: impl FnOnce() -> Result<()>) -> Result<Held> {
     let held = Held::take(dest)?;
+    begun_alike()?;
     sweep(dest)?;
     Ok(held)
 }

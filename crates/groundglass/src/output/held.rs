@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn afolder_is_held_once_until_it_is_given_back() {
+    fn a_folder_is_held_once_until_it_is_given_back() {
         let dir = tempfile::tempdir().unwrap();
         let held = Held::take(dir.path()).unwrap();
         let words = Held::take(dir.path()).unwrap_err().to_string();

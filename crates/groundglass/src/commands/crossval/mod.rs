@@ -165,16 +165,18 @@ fn enter(args: &CrossvalArgs, split_file: &Path, split: &Split) -> Result<Held> 
     let out = &args.out.out;
     let text = split.to_toml()?;
     if args.resume && out.is_dir() {
-        let begun = std::fs::read_to_string(split_file)
-            .with_context(|| format!("{} holds no cross-validation to resume", out.display()))?;
-        if begun != text {
-            return Err(Usage(format!(
-                "{} was begun with another split; resume with the same data, folds and seed",
-                out.display()
-            ))
-            .into());
-        }
-        return output::resume(out);
+        return output::resume(out, || {
+            let begun = std::fs::read_to_string(split_file)
+                .with_context(|| format!("{} holds no cross-validation to resume", out.display()))?;
+            if begun != text {
+                return Err(Usage(format!(
+                    "{} was begun with another split; resume with the same data, folds and seed",
+                    out.display()
+                ))
+                .into());
+            }
+            Ok(())
+        });
     }
     let held = output::claim(
         out,

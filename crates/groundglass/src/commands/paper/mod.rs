@@ -151,15 +151,16 @@ const SETTINGS: &str = "settings.toml";
 /// Takes the output folder: a new one, or with `--resume` the one that was begun with the same settings.
 fn enter(args: &PaperArgs, settings: &Settings) -> Result<Held> {
     let out = &args.out.out;
-    let held = if args.resume && out.is_dir() {
+    let text = settings.to_toml()?;
+    if args.resume && out.is_dir() {
         if !output::is_ours(out) {
             bail!("{} holds no `paper` to resume", out.display());
         }
-        output::resume(out)?
-    } else {
-        output::claim(out, args.out.force, &FILES, &[("runs/*", BUNDLE), ("scores/*", "scores.json")])?
-    };
-    keep(out, SETTINGS, &settings.to_toml()?)?;
+        return output::resume(out, || keep(out, SETTINGS, &text));
+    }
+    let held =
+        output::claim(out, args.out.force, &FILES, &[("runs/*", BUNDLE), ("scores/*", "scores.json")])?;
+    keep(out, SETTINGS, &text)?;
     Ok(held)
 }
 

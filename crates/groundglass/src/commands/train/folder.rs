@@ -77,26 +77,31 @@ pub(super) fn check_run_folder(out: &Path, force: bool, resume: bool) -> Result<
 pub(super) fn enter(out: &Path, force: bool, resume: bool, files: &[(&str, String)]) -> Result<Held> {
     check_run_folder(out, force, resume)?;
     if resume && out.is_dir() {
-        for (name, text) in files {
-            let path = out.join(name);
-            let begun = match std::fs::read_to_string(&path) {
-                Err(e) if *name == PROGRAM && e.kind() == std::io::ErrorKind::NotFound => String::new(),
-                other => other.with_context(|| format!("reading {}", path.display()))?,
-            };
-            if begun != *text {
-                return Err(Usage(format!(
-                    "{} was begun with other settings, another split, other data, another version of the program, another precision or \
-                     device; resume with those, {name} there differs",
-                    out.display()
-                ))
-                .into());
-            }
-        }
-        return output::resume(out);
+        return output::resume(out, || begun_alike(out, files));
     }
     let held = output::claim(out, force, &FILES, &[])?;
     files.iter().try_for_each(|(name, text)| output::write_text(&out.join(name), text))?;
     Ok(held)
+}
+
+/// Refuses to go on with what was begun with other files.
+fn begun_alike(out: &Path, files: &[(&str, String)]) -> Result<()> {
+    for (name, text) in files {
+        let path = out.join(name);
+        let begun = match std::fs::read_to_string(&path) {
+            Err(e) if *name == PROGRAM && e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            other => other.with_context(|| format!("reading {}", path.display()))?,
+        };
+        if begun != *text {
+            return Err(Usage(format!(
+                "{} was begun with other settings, another split, other data, another version of the program, another precision or \
+                 device; resume with those, {name} there differs",
+                out.display()
+            ))
+            .into());
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn data_hash(cache: &Cache) -> String {
