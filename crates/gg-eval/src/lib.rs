@@ -11,7 +11,9 @@
 //! * agreement of two measurements: [`bland_altman`];
 //! * what tissue looks like: [`attenuation`];
 //! * what explains an outcome: [`explain_cohort`];
-//! * the burden of infection: [`burden`]; [`check_apex`] and [`check_field_of_view`] on what the CT shows.
+//! * the burden of infection: [`burden`];
+//! * what speaks against a CT or its masks: [`check_apex`], [`check_field_of_view`] and [`check_proportions`] by the
+//!   shape and place of lungs, [`check_noise`], [`check_blur`] and [`check_spine`] by grey values.
 //!
 //! What has no value (a mean of nothing, a Dice of two empty masks) is `None`, never 0 or NaN.
 
@@ -30,6 +32,7 @@ mod infection_free;
 mod interval;
 mod logistic;
 mod patient;
+mod picture;
 mod pr;
 mod roc;
 mod seg;
@@ -57,6 +60,7 @@ pub use cohort::{
 pub use infection_free::{FreeSlices, FreeSummary, free_slices};
 pub use interval::{Coverage, CrossFit, INTERVAL_LEVEL, IntervalFit, Predicted, coverage, cross_fit};
 pub use patient::{PatientScore, patient_score};
+pub use picture::{check_blur, check_noise, check_spine};
 pub use pr::{PrCurve, pr_curve};
 pub use roc::{RocCurve, roc_curve, youden_threshold};
 pub use seg::{MaskState, SegCounts, SegScores, missing_scores, seg_scores};

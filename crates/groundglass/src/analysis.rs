@@ -1,11 +1,8 @@
 //! One analysed CT: `analysis.json`, `slices.csv`, the masks and the page.
 
 mod blank;
-mod blur;
 pub(crate) mod doubts;
-mod noise;
 mod record;
-mod spine;
 
 use crate::interrupt::Interrupt;
 use crate::manifest::{Program, sha256};
@@ -16,7 +13,9 @@ use crate::seen;
 use anyhow::{Context as _, Result};
 use blank::Blank;
 use gg_dataset::{LEAK, PATIENTS_LEAK};
-use gg_eval::{Burden, burden, check_apex, check_field_of_view, check_proportions};
+use gg_eval::{
+    Burden, burden, check_apex, check_blur, check_field_of_view, check_noise, check_proportions, check_spine,
+};
 use gg_io::Scan;
 use gg_report::SlicePicture;
 use gg_volume::{AxisMap, CtVolume, Grid, IntensityKind, LabelVolume, Orientation, Warning};
@@ -94,7 +93,7 @@ pub(crate) fn analyse(
     let lung_voxels: Vec<usize> = found.slices.iter().map(|s| s.lung_voxels).collect();
     let blank = Blank::of(ct, &map);
     blank.refuse_amid(&lung_voxels)?;
-    let spine = sides.as_ref().and_then(|map| spine::at_the_front(ct, &lung, map));
+    let spine = sides.as_ref().and_then(|map| check_spine(ct, &lung, map));
     let known = sides.filter(|_| spine.is_none());
     let mut burden =
         burden(&lung, &infection, &ct.grid, sides.as_ref(), blank.at_ends()).drain_into(&mut measured);
@@ -119,8 +118,8 @@ pub(crate) fn analyse(
     }
     measured.extend(doubts::coarse(&ct.grid, &map));
     measured.extend(doubts::negative(ct, &lung, &map));
-    measured.extend(noise::remarks(ct, &map, &lung_voxels));
-    measured.extend(blur::remark(ct, &lung, &map, &lung_voxels));
+    measured.extend(check_noise(ct, &map, &lung_voxels));
+    measured.extend(check_blur(ct, &lung, &map, &lung_voxels));
     add(&mut warnings, measured);
     let rows = record::rows(&found, models, sides, ct.voxels.shape());
     let classification = record::classification(&found, models);

@@ -150,7 +150,7 @@ pub(crate) fn refused(path: &Path, error: ReadError) -> anyhow::Error {
     match error {
         ReadError::NoSeries(_) => anyhow::Error::new(Usage(error.to_string())),
         ReadError::SeveralNifti(_) if output::is_ours(path) => {
-            anyhow!("found a result of groundglass with its masks, right would be the CT that it is of")
+            anyhow!("it is a result of groundglass, right would be the CT that it is of")
         }
         error => anyhow::Error::new(error),
     }

@@ -442,6 +442,17 @@ fn a_data_set_in_the_place_of_a_ct_is_refused_with_what_takes_it() {
 }
 
 #[test]
+fn a_result_in_the_place_of_a_ct_is_told_to_be_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let f = Fixture::get();
+    let result = dir.path().join("result");
+    f.analyze(&f.ct(), &result, &[]).ok();
+    refused(&result, &["result (", "it is a result of groundglass, right would be the CT that it is of"]);
+    let listed = groundglass(&["inspect", arg(&result)]).ok().stdout;
+    assert!(listed.contains("NIfTI files"), "{listed}");
+}
+
+#[test]
 fn several_nifti_files_are_named_on_stderr_and_listed_by_inspect() {
     let set = Fixture::get().set();
     let folder = set.join("ct_scans");

@@ -5,19 +5,17 @@
 //! not know its neighbours gives `s sqrt(6)`. What noise carries out of the range of soft tissue is not counted, so
 //! that strong noise seems weaker than it is.
 
+use super::{FEWEST_PIXELS, looked_at};
+use crate::summary::median;
 use gg_volume::{AxisMap, CtVolume, IntensityKind, Warning};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
 
-/// Slices looked at, at most, evenly spread over those with lung.
-const SLICES: usize = 48;
 /// The distance `d` in pixels of a picture of [`PIXELS`] across, and about as far in others (in whole pixels): streaks
 /// are smooth from one row to the next. Three pixels of `P001` at 256 across, where anatomy changes, would tell streaks
 /// in 5 of 33 slices; two tell none (1.38 at most).
 const APART: usize = 3;
 const PIXELS: usize = 512;
-/// In pictures of fewer pixels across, anatomy is as fine as noise.
-pub(super) const FEWEST_PIXELS: usize = 200;
 /// Soft tissue, and what noise makes of it.
 const SOFT_HU: RangeInclusive<f32> = -150.0..=200.0;
 /// With fewer differences a slice says nothing.
@@ -35,7 +33,7 @@ const SHARE: f64 = 0.1;
 const NOISY_HU: f64 = 80.0;
 
 /// Remarks `streaks` and `noisy`; only HU tell. `lung_voxels` are those of each canonical slice.
-pub(super) fn remarks(ct: &CtVolume, map: &AxisMap, lung_voxels: &[usize]) -> Vec<Warning> {
+pub fn check_noise(ct: &CtVolume, map: &AxisMap, lung_voxels: &[usize]) -> Vec<Warning> {
     let [_, h, w] = map.canonical_shape(ct.voxels.shape());
     if ct.intensity.kind != IntensityKind::Hu || h.min(w) < FEWEST_PIXELS {
         return Vec::new();
@@ -48,13 +46,6 @@ pub(super) fn remarks(ct: &CtVolume, map: &AxisMap, lung_voxels: &[usize]) -> Ve
     };
     let found: Vec<[f64; 2]> = which.into_par_iter().map_init(Vec::new, of_slice).flatten().collect();
     told(&found)
-}
-
-/// The slices with lung that are looked at, out of the lung voxels of each.
-pub(super) fn looked_at(lung_voxels: &[usize]) -> Vec<usize> {
-    let with_lung: Vec<usize> = (0..lung_voxels.len()).filter(|&z| lung_voxels[z] > 0).collect();
-    let n = with_lung.len().min(SLICES);
-    (0..n).map(|i| with_lung[(2 * i + 1) * with_lung.len() / (2 * n)]).collect()
 }
 
 /// What noise along columns and along rows, in HU, says of the slices that it was measured in.
@@ -74,7 +65,7 @@ fn told(found: &[[f64; 2]]) -> Vec<Warning> {
         ));
     }
     let means: Vec<f64> = found.iter().map(|[a, b]| (a + b) / 2.0).collect();
-    if let Some(hu) = gg_eval::median(means).filter(|hu| *hu > NOISY_HU) {
+    if let Some(hu) = median(means).filter(|hu| *hu > NOISY_HU) {
         warnings.push(Warning::new(
             "noisy",
             format!(
@@ -159,7 +150,7 @@ mod tests {
     }
 
     fn codes(ct: &CtVolume, lung: usize) -> Vec<String> {
-        let remarks = remarks(ct, &AxisMap::IDENTITY, &[lung; 4]);
+        let remarks = check_noise(ct, &AxisMap::IDENTITY, &[lung; 4]);
         remarks.into_iter().map(|w| w.code.to_string()).collect()
     }
 

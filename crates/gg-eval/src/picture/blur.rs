@@ -6,7 +6,8 @@
 //! share of the whole rise from lung to wall. Of an edge that was blurred by a Gaussian of standard deviation `s` pixels
 //! that is about `1 / (s sqrt(2 pi))`.
 
-use super::noise::{FEWEST_PIXELS, looked_at};
+use super::{FEWEST_PIXELS, looked_at};
+use crate::summary::median;
 use gg_volume::{AxisMap, CtVolume, IntensityKind, LabelVolume, Warning};
 use rayon::prelude::*;
 
@@ -24,7 +25,7 @@ const FEWEST: usize = 200;
 const BLURRED: f64 = 0.145;
 
 /// The remark `blurred`; only HU tell. `lung_voxels` are those of each canonical slice.
-pub(super) fn remark(
+pub fn check_blur(
     ct: &CtVolume,
     lung: &LabelVolume,
     map: &AxisMap,
@@ -48,7 +49,7 @@ pub(super) fn remark(
         return None;
     }
     let pixels = |share: f64| 1.0 / (share * std::f64::consts::TAU.sqrt());
-    gg_eval::median(found).filter(|share| *share < BLURRED).map(|share| {
+    median(found).filter(|share| *share < BLURRED).map(|share| {
         Warning::new(
             "blurred",
             format!(
@@ -133,7 +134,7 @@ mod tests {
     fn a_blurred_ct_in_hu_is_told_and_by_how_much() {
         let told = |s: f64, kind: IntensityKind, lungs: usize| {
             let (ct, mask) = lung(s, kind);
-            remark(&ct, &mask, &AxisMap::IDENTITY, &[lungs; 3]).map(|w| w.message)
+            check_blur(&ct, &mask, &AxisMap::IDENTITY, &[lungs; 3]).map(|w| w.message)
         };
         for sharp in [0.0, 0.8, 1.5, 2.0] {
             assert_eq!(told(sharp, IntensityKind::Hu, 9), None, "{sharp}");

@@ -23,7 +23,7 @@ const FEWEST_SLICES: usize = 8;
 const SHARE: f64 = 0.75;
 
 /// A remark (`spine_at_the_front`) where the spine lies at the side that the orientation calls the front. Only HU tell.
-pub(super) fn at_the_front(ct: &CtVolume, lung: &LabelVolume, map: &AxisMap) -> Option<Warning> {
+pub fn check_spine(ct: &CtVolume, lung: &LabelVolume, map: &AxisMap) -> Option<Warning> {
     if ct.intensity.kind != IntensityKind::Hu {
         return None;
     }
@@ -132,7 +132,7 @@ mod tests {
     fn a_spine_at_the_front_of_most_slices_is_told() {
         let told = |front: usize, kind: IntensityKind| {
             let (ct, lung) = chest(front, kind);
-            at_the_front(&ct, &lung, &AxisMap::IDENTITY).map(|w| w.message)
+            check_spine(&ct, &lung, &AxisMap::IDENTITY).map(|w| w.message)
         };
         assert_eq!(told(0, IntensityKind::Hu), None);
         assert_eq!(told(7, IntensityKind::Hu), None);
@@ -141,24 +141,24 @@ mod tests {
         // The same picture under an orientation that has the front below.
         let (ct, lung) = chest(0, IntensityKind::Hu);
         let turned = AxisMap::from_orientation(gg_volume::Orientation::parse("RAS").unwrap());
-        assert!(at_the_front(&ct, &lung, &turned).is_some());
+        assert!(check_spine(&ct, &lung, &turned).is_some());
         // Heart and vessels full of contrast lie between the two.
         let (mut ct, lung) = chest(0, IntensityKind::Hu);
         let bright = |i: usize| (24..36).contains(&(i / 60 % 60)) && (26..34).contains(&(i % 60));
         ct.voxels.data_mut().iter_mut().enumerate().filter(|(i, _)| bright(*i)).for_each(|(_, v)| *v = 500.0);
-        assert_eq!(at_the_front(&ct, &lung, &AxisMap::IDENTITY), None);
+        assert_eq!(check_spine(&ct, &lung, &AxisMap::IDENTITY), None);
     }
 
     #[test]
     fn slices_without_bone_or_lung_say_nothing() {
         let (mut ct, lung) = chest(10, IntensityKind::Hu);
         ct.voxels.data_mut().iter_mut().for_each(|v| *v = v.min(200.0));
-        assert_eq!(at_the_front(&ct, &lung, &AxisMap::IDENTITY), None);
+        assert_eq!(check_spine(&ct, &lung, &AxisMap::IDENTITY), None);
         let (ct, lung) = chest(10, IntensityKind::Hu);
         let none = Volume::filled(lung.shape(), 0u8);
-        assert_eq!(at_the_front(&ct, &none, &AxisMap::IDENTITY), None);
+        assert_eq!(check_spine(&ct, &none, &AxisMap::IDENTITY), None);
         let lone = (0..lung.len()).map(|i| u8::from(lung.data()[i] != 0 && i % 60 < 30)).collect();
         let lone = Volume::from_vec(lung.shape(), lone).unwrap();
-        assert_eq!(at_the_front(&ct, &lone, &AxisMap::IDENTITY), None);
+        assert_eq!(check_spine(&ct, &lone, &AxisMap::IDENTITY), None);
     }
 }
