@@ -88,7 +88,6 @@ pub fn lay_part(labels: &LabelVolume, grid: &Grid, ct: &Grid) -> Result<LabelVol
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::mask::tests::grid;

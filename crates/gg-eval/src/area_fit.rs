@@ -309,7 +309,6 @@ fn fit_on_others(slices: &[Row<'_>]) -> Option<Stacked> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -154,7 +154,6 @@ pub(crate) fn load_best(dir: &Path, graph: &Graph) -> Result<Weights, TrainError
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::net::{NetConfig, UnetConfig};

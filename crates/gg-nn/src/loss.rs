@@ -237,7 +237,6 @@ fn focal(logits: &[f32], targets: &[f32], weights: &[f32], gamma: f64, alpha: f6
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -182,7 +182,6 @@ fn each(gradients: &mut Weights, f: impl Fn(f32) -> f32 + Sync) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::weights::Tensor;

@@ -212,7 +212,6 @@ impl Predictor {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::engine::{BurnEngine, CpuEngine, Isa};

@@ -187,7 +187,6 @@ fn dice(hit: u64, called: u64, positive: u64) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

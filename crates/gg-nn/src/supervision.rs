@@ -80,7 +80,6 @@ fn area_means(values: &[f32], side: usize, factor: usize) -> Vec<f32> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::net::{NetConfig, Skips, UnetConfig};

@@ -203,7 +203,6 @@ fn truncated_normal(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::net::UnetConfig;

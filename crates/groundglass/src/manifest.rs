@@ -277,7 +277,6 @@ pub(crate) fn patient_hash(salt: &str, patient: &str) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

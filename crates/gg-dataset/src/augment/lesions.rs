@@ -34,7 +34,6 @@ pub(crate) fn lay(from: &[u8], onto: &mut [u8], region: &[u8], size: usize) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

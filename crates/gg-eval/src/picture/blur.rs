@@ -81,7 +81,6 @@ fn steps(grey: &[f32], mask: &[u8]) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use gg_volume::{Grid, Intensity, Volume};

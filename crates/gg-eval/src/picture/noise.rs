@@ -119,7 +119,6 @@ fn median_size(counts: &[u64], n: u64) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use gg_volume::{Grid, Intensity, Volume};

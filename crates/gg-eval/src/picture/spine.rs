@@ -94,7 +94,6 @@ fn first_of(counts: &[usize], all: usize, mut order: impl Iterator<Item = usize>
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use gg_volume::{Grid, Intensity, Volume};

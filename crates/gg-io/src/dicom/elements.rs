@@ -459,7 +459,6 @@ impl<R: Read + Seek> Walker<R> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

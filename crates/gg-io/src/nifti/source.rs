@@ -166,7 +166,6 @@ pub(super) fn fill(source: &mut impl Read, out: &mut [u8]) -> (usize, io::Result
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -410,7 +410,6 @@ fn share(what: &'static str, found: f64, ok: bool) -> Result<(), NetError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

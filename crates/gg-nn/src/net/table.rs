@@ -110,7 +110,6 @@ fn words(op: Op) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use crate::net::{Block, ClassifierAConfig, NetConfig, Skips, UnetConfig};
 

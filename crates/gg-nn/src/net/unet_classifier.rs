@@ -42,7 +42,6 @@ fn whole(c: &UnetClassifierConfig) -> UnetConfig {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::net::{Block, NetConfig};

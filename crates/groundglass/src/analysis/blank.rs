@@ -72,7 +72,6 @@ impl Blank {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use gg_volume::{Grid, Volume};

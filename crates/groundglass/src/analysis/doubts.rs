@@ -256,7 +256,6 @@ pub(crate) fn is_doubt(code: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use gg_volume::{SpacingTrust, Volume};

@@ -36,7 +36,6 @@ impl Held {
 
 #[cfg(test)]
 #[cfg(unix)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

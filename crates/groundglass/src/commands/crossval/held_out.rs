@@ -96,7 +96,6 @@ pub(super) fn held_out_temperature<'a>(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

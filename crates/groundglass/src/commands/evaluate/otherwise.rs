@@ -190,7 +190,6 @@ fn most_helpful(found: &[&Otherwise]) -> Option<Helped> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use gg_volume::Volume;

@@ -207,7 +207,6 @@ fn parts(id: &str) -> (&str, &str) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::failure::sentence;
