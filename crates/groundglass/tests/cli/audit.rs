@@ -84,3 +84,16 @@ fn what_a_leak_does_is_measured_on_the_slices_that_both_splits_test() {
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("both networks on the same") && page.contains("As reported"));
 }
+
+#[test]
+fn a_fold_that_tests_nobody_is_refused_before_anything_is_trained() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, out] = ["split.toml", "out"].map(|name| dir.path().join(name));
+    let set = Fixture::get().set();
+    groundglass(&["split", arg(&set), "--folds", "2", "--out", arg(&file)]).ok();
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("fold = 1", "fold = 0")).unwrap();
+    let mut args = vec!["audit", arg(&set), "--split", arg(&file), "--fold", "1", "--measure", "lung"];
+    args.extend(["--out", arg(&out)]);
+    groundglass(&args).refused(1, &["fold 1 of the split tests no case", "0 to 1"]);
+    assert!(!out.exists());
+}

@@ -53,13 +53,20 @@ pub(super) struct Reported {
 /// The split by patient that is compared with one by slice.
 pub(super) fn patient_split(context: &Context, args: &AuditArgs) -> Result<Split> {
     let (sets, _) = data::open(context, &args.dataset)?;
-    let chosen = FoldArgs { split: args.split.clone(), fold: None };
+    let chosen = FoldArgs { split: args.split.clone(), fold: Some(args.fold) };
     let share = Settings::resolve(&args.settings)?.validation_share;
-    let split = data::choose(context, &sets, &chosen, args.seed, share)?.split;
-    if split.leaking() {
+    let chosen = data::choose(context, &sets, &chosen, args.seed, share)?;
+    if chosen.split.leaking() {
         bail!("--measure compares a split by patient with one by slice; the split given is by slice already");
     }
-    Ok(split)
+    if chosen.parts.test().is_empty() {
+        bail!(
+            "fold {} of the split tests no case, right would be one of 0 to {} that does (--fold)",
+            args.fold,
+            chosen.split.folds.saturating_sub(1)
+        );
+    }
+    Ok(chosen.split)
 }
 
 /// Trains and scores one recipe under a split by patient and under one by slice, and compares the two networks.

@@ -97,7 +97,7 @@ fn answer(context: &Context, audit: &Audit, out: &Path) -> Result<()> {
 fn audit(context: &Context, args: &AuditArgs, dir: &Path, measured: Option<Measured>) -> Result<Audit> {
     output::check_apart(&args.out.out, &args.dataset)?;
     let (sets, warnings) = data::open(context, &args.dataset)?;
-    let fold = FoldArgs { split: args.split.clone(), fold: None };
+    let fold = FoldArgs { split: args.split.clone(), fold: Some(args.fold) };
     // One that tears patients apart is told with the rest.
     let split = data::choose_any(context, &sets, &fold, args.seed, 0.0)?.split;
     let all: Vec<_> = data::cases(&sets).collect();
