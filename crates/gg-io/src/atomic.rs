@@ -73,7 +73,7 @@ mod tests {
         // /dev/full refuses every write as a full disk does; the error of its kind must become ours.
         let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let error = full.write_all(b"x").unwrap_err();
-        assert_eq!(WriteError::from(error).to_string(), "the disk is full; nothing was written");
+        assert_eq!(WriteError::from(error).to_string(), "the disk is full; the file was not written");
     }
 
     #[cfg(unix)]

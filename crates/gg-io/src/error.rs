@@ -284,7 +284,7 @@ impl ReadError {
 #[derive(Debug, Error)]
 pub enum WriteError {
     /// No space left.
-    #[error("the disk is full; nothing was written")]
+    #[error("the disk is full; the file was not written")]
     DiskFull,
     /// The operating system refused.
     #[error("cannot be written: {}", io_words(.0))]

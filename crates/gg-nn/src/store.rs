@@ -76,10 +76,10 @@ pub enum StoreError {
         /// The precision.
         precision: Precision,
     },
-    /// A file that cannot be read.
+    /// The file system, where no whole file is written.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// A file that cannot be written.
+    /// A whole file that cannot be written.
     #[error("{0}")]
     Write(#[from] gg_io::WriteError),
 }

@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("gg-phantom", &["gg-volume"]),
     ("gg-dataset", &["gg-volume", "gg-io", "gg-imaging"]),
     ("gg-kernels", &[]),
-    ("gg-nn", &["gg-imaging", "gg-dataset", "gg-eval", "gg-kernels"]),
+    ("gg-nn", &["gg-io", "gg-imaging", "gg-dataset", "gg-eval", "gg-kernels"]),
     ("gg-report", &[]),
     ("gg-testkit", &[]),
     (

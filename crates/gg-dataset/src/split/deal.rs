@@ -102,8 +102,8 @@ impl Split {
     }
 
     /// The split by slice that this split by patient is compared with: slices of the cases that this one may test are dealt
-    /// to as many folds (at least two), and as large a share validates. Cases that are always trained or validated on are so
-    /// there too, with all their slices.
+    /// to as many folds (at least two). Cases that are always trained or validated on are so there too, with all their
+    /// slices; where none is validated on, as large a share of the slices dealt validates.
     ///
     /// # Errors
     /// [`SplitError`] as for [`Split::by_slice`].
@@ -112,9 +112,12 @@ impl Split {
             self.cases.iter().map(|e| (e.patient.as_str(), e.part)).collect();
         let of_case: BTreeMap<&str, Option<Part>> =
             self.cases.iter().map(|e| (e.case.as_str(), e.part)).collect();
+        // Where every part is stated, some of those to train on validate; which, no fold changes.
+        let parts = self.parts(0)?;
         let fixed = |c: &SplitCase| {
-            let part = of_patient.get(c.patient.as_str()).or_else(|| of_case.get(c.case.as_str()));
-            part.copied().flatten().filter(|part| *part != Part::Test)
+            let stated = of_patient.get(c.patient.as_str()).or_else(|| of_case.get(c.case.as_str()));
+            let part = stated.copied().flatten().filter(|part| *part != Part::Test)?;
+            Some(parts.part_for(&c.case, &c.patient, 0).unwrap_or(part))
         };
         let (kept, tested): (Vec<SplitCase>, Vec<SplitCase>) =
             cases.iter().cloned().partition(|c| fixed(c).is_some());
@@ -230,5 +233,22 @@ mod tests {
         let parts = by_patient.by_slice_beside(&cases, 1).unwrap().parts(0).unwrap();
         let whole = by_patient.parts(0).unwrap();
         assert!(!parts.test().is_empty() && parts.test().iter().all(|c| whole.test().contains(c)));
+        // One of the two validates, as there; no slice of a tested case does beside it.
+        assert_eq!((parts.val().len(), parts.val()), (1, whole.val()));
+        let fixed = |parts: &crate::split::Parts| ["c4", "c5"].map(|c| parts.part_of(c, 0));
+        assert_eq!(fixed(&parts), fixed(&whole));
+    }
+
+    #[test]
+    fn cases_that_are_always_validated_on_validate_alone() {
+        let mut cases = cases();
+        cases[4].part = Some(Part::Val);
+        let by_patient = Split::by_patient(&cases, 2, 1).unwrap();
+        let by_slice = by_patient.by_slice_beside(&cases, 1).unwrap();
+        for fold in 0..2 {
+            let [slices, patients] = [&by_slice, &by_patient].map(|split| split.parts(fold).unwrap());
+            assert_eq!(slices.val(), patients.val());
+            assert_eq!(slices.part_of("c5", 3), Some(Part::Train));
+        }
     }
 }

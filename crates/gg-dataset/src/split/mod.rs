@@ -1,7 +1,8 @@
 //! Who trains, who chooses thresholds and who is tested: folds of patients, kept in a TOML file.
 //!
-//! By patient: no patient stands in two parts, across all data sets at once. By slice: every slice has its own fold,
-//! so patients leak between training and test; it exists to show what that does to scores, and says so everywhere.
+//! By patient: no patient stands in two parts, across all data sets at once. By slice: every slice has its own fold
+//! (but those of cases that are always trained or validated on), so patients leak between training and test; it exists
+//! to show what that does to scores, and says so everywhere.
 
 mod deal;
 mod parts;
@@ -133,7 +134,9 @@ pub enum SplitError {
     #[error("case `{0}` stands twice in the split, right would be once")]
     CaseTwice(String),
     /// A case without fold and part, or with too much.
-    #[error("case `{0}` has no single place, right would be exactly one of `fold`, `part` and `slice_folds`")]
+    #[error(
+        "case `{0}` has no single place, right would be either `part` or, in a split by patient, `fold`, in one by slice, `slice_folds`"
+    )]
     NoPlace(String),
     /// The table states no folds.
     #[error("found no folds or parts in the data set's own table, right would be a column `fold` or `split`")]

@@ -162,6 +162,7 @@ impl Split {
     }
 
     fn slice_parts(&self, fold: usize, parts: &mut Parts) {
+        let stated = self.cases.iter().any(|e| e.part == Some(Part::Val));
         for (index, e) in self.cases.iter().enumerate() {
             if let Some(part) = e.part {
                 parts.cases.insert(e.case.clone(), PartOf::Whole(part));
@@ -173,7 +174,7 @@ impl Split {
                 let val = stream.chance(self.validation_share);
                 if f == fold {
                     Part::Test
-                } else if val {
+                } else if val && !stated {
                     Part::Val
                 } else {
                     Part::Train

@@ -200,6 +200,13 @@ fn a_split_file_comes_back_and_faults_are_refused() {
     check(&format!("{head}{torn}"), "one patient stand in different folds");
     check(&format!("{head}[[case]]\ncase = \"a\"\npatient = \"p\"\nfold = 2\n"), "fold 2 was asked for");
     check(&format!("{head}typo = 1\n"), "unknown field");
+    let by_slice = head.replace("patient", "slice");
+    check(
+        &format!("{by_slice}[[case]]\ncase = \"a\"\npatient = \"p\"\nfold = 0\n"),
+        "`a` has no single place",
+    );
+    let fixed = format!("{by_slice}[[case]]\ncase = \"a\"\npatient = \"p\"\npart = \"train\"\n");
+    assert_eq!(Split::from_toml(&fixed).unwrap().parts(0).unwrap().part_of("a", 3), Some(Part::Train));
 }
 
 proptest! {

@@ -163,11 +163,3 @@ pub(crate) fn check_apart(dest: &Path, inputs: &[PathBuf]) -> Result<()> {
     }
     Ok(())
 }
-
-/// The folder that a path lies in.
-pub(crate) fn parent_of(dest: &Path) -> PathBuf {
-    match dest.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}

@@ -5,7 +5,7 @@ use super::held::Held;
 use super::marker::{MARKER, is_partial, write_marker};
 use anyhow::{Context, Result};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Holds a folder against other programs, where it is there.
 pub(crate) fn hold(dest: &Path) -> Result<Option<Held>> {
@@ -86,4 +86,12 @@ fn sweep(dest: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The folder that a path lies in.
+pub(crate) fn parent_of(dest: &Path) -> PathBuf {
+    match dest.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    }
 }

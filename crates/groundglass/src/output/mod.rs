@@ -12,9 +12,9 @@ mod staged;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use checks::{check_apart, check_free, parent_of};
+pub(crate) use checks::{check_apart, check_free};
 pub(crate) use file::{check_file_free, write_drawing, write_json, write_picture, write_text};
-pub(crate) use folder::{claim, hold, resume, share};
+pub(crate) use folder::{claim, hold, parent_of, resume, share};
 pub(crate) use held::Held;
 pub(crate) use marker::is_ours;
 pub(crate) use staged::Staged;

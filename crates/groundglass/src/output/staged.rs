@@ -1,7 +1,7 @@
 //! Single results: built beside their place and renamed when whole.
 
-use super::checks::{check_free, check_own, check_single, parent_of};
-use super::folder::{clear, hold};
+use super::checks::{check_free, check_own, check_single};
+use super::folder::{clear, hold, parent_of};
 use super::held::Held;
 use super::marker::{walk, write_marker};
 use anyhow::{Context, Result};

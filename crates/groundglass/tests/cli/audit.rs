@@ -21,8 +21,8 @@ fn tested_by_both(by_patient: &toml::Table, by_slice: &toml::Table) -> BTreeMap<
         all.iter().any(|e| text(e, "case") == name && e["fold"].as_integer() == Some(0))
     };
     let slices = |e: &toml::Value| {
-        let folds = e["slice_folds"].as_array().unwrap();
-        folds.iter().filter(|f| f.as_integer() == Some(0)).count()
+        let folds = e.get("slice_folds").and_then(toml::Value::as_array);
+        folds.into_iter().flatten().filter(|f| f.as_integer() == Some(0)).count()
     };
     let all = by_slice["case"].as_array().unwrap();
     all.iter()
@@ -94,6 +94,29 @@ fn a_fold_that_tests_nobody_is_refused_before_anything_is_trained() {
     fs::write(&file, fs::read_to_string(&file).unwrap().replace("fold = 1", "fold = 0")).unwrap();
     let mut args = vec!["audit", arg(&set), "--split", arg(&file), "--fold", "1", "--measure", "lung"];
     args.extend(["--out", arg(&out)]);
-    groundglass(&args).refused(1, &["fold 1 of the split tests no case", "0 to 1"]);
+    groundglass(&args)
+        .refused(2, &["fold 1 of the split tests no case of these data sets with a truth for lung"]);
     assert!(!out.exists());
+}
+
+#[test]
+fn a_case_that_is_always_trained_on_is_so_under_both_splits() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, out] = ["split.toml", "out"].map(|name| dir.path().join(name));
+    let set = Fixture::get().set();
+    groundglass(&["split", arg(&set), "--folds", "2", "--out", arg(&file)]).ok();
+    let fixed = fs::read_to_string(&file).unwrap().replacen("fold = 1", "part = \"train\"", 1);
+    fs::write(&file, fixed).unwrap();
+    let mut args = vec!["audit", arg(&set), "--split", arg(&file), "--measure", "lung"];
+    args.extend(["--similarity", "0.95", "--resamples", "50", "--out", arg(&out)]);
+    args.extend(TINY);
+    groundglass(&args).ok();
+    let [by_patient, by_slice] = ["patient", "slice"].map(|name| {
+        let split = split(&out.join(format!("{name}-split.toml")));
+        let cases = split["case"].as_array().unwrap().iter();
+        let fixed = cases.filter(|e| e.get("part").is_some_and(|part| part.as_str() == Some("train")));
+        fixed.map(|e| text(e, "case").to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!((by_patient.len(), &by_patient), (1, &by_slice));
+    assert!(!json(&out.join("audit.json"))["measured"]["same_slices"].is_null());
 }

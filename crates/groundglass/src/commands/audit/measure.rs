@@ -13,6 +13,7 @@ use crate::commands::crossval::headline;
 use crate::commands::evaluate::evaluate;
 use crate::commands::train::train;
 use crate::commands::{Context, data};
+use crate::failure::Usage;
 use crate::output;
 use crate::pipeline::{self, Findings, Models};
 use crate::settings::Settings;
@@ -31,7 +32,8 @@ pub(super) struct Measured {
     pub(super) measure: &'static str,
     pub(super) fold: usize,
     pub(super) seed: u64,
-    /// Share of what is left to train on that validates, under both splits.
+    /// Share that validates of what may be tested and is not, under both splits; where cases are stated to validate,
+    /// those do instead.
     pub(super) validation_share: f64,
     /// Both networks on the slices that both splits test.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +53,7 @@ pub(super) struct Reported {
 }
 
 /// The split by patient that is compared with one by slice.
-pub(super) fn patient_split(context: &Context, args: &AuditArgs) -> Result<Split> {
+pub(super) fn patient_split(context: &Context, args: &AuditArgs, task: TaskName) -> Result<Split> {
     let (sets, _) = data::open(context, &args.dataset)?;
     let chosen = FoldArgs { split: args.split.clone(), fold: Some(args.fold) };
     let share = Settings::resolve(&args.settings)?.validation_share;
@@ -59,12 +61,17 @@ pub(super) fn patient_split(context: &Context, args: &AuditArgs) -> Result<Split
     if chosen.split.leaking() {
         bail!("--measure compares a split by patient with one by slice; the split given is by slice already");
     }
-    if chosen.parts.test().is_empty() {
-        bail!(
-            "fold {} of the split tests no case, right would be one of 0 to {} that does (--fold)",
+    let tested = |case: &Case| {
+        case.can_teach(task.task())
+            && chosen.parts.part_for(&case.case_id, &case.patient, 0) == Some(Part::Test)
+    };
+    if !data::cases(&sets).any(|(_, case)| tested(case)) {
+        return Err(Usage(format!(
+            "fold {} of the split tests no case of these data sets with a truth for {}, right would be a --fold that does",
             args.fold,
-            chosen.split.folds.saturating_sub(1)
-        );
+            task.task().name()
+        ))
+        .into());
     }
     Ok(chosen.split)
 }

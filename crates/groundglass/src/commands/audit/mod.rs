@@ -72,7 +72,7 @@ const FILES: [&str; 6] = [
 pub(super) fn run(context: &Context, args: AuditArgs) -> Result<()> {
     if let Some(task) = args.measure {
         let out = args.out.out.clone();
-        let by_patient = patient_split(context, &args)?;
+        let by_patient = patient_split(context, &args, task)?;
         let _held =
             output::claim(&out, args.out.force, &FILES, &[("*-run", BUNDLE), ("*-scores", "scores.json")])?;
         let context = &context.begun_anew_in(&out);
