@@ -119,6 +119,20 @@ fn burn_is_known_to_gg_nn_alone() {
 }
 
 #[test]
+fn gg_nn_takes_of_gg_io_how_a_file_is_written_and_no_format() {
+    let mut uses = 0;
+    for path in sources().iter().filter(|p| p.starts_with(root().join("crates/gg-nn/src"))) {
+        let text = fs::read_to_string(path).unwrap();
+        for after in text.split("gg_io").skip(1) {
+            let writes = ["::atomic_write", "::WriteError"].iter().any(|item| after.starts_with(item));
+            assert!(writes, "{} uses more of gg_io", path.display());
+            uses += 1;
+        }
+    }
+    assert!(uses > 0);
+}
+
+#[test]
 fn no_server_and_no_async_runtime_in_the_libraries() {
     for (name, manifest) in crates() {
         let found = dependencies(&manifest).into_iter().find(|d| d == "axum" || d == "tokio");

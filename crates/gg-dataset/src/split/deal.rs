@@ -112,12 +112,12 @@ impl Split {
             self.cases.iter().map(|e| (e.patient.as_str(), e.part)).collect();
         let of_case: BTreeMap<&str, Option<Part>> =
             self.cases.iter().map(|e| (e.case.as_str(), e.part)).collect();
-        // Where every part is stated, some of those to train on validate; which, no fold changes.
+        // Some of those stated for training validate where nothing else may; no fold changes what is stated.
         let parts = self.parts(0)?;
         let fixed = |c: &SplitCase| {
             let stated = of_patient.get(c.patient.as_str()).or_else(|| of_case.get(c.case.as_str()));
-            let part = stated.copied().flatten().filter(|part| *part != Part::Test)?;
-            Some(parts.part_for(&c.case, &c.patient, 0).unwrap_or(part))
+            stated.copied().flatten().filter(|part| *part != Part::Test)?;
+            parts.part_for(&c.case, &c.patient, 0)
         };
         let (kept, tested): (Vec<SplitCase>, Vec<SplitCase>) =
             cases.iter().cloned().partition(|c| fixed(c).is_some());

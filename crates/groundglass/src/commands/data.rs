@@ -149,7 +149,7 @@ pub(crate) fn refused(path: &Path, error: ReadError) -> anyhow::Error {
     let place = place(path, &error);
     match error {
         ReadError::NoSeries(_) => anyhow::Error::new(Usage(error.to_string())),
-        ReadError::SeveralNifti(_) | ReadError::Labels { .. } if output::is_ours(path) => {
+        ReadError::SeveralNifti(_) if output::is_ours(path) => {
             anyhow!("it is a result of groundglass, right would be the CT that it is of")
         }
         error => anyhow::Error::new(error),

@@ -3,7 +3,7 @@
 use crate::run::{Fixture, TINY, arg, groundglass, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A split file.
 fn split(file: &Path) -> toml::Table {
@@ -85,12 +85,17 @@ fn what_a_leak_does_is_measured_on_the_slices_that_both_splits_test() {
     assert!(page.contains("both networks on the same") && page.contains("As reported"));
 }
 
+/// The data set, a file with its split into two folds, and a place for outputs.
+fn in_two_folds(dir: &Path) -> (PathBuf, PathBuf, PathBuf) {
+    let (set, file) = (Fixture::get().set(), dir.join("split.toml"));
+    groundglass(&["split", arg(&set), "--folds", "2", "--out", arg(&file)]).ok();
+    (set, file, dir.join("out"))
+}
+
 #[test]
 fn a_fold_that_tests_nobody_is_refused_before_anything_is_trained() {
     let dir = tempfile::tempdir().unwrap();
-    let [file, out] = ["split.toml", "out"].map(|name| dir.path().join(name));
-    let set = Fixture::get().set();
-    groundglass(&["split", arg(&set), "--folds", "2", "--out", arg(&file)]).ok();
+    let (set, file, out) = in_two_folds(dir.path());
     fs::write(&file, fs::read_to_string(&file).unwrap().replace("fold = 1", "fold = 0")).unwrap();
     let mut args = vec!["audit", arg(&set), "--split", arg(&file), "--fold", "1", "--measure", "lung"];
     args.extend(["--out", arg(&out)]);
@@ -102,9 +107,7 @@ fn a_fold_that_tests_nobody_is_refused_before_anything_is_trained() {
 #[test]
 fn a_case_that_is_always_trained_on_is_so_under_both_splits() {
     let dir = tempfile::tempdir().unwrap();
-    let [file, out] = ["split.toml", "out"].map(|name| dir.path().join(name));
-    let set = Fixture::get().set();
-    groundglass(&["split", arg(&set), "--folds", "2", "--out", arg(&file)]).ok();
+    let (set, file, out) = in_two_folds(dir.path());
     let mut stated = split(&file);
     let cases = stated["case"].as_array_mut().unwrap();
     let of_fold_1 = cases.iter().find(|e| e["fold"].as_integer() == Some(1)).unwrap();
