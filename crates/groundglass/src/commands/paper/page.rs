@@ -200,7 +200,7 @@ pub(super) fn results(out: &Path, scored: &[Scored], all: &All<'_>) -> Result<Ve
         row("CNN: AUROC", None, &|s| class(s, |i| &i.auroc))?,
         row("Lung: Dice in training, last epoch", None, &|s| training(s, Lung, |r| r.train_metric))?,
         row("Lung: Dice on test slices, pooled", Some(PUBLISHED_LUNG), &|s| dice(s, Lung, true))?,
-        row("Lung: Dice per test volume, mean", None, &|s| volumes(s, Lung))?,
+        row("Lung: Dice per test volume, trimmed slices too, mean", None, &|s| volumes(s, Lung))?,
         row("Infection: Dice in training, last epoch", Some(PAPER_INFECTION_TRAINING), &|s| {
             training(s, Infection, |r| r.train_metric)
         })?,
@@ -211,7 +211,7 @@ pub(super) fn results(out: &Path, scored: &[Scored], all: &All<'_>) -> Result<Ve
         )?,
         row("Infection: Dice on positive test slices, pooled", None, &|s| dice(s, Infection, true))?,
         row("Infection: Dice on all test slices, blank and trimmed ones too, pooled", None, &whole)?,
-        row("Infection: Dice per test volume, mean", None, &|s| volumes(s, Infection))?,
+        row("Infection: Dice per test volume, trimmed slices too, mean", None, &|s| volumes(s, Infection))?,
     ])
 }
 
